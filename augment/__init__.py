@@ -1,0 +1,1 @@
+"""From a generator to a training set: prompts, synthesis, users' videos, mixing."""

@@ -1,0 +1,1 @@
+"""The benchmark itself: datasets, plan, metrics, statistics, tables, report."""

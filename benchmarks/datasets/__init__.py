@@ -1,0 +1,1 @@
+"""Labelled and captioned data sets as clip sources."""

@@ -1,0 +1,128 @@
+"""What belongs to a case and not to an operation: eye, microscope, camera and codec.
+
+Drawn once per case, so that a classifier which sees few cases over-fits to them; this is the
+domain gap that real operating theatres show. Source of every range: our choice, by eye.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.datasets.ophsim.canvas import Colour
+
+# Iris base colours: browns are the most frequent, as in OphNet's mostly East Asian cases.
+_IRISES: tuple[Colour, ...] = (
+    (92, 58, 36), (70, 45, 32), (112, 76, 44), (128, 98, 54), (96, 112, 84),
+    (84, 112, 138), (122, 140, 150), (60, 84, 112),
+)  # fmt: skip
+_DRAPES: tuple[Colour, ...] = ((168, 118, 98), (196, 150, 128), (74, 122, 142), (80, 132, 108))
+
+
+@dataclass(frozen=True)
+class CaseAppearance:
+    """Per-case nuisance. Angles in degrees, lengths in eye units (limbus radius = 1)."""
+
+    seed: int  # of textures: vessels, iris fibres, drift
+    iris: Colour
+    iris_texture: float  # contrast of the iris fibres, 0-1
+    sclera: Colour
+    vessels: int  # how many vessel trees
+    redness: float  # strength of the vessels, 0-1
+    drape: Colour
+    pupil: float  # radius
+    reflex: Colour  # red reflex inside the pupil
+    limbus_px: float  # limbus radius as a share of the frame height (zoom)
+    rotation: float
+    mirror: bool  # left or right eye
+    offset: tuple[float, float]  # eye's centre from the frame's centre, in frame heights
+    cast: tuple[float, float, float]  # RGB gain: white balance of the camera
+    exposure: float
+    contrast: float
+    light: tuple[float, float]  # microscope's lamp on the frame, -1 to 1
+    falloff: float  # darkening away from the lamp, 0-1
+    glints: tuple[tuple[float, float, float], ...]  # corneal reflections: x, y, radius
+    metal: float  # brightness of steel instruments
+    drift: float  # amplitude of eye and microscope movement
+    tremor: float  # amplitude of hand tremor
+    blur: float  # sigma in pixels at 64 rows
+    noise: float  # sensor noise, sigma in grey levels
+    crf: int  # H.264 quality (lower is better)
+
+    @classmethod
+    def standard(cls) -> "CaseAppearance":
+        """The same brown eye, centred, sharp and noise-free: for a nuisance-free judge."""
+        return cls(
+            seed=0,
+            iris=(112, 76, 44),
+            iris_texture=0.4,
+            sclera=(226, 212, 204),
+            vessels=6,
+            redness=0.3,
+            drape=(168, 118, 98),
+            pupil=0.66,
+            reflex=(150, 62, 40),
+            limbus_px=0.40,
+            rotation=0.0,
+            mirror=False,
+            offset=(0.0, 0.0),
+            cast=(1.0, 1.0, 1.0),
+            exposure=1.0,
+            contrast=1.0,
+            light=(0.0, 0.0),
+            falloff=0.12,
+            glints=((-0.12, -0.2, 0.06), (0.14, -0.2, 0.06)),
+            metal=1.0,
+            drift=0.0,
+            tremor=0.0,
+            blur=0.0,
+            noise=0.0,
+            crf=14,
+        )
+
+    @classmethod
+    def draw(cls, seed: int) -> "CaseAppearance":
+        """One case's appearance."""
+        rng = np.random.default_rng([7_301, seed])
+
+        def between(low: float, high: float) -> float:
+            return float(rng.uniform(low, high))
+
+        def jitter(colour: Colour, amount: int) -> Colour:
+            red, green, blue = (
+                int(np.clip(c + rng.integers(-amount, amount + 1), 10, 250)) for c in colour
+            )
+            return red, green, blue
+
+        glint_x, glint_y = between(-0.3, 0.3), between(-0.4, 0.2)
+        gap, size = between(0.12, 0.3), between(0.04, 0.1)
+        glints = [(glint_x - gap / 2, glint_y, size), (glint_x + gap / 2, glint_y, size)]
+        if rng.random() < 0.4:
+            glints.append((glint_x, glint_y + gap, size * 0.7))
+        yellow = between(0, 30)
+        return cls(
+            seed=seed,
+            iris=jitter(_IRISES[int(rng.choice(8, p=[0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07]))], 14),
+            iris_texture=between(0.15, 0.9),
+            sclera=jitter((226, int(214 - yellow * 0.3), int(206 - yellow)), 14),
+            vessels=int(rng.integers(3, 14)),
+            redness=between(0.1, 0.8),
+            drape=jitter(_DRAPES[int(rng.integers(len(_DRAPES)))], 20),
+            pupil=between(0.54, 0.76),
+            reflex=jitter((150, 62, 40), 36),
+            limbus_px=between(0.33, 0.50),
+            rotation=between(-32, 32),
+            mirror=bool(rng.random() < 0.5),
+            offset=(between(-0.16, 0.16), between(-0.10, 0.10)),
+            cast=(between(0.82, 1.16), between(0.86, 1.1), between(0.78, 1.2)),
+            exposure=between(0.68, 1.22),
+            contrast=between(0.75, 1.2),
+            light=(between(-0.7, 0.7), between(-0.7, 0.7)),
+            falloff=between(0.05, 0.5),
+            glints=tuple(glints),
+            metal=between(0.7, 1.15),
+            drift=between(0.0, 0.09),
+            tremor=between(0.005, 0.03),
+            blur=between(0.0, 0.85),
+            noise=between(1.0, 7.0),
+            crf=int(rng.integers(16, 30)),
+        )

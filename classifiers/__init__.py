@@ -1,0 +1,1 @@
+"""SlowFast and MViTv2: frame cache, training, prediction."""

@@ -1,0 +1,123 @@
+"""A clip (a labelled or captioned span of a video file) and the manifest that lists clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from core.errors import UserError
+from core.files import path_inside, write_text
+
+Split = Literal["train", "val", "test"]
+Task = Literal["phase", "operation"]
+MANIFEST_NAME = "manifest.jsonl"
+
+
+class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One span of one video file.
+
+    `path` is relative to the manifest's root. `start_s` and `end_s` are seconds; None means the
+    file's own start or end. `source` says where the clip comes from ("OphNet2024", "OphSim",
+    "ophora", a user's folder name); `seed` is the sampling seed of a synthetic clip.
+    """
+
+    clip_id: str = pydantic.Field(min_length=1)
+    video_id: str = pydantic.Field(min_length=1)
+    path: str = pydantic.Field(min_length=1)
+    start_s: float | None = pydantic.Field(default=None, ge=0)
+    end_s: float | None = None
+    phase_id: int | None = pydantic.Field(default=None, ge=0)
+    operation_id: int | None = pydantic.Field(default=None, ge=0)
+    caption: str | None = None
+    source: str
+    split: Split | None = None
+    seed: int | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _span_is_positive(self) -> Clip:
+        if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
+            raise ValueError(f"end_s {self.end_s} is not after start_s {self.start_s or 0.0}")
+        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
+            raise ValueError(f"path {self.path!r} must be relative and stay inside the root")
+        return self
+
+    def label(self, task: Task) -> int:
+        """The class id for `task`.  Raises: UserError: if the clip carries none."""
+        value = self.phase_id if task == "phase" else self.operation_id
+        if value is None:
+            raise UserError(f"clip {self.clip_id!r} has no {task}_id")
+        return value
+
+
+class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Clips and the folder that their paths are relative to. Clip ids are unique."""
+
+    root: Path
+    clips: tuple[Clip, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _ids_are_unique(self) -> Manifest:
+        seen: set[str] = set()
+        for clip in self.clips:
+            if clip.clip_id in seen:
+                raise ValueError(f"clip_id {clip.clip_id!r} appears twice")
+            seen.add(clip.clip_id)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def path_of(self, clip: Clip) -> Path:
+        """Absolute path of a clip's file.  Raises: UserError: if it lies outside the root."""
+        return path_inside(self.root, clip.path)
+
+    def of_split(self, split: Split) -> Manifest:
+        """The clips of one split, in order."""
+        return self.keep(clip for clip in self.clips if clip.split == split)
+
+    def keep(self, clips: Iterable[Clip]) -> Manifest:
+        """A manifest with the same root and the given clips."""
+        return Manifest(root=self.root, clips=tuple(clips))
+
+    def save(self, path: Path | str) -> None:
+        """Write one JSON object a line; unset fields are left out.
+
+        The first line holds the root, relative to the manifest's own folder where it lies below
+        it (so that a results folder can be moved), absolute otherwise.
+        """
+        folder = Path(path).resolve().parent
+        root = self.root.resolve()
+        shown = root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
+        lines = [json.dumps({"root": shown})]
+        lines += [clip.model_dump_json(exclude_none=True) for clip in self.clips]
+        write_text(path, "\n".join(lines) + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Manifest:
+        """Read and validate a manifest.  Raises: UserError: naming the file, line and field."""
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"manifest {path}: no such file")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        try:
+            root = path.resolve().parent / json.loads(lines[0])["root"]
+        except (IndexError, KeyError, TypeError, json.JSONDecodeError):
+            raise UserError(f'manifest {path}: line 1 must be {{"root": FOLDER}}') from None
+        try:
+            return cls(root=root, clips=tuple(_parse_lines(path, lines)))
+        except pydantic.ValidationError as error:
+            raise UserError(f"manifest {path}: {error.errors()[0]['msg']}") from None
+
+
+def _parse_lines(path: Path, lines: list[str]) -> Iterator[Clip]:
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            yield Clip.model_validate_json(line)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "line"
+            raise UserError(f"manifest {path}, line {number}, {field}: {first['msg']}") from None

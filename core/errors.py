@@ -1,0 +1,34 @@
+"""Errors a user can cause and cure; the command line turns them into one line and exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """The user's input is wrong: names the field, the value and the cure in one line."""
+
+
+class UnreadableVideo(UserError):
+    """A video file that cannot be decoded (missing, empty, truncated, without a video stream)."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"unreadable video {path}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        # Exceptions cross process boundaries by pickle, which would replay `args` only.
+        return type(self), (self.path, self.reason)
+
+
+class StageBusy(UserError):
+    """Another run holds the stage's folder and the user asked not to wait."""
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """A closing hint for an error message: the nearest known name, or the list of them."""
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"

@@ -1,0 +1,82 @@
+"""Progress with rate and time left: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Self, TextIO, TypeVar
+
+T = TypeVar("T")
+PLAIN_INTERVAL_S = 30.0  # a log of an hour has about a hundred lines, not a hundred thousand
+LIVE_INTERVAL_S = 0.2
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """Counts units of work; knows rate and time left. Use as a context manager.
+
+    Args: total: units to do; done: units found done already (they do not count for the rate);
+    note: shown at the end of the line, e.g. the current loss; set it through `advance`.
+    """
+
+    def __init__(
+        self, description: str, total: int, unit: str, done: int = 0, stream: TextIO | None = None
+    ) -> None:
+        self.description, self.total, self.unit = description, total, unit
+        self.done = self._resumed = done
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._start = self._shown = time.monotonic()
+        self._note = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show(final=True)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Record `count` finished units."""
+        self.done += count
+        self._note = note or self._note
+        interval = LIVE_INTERVAL_S if self._live else PLAIN_INTERVAL_S
+        if time.monotonic() - self._shown >= interval:
+            self._show()
+
+    def line(self) -> str:
+        """The current state as text."""
+        elapsed = time.monotonic() - self._start
+        worked = self.done - self._resumed
+        rate = worked / elapsed if elapsed > 0 else 0.0
+        parts = [f"{self.description}: {self.done}/{self.total} {self.unit}"]
+        if worked:
+            parts.append(f"{rate:.1f} {self.unit}/s")
+        if self.done < self.total and rate > 0:
+            parts.append(f"{_clock((self.total - self.done) / rate)} left")
+        else:
+            parts.append(f"took {_clock(elapsed)}")
+        return ", ".join(parts + ([self._note] if self._note else []))
+
+    def _show(self, final: bool = False) -> None:
+        self._shown = time.monotonic()
+        if self._live:
+            self._stream.write("\r\x1b[2K" + self.line() + ("\n" if final else ""))
+        else:
+            self._stream.write(self.line() + "\n")
+        self._stream.flush()
+
+
+def track(
+    items: Iterable[T], *, total: int, description: str, unit: str = "items", done: int = 0
+) -> Iterator[T]:
+    """Yield `items`, showing progress; a unit counts when the consumer asks for the next one."""
+    with Progress(description, total, unit, done) as progress:
+        for item in items:
+            yield item
+            progress.advance()

@@ -1,0 +1,139 @@
+"""How a stage runs (never what it computes): seeds, device, threads, processes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pydantic
+import torch
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Machinery of a run; none of it enters a cache key.
+
+    threads: CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
+    parallelism from `workers` processes. wait: wait for a stage that another run holds.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = pydantic.Field(default=1, ge=1)
+    workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    wait: bool = True
+
+    def torch_device(self) -> torch.device:
+        """The device that training and sampling run on."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def apply(self) -> None:
+        """Set this process's thread counts."""
+        limit_threads(self.threads)
+
+
+def limit_threads(threads: int) -> None:
+    """Use `threads` CPU threads in torch, OpenMP and OpenCV, here and in child processes."""
+    import cv2
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def derive_seed(*parts: Any) -> int:
+    """A 31-bit seed that depends on every part and on nothing else.
+
+    Unlike `hash`, it is the same in every process; unlike sums, (1, 2) and (2, 1) differ.
+    """
+    digest = hashlib.sha256("\x1f".join(map(repr, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices) and choose deterministic algorithms."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def _start_worker(threads: int, search_path: Sequence[str]) -> None:
+    # A worker must not outlive a killed parent: it would hold the stage's lock and its cores.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent alone
+    sys.path[:] = list(search_path)
+    limit_threads(threads)
+
+
+def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
+    """A pool of spawned processes (decord and OpenMP do not survive a fork)."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(threads, list(sys.path)),
+    )
+
+
+def map_unordered(
+    function: Callable[[A], R], items: Iterable[A], *, workers: int, threads: int = 1
+) -> Iterator[tuple[A, R]]:
+    """Apply `function` to every item, in `workers` processes, yielding (item, result) when done.
+
+    With one worker or one item it runs here, which keeps tracebacks and start-up time short. The
+    first failure cancels what has not begun and is raised.
+    """
+    todo = list(items)
+    if workers == 1 or len(todo) <= 1:
+        for item in todo:
+            yield item, function(item)
+        return
+    with process_pool(min(workers, len(todo)), threads) as pool:
+        futures: dict[Future[R], A] = {pool.submit(function, item): item for item in todo}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose arithmetic or decoding can change a number."""
+    from importlib.metadata import version
+
+    names = ("torch", "diffusers", "transformers", "pytorchvideo", "mmaction2", "timm")
+    names += ("scikit-learn", "decord", "av", "numpy", "opencv-contrib-python-headless")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def commit_of(folder: Path) -> str | None:
+    """The git commit checked out at `folder` ("-dirty" appended if files differ), else None."""
+    import subprocess
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

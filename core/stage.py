@@ -1,0 +1,155 @@
+"""A stage: hyperparameters + upstream stages -> one folder of open files, computed once.
+
+A stage is data (a frozen configuration); `run` makes its folder. exca caches it by configuration:
+every field and every upstream field enters the key, `runtime` and folders do not. Inside the folder
+a stage resumes from its own partial files after a kill; `result.json` is written last and means done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import exca
+import filelock
+import pydantic
+from exca.helpers import DiscriminatedModel
+
+from core.clip import MANIFEST_NAME, Manifest
+from core.errors import StageBusy
+from core.files import read_json, write_json
+from core.runtime import Runtime
+
+# exca logs the traceback of every failure, a user's typo included; the command line decides instead.
+logging.getLogger("exca").setLevel(logging.CRITICAL)
+
+RESULT_NAME = "result.json"
+
+
+class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
+    """Base of every stage. Subclasses add fields and implement `execute`.
+
+    version: bump it when the code changes what the stage computes; it is part of the key of the
+    stage and of everything after it.
+    """
+
+    version: ClassVar[str] = "1"
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime",)
+
+    infra: exca.TaskInfra = exca.TaskInfra(mode="retry")
+    runtime: Runtime = Runtime()
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self.infra.version = type(self).version
+
+    @abstractmethod
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Do the work in `folder` (resuming what lies there) and return a small JSON-able dict."""
+
+    @infra.apply
+    def run(self) -> dict[str, Any]:
+        """The stage's result, computed at the first call and read from its folder afterwards.
+
+        Raises: StageBusy: if another run holds the folder and `runtime.wait` is off.
+        """
+        folder = self.folder
+        with _hold(folder, wait=self.runtime.wait):
+            if not self.is_done():
+                self.runtime.apply()
+                start = time.monotonic()
+                result = self.execute(folder)
+                seconds = time.monotonic() - start
+                write_json(folder / "timing.json", {"seconds_of_last_run": round(seconds, 2)})
+                write_json(folder / RESULT_NAME, result)
+            value: dict[str, Any] = read_json(folder / RESULT_NAME)
+            return value
+
+    @property
+    def folder(self) -> Path:
+        """The stage's own folder, named after its configuration."""
+        folder = self.infra.uid_folder(create=True)
+        if folder is None:
+            raise ValueError(f"{type(self).__name__} has no cache folder: set infra.folder")
+        return Path(folder)
+
+    def is_done(self) -> bool:
+        """Whether the result is stored."""
+        return (self.folder / RESULT_NAME).is_file()
+
+    def seconds(self) -> float | None:
+        """Wall-clock seconds of the run that finished the stage (None while it is not done)."""
+        path = self.folder / "timing.json"
+        return float(read_json(path)["seconds_of_last_run"]) if path.is_file() else None
+
+    def upstream(self) -> Iterator[Stage]:
+        """The stages that this one reads directly, in the order of its fields."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for item in value if isinstance(value, (tuple, list)) else (value,):
+                if isinstance(item, Stage):
+                    yield item
+
+    def tower(self) -> list[Stage]:
+        """This stage and all that it depends on, dependencies first, each configuration once."""
+        ordered: dict[str, Stage] = {}
+        for stage in self.upstream():
+            for below in stage.tower():
+                ordered.setdefault(below.infra.uid(), below)
+        ordered.setdefault(self.infra.uid(), self)
+        return list(ordered.values())
+
+    def cost(self) -> str:
+        """What running it takes, for the plan's table (clips, steps, GPU-hours)."""
+        return ""
+
+
+class ClipSource(Stage):
+    """A stage that yields a manifest of clips: a dataset, a curated set, a generator's output."""
+
+    def manifest(self) -> Manifest:
+        """Run the stage if need be and load its manifest."""
+        self.run()
+        return Manifest.load(self.folder / MANIFEST_NAME)
+
+    @abstractmethod
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """As `Stage.execute`; must leave `manifest.jsonl` in `folder`."""
+
+
+@contextmanager
+def _hold(folder: Path, *, wait: bool) -> Iterator[None]:
+    # An operating-system lock: it vanishes with the process, so a killed run leaves nothing stale.
+    lock = filelock.FileLock(str(folder) + ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if not wait:
+            message = f"another run holds {folder}: wait for it, or leave out --no-wait"
+            raise StageBusy(message) from None
+        print(f"waiting for another run that holds {folder}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fingerprint(stage: Stage) -> str:
+    """The stage's configuration (upstream included) as canonical JSON text, without machinery."""
+    config = stage.infra.config(uid=True, exclude_defaults=False)
+    return json.dumps(config, sort_keys=True, default=str)
+
+
+def validation_message(error: pydantic.ValidationError) -> str:
+    """The first problem of a pydantic error as `field: value -> message`, in one line."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "config"
+    return f"{field}: {first['msg']} (got {first['input']!r})"

@@ -1,0 +1,1 @@
+"""Narrated clips -> curated pairs -> generator weights -> videos."""
