@@ -1,1 +1,1 @@
-"""The floor of the suite: stages, clips, video files, runtime, progress. Knows nothing of surgery."""
+"""The floor: stages, clips, video files, runtime, progress. Knows nothing of surgery."""

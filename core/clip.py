@@ -28,8 +28,8 @@ class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
     clip_id: str = pydantic.Field(min_length=1)
     video_id: str = pydantic.Field(min_length=1)
     path: str = pydantic.Field(min_length=1)
-    start_s: float | None = pydantic.Field(default=None, ge=0)
-    end_s: float | None = None
+    start_s: float | None = pydantic.Field(default=None, ge=0, allow_inf_nan=False)
+    end_s: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
     phase_id: int | None = pydantic.Field(default=None, ge=0)
     operation_id: int | None = pydantic.Field(default=None, ge=0)
     caption: str | None = None
@@ -102,10 +102,13 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
         path = Path(path)
         if not path.is_file():
             raise UserError(f"manifest {path}: no such file")
-        lines = path.read_text(encoding="utf-8").splitlines()
         try:
+            # Not `splitlines`: a caption may hold U+2028, which that takes for the end of a line.
+            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
             root = path.resolve().parent / json.loads(lines[0])["root"]
-        except (IndexError, KeyError, TypeError, json.JSONDecodeError):
+        except UnicodeDecodeError:
+            raise UserError(f"manifest {path}: not UTF-8 text") from None
+        except (KeyError, TypeError, json.JSONDecodeError):
             raise UserError(f'manifest {path}: line 1 must be {{"root": FOLDER}}') from None
         try:
             return cls(root=root, clips=tuple(_parse_lines(path, lines)))

@@ -29,6 +29,8 @@ class StageBusy(UserError):
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """A closing hint for an error message: the nearest known name, or the list of them."""
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
+    names = {str(name).casefold(): str(name) for name in known}
+    near = difflib.get_close_matches(str(value).casefold(), names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {names[near[0]]!r}?"
+    return f"known: {', '.join(sorted(names.values()))}"

@@ -1,17 +1,24 @@
-"""Files that are either whole or absent, and hashes that identify their contents."""
+"""Files that are either whole or absent, csv tables, hashes that identify contents."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
+from core.progress import track
+
+SAVE_EVERY_BYTES = 1 << 30  # a kill during a first pass over 305 GB loses seconds, not the pass
+SETTLED_NS = 100_000_000  # longer than a tick of any usual file system's clock
 
 
 @contextmanager
@@ -40,7 +47,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write JSON with a stable layout (two spaces, insertion order, trailing newline), atomically."""
+    """Write JSON atomically, in a stable layout (two spaces, insertion order, last newline)."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -50,8 +57,38 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except json.JSONDecodeError as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
+
+
+def read_table(path: Path | str, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a csv file with a header line: (line number in the file, cells by column).
+
+    A UTF-8 byte order mark, CRLF line ends and blank lines are accepted; cells are stripped.
+    Raises: UserError: file missing or not UTF-8, a column of `columns` missing, a ragged row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8: save it as UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    for column in columns:
+        if column not in header:
+            hint = did_you_mean(column, header) if header else "the file is empty"
+            raise UserError(f"{path}, line 1: column {column!r} is missing: {hint}")
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise UserError(
+                f"{path}, line {reader.line_num}: {len(cells)} cells where the header has "
+                f"{len(header)} (found {','.join(cells)!r}): write one cell a column"
+            )
+        yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
 def sha256_of_file(path: Path | str) -> str:
@@ -69,12 +106,81 @@ def sha256_of_files(root: Path | str, paths: Iterable[Path]) -> str:
     The order of `paths` and the place of `root` do not matter, so moved data keeps its identity
     and two different folders at one path never share one.
     """
-    root = Path(root)
+    return _combine(Path(root), {path: sha256_of_file(path) for path in paths})
+
+
+def _combine(root: Path, digests: Mapping[Path, str]) -> str:
     lines = sorted(
-        f"{path.relative_to(root).as_posix()}\t{path.stat().st_size}\t{sha256_of_file(path)}"
-        for path in paths
+        f"{path.relative_to(root).as_posix()}\t{path.stat().st_size}\t{digest}"
+        for path, digest in digests.items()
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def remembered_sha256_of_files(
+    root: Path | str, paths: Iterable[Path], memory: Path | str, description: str
+) -> str:
+    """`sha256_of_files`, reading only files that are new or changed since `memory` was written.
+
+    Args: memory: the JSON file of a `HashMemory`; description: shown with the progress, which
+    appears only when something must be read.
+    """
+    listed = list(paths)
+    with HashMemory(memory) as known:
+        todo: Iterable[Path] = listed
+        if not all(known.holds(path) for path in listed):
+            todo = track(listed, total=len(listed), description=description, unit="files")
+        digests = {path: known.sha256(path) for path in todo}
+    return _combine(Path(root), digests)
+
+
+class HashMemory:
+    """File hashes kept in a JSON file, so that large unchanged files are read once.
+
+    A file is unchanged while its path, size, modification time and change time are; the last sees
+    what keeps the others (`cp -p`, `rsync -t`). Use as a context manager; it saves on leaving.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._known: dict[str, dict[str, Any]] = read_json(path) if self._path.is_file() else {}
+        self._unsaved_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._unsaved_bytes:
+            self._save()
+
+    def holds(self, path: Path) -> bool:
+        """Whether the hash of the file, as it is now, is known."""
+        entry = self._known.get(str(path.resolve()))
+        return entry is not None and entry["state"] == _state(path)
+
+    def sha256(self, path: Path) -> str:
+        """Hex sha256 of a file's bytes, from memory where it can be trusted."""
+        key = str(path.resolve())
+        if self.holds(path):
+            return str(self._known[key]["sha256"])
+        state = _state(path)
+        digest = sha256_of_file(path)
+        # A file changed within the clock's tick could change again and keep its times.
+        if time.time_ns() - max(state[1:]) > SETTLED_NS:
+            self._known[key] = {"state": state, "sha256": digest}
+            self._unsaved_bytes += max(state[0], 1)
+        if self._unsaved_bytes > SAVE_EVERY_BYTES:
+            self._save()
+        return digest
+
+    def _save(self) -> None:
+        write_json(self._path, self._known)
+        self._unsaved_bytes = 0
+
+
+def _state(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def path_inside(root: Path | str, relative: str | Path) -> Path:

@@ -2,7 +2,7 @@
 
 A stage is data (a frozen configuration); `run` makes its folder. exca caches it by configuration:
 every field and every upstream field enters the key, `runtime` and folders do not. Inside the folder
-a stage resumes from its own partial files after a kill; `result.json` is written last and means done.
+a stage resumes from its own partial files after a kill; `result.json` comes last and means done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from core.errors import StageBusy
 from core.files import read_json, write_json
 from core.runtime import Runtime
 
-# exca logs the traceback of every failure, a user's typo included; the command line decides instead.
+# exca logs the traceback of every failure, a user's typo included; the command decides instead.
 logging.getLogger("exca").setLevel(logging.CRITICAL)
 
 RESULT_NAME = "result.json"

@@ -15,6 +15,11 @@ _IRISES: tuple[Colour, ...] = (
     (92, 58, 36), (70, 45, 32), (112, 76, 44), (128, 98, 54), (96, 112, 84),
     (84, 112, 138), (122, 140, 150), (60, 84, 112),
 )  # fmt: skip
+_IRIS_SHARES = (0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07)
+_LENSES: tuple[Colour, ...] = (
+    (206, 150, 72), (160, 98, 46), (222, 202, 132), (188, 182, 170), (196, 122, 84),
+)  # fmt: skip
+_HAPTICS: tuple[Colour, ...] = ((70, 110, 214), (206, 222, 232), (96, 84, 150), (60, 150, 190))
 _DRAPES: tuple[Colour, ...] = ((168, 118, 98), (196, 150, 128), (74, 122, 142), (80, 132, 108))
 
 
@@ -41,7 +46,13 @@ class CaseAppearance:
     light: tuple[float, float]  # microscope's lamp on the frame, -1 to 1
     falloff: float  # darkening away from the lamp, 0-1
     glints: tuple[tuple[float, float, float], ...]  # corneal reflections: x, y, radius
-    metal: float  # brightness of steel instruments
+    haze: float  # corneal clouding over iris and pupil, 0-1
+    lens: Colour  # of the natural lens, by the cataract's density
+    haptic: Colour  # of the implanted lens's arms
+    metal: float  # brightness of instruments
+    tool_hue: float  # degrees: makers colour hubs and handles differently
+    tool_saturation: float
+    tool_scale: float
     drift: float  # amplitude of eye and microscope movement
     tremor: float  # amplitude of hand tremor
     blur: float  # sigma in pixels at 64 rows
@@ -71,7 +82,13 @@ class CaseAppearance:
             light=(0.0, 0.0),
             falloff=0.12,
             glints=((-0.12, -0.2, 0.06), (0.14, -0.2, 0.06)),
+            haze=0.0,
+            lens=_LENSES[0],
+            haptic=_HAPTICS[0],
             metal=1.0,
+            tool_hue=0.0,
+            tool_saturation=1.0,
+            tool_scale=1.0,
             drift=0.0,
             tremor=0.0,
             blur=0.0,
@@ -101,7 +118,9 @@ class CaseAppearance:
         yellow = between(0, 30)
         return cls(
             seed=seed,
-            iris=jitter(_IRISES[int(rng.choice(8, p=[0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07]))], 14),
+            iris=jitter(
+                _IRISES[int(rng.choice(8, p=[0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07]))], 14
+            ),
             iris_texture=between(0.15, 0.9),
             sclera=jitter((226, int(214 - yellow * 0.3), int(206 - yellow)), 14),
             vessels=int(rng.integers(3, 14)),
@@ -119,7 +138,13 @@ class CaseAppearance:
             light=(between(-0.7, 0.7), between(-0.7, 0.7)),
             falloff=between(0.05, 0.5),
             glints=tuple(glints),
-            metal=between(0.7, 1.15),
+            haze=max(between(-0.2, 0.42), 0.0),
+            lens=jitter(_LENSES[int(rng.integers(len(_LENSES)))], 16),
+            haptic=jitter(_HAPTICS[int(rng.integers(len(_HAPTICS)))], 20),
+            metal=between(0.62, 1.15),
+            tool_hue=between(-180, 180),
+            tool_saturation=between(0.15, 1.0),
+            tool_scale=between(0.8, 1.2),
             drift=between(0.0, 0.09),
             tremor=between(0.005, 0.03),
             blur=between(0.0, 0.85),

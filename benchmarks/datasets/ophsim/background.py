@@ -23,11 +23,12 @@ def view_of(appearance: CaseAppearance, width: int, height: int) -> View:
 
 @lru_cache(maxsize=8)
 def eye(appearance: CaseAppearance, width: int, height: int) -> Image:
-    """(height, width, 3) uint8; cached, since every clip of a case starts from it."""
+    """(2 * height, 2 * width, 3) uint8: the frame with a margin of half its size on every side,
+    so that eye and microscope can move. Cached, since every clip of a case starts from it."""
     rng = np.random.default_rng([11, appearance.seed])
-    image = np.empty((height, width, 3), np.uint8)
+    image = np.empty((2 * height, 2 * width, 3), np.uint8)
     image[:] = appearance.drape
-    canvas = Canvas(image, view_of(appearance, width, height))
+    canvas = Canvas(image, view_of(appearance, width, height).shifted(width / 2, height / 2))
     lids = np.concatenate([arc(2.0, 180, 360, 0.72), arc(2.0, 0, 180, 0.72)])
     canvas.polygon(lids * 1.06, shade(appearance.drape, 0.72))
     canvas.polygon(lids, appearance.sclera)

@@ -5,6 +5,7 @@ A `View` maps them to pixels, so that the same programme draws at any frame size
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -55,12 +56,17 @@ def rotate(points: ArrayLike, degrees: float) -> Points:
     return np.asarray(points, dtype=np.float64) @ np.array([[cos, sin], [-sin, cos]])
 
 
+@lru_cache(maxsize=512)
+def _unit_arc(start: float, stop: float) -> Points:
+    count = max(int(abs(stop - start) / 12.0), 2) + 1
+    points = polar(1.0, np.linspace(start, stop, count))
+    points.setflags(write=False)
+    return points
+
+
 def arc(radius: float, start: float, stop: float, squash: float = 1.0) -> Points:
     """Arc about the origin from `start` to `stop` degrees, a point every 12 degrees."""
-    count = max(int(abs(stop - start) / 12.0), 2) + 1
-    points = polar(radius, np.linspace(start, stop, count))
-    points[:, 1] *= squash
-    return points
+    return _unit_arc(start, stop) * np.array([radius, radius * squash])
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -87,7 +93,7 @@ class Canvas:
         return np.clip(np.rint(located), -30000, 30000).astype(np.int32)
 
     def _width(self, width: float) -> int:
-        return max(int(round(width * self.view.scale)), 1)
+        return max(round(width * self.view.scale), 1)
 
     def _region(self, pixels: NDArray[np.int32], pad: int) -> tuple[slice, slice] | None:
         """Rows and columns that a shape can touch; None when it lies outside the image."""
@@ -117,7 +123,12 @@ class Canvas:
         base[...] = over
 
     def line(
-        self, points: ArrayLike, colour: Colour, width: float, alpha: float = 1.0, closed: bool = False
+        self,
+        points: ArrayLike,
+        colour: Colour,
+        width: float,
+        alpha: float = 1.0,
+        closed: bool = False,
     ) -> None:
         """Stroke a polyline; `width` in eye units."""
         pixels = self._pixels(points)
@@ -138,7 +149,12 @@ class Canvas:
         base[...] = over
 
     def disc(
-        self, centre: ArrayLike, radius: float, colour: Colour, alpha: float = 1.0, squash: float = 1.0
+        self,
+        centre: ArrayLike,
+        radius: float,
+        colour: Colour,
+        alpha: float = 1.0,
+        squash: float = 1.0,
     ) -> None:
         """Fill a circle, or an ellipse when `squash` (height over width) is not 1."""
         if radius > 0.005:

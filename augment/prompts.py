@@ -1,0 +1,102 @@
+"""Text prompts per class, from `prompts.yaml`: what the generators are asked for.
+
+operation -> its own prompts
+phase     -> prompts of its operations, taken in turn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import pydantic
+import yaml
+
+from core.clip import Task
+from core.errors import UserError
+
+PROMPTS_PATH: Final = Path(__file__).with_name("prompts.yaml")
+
+# What happens to the classes that name no surgical action (OphNet's Step Interval, Non-functional
+# Segment and Others: phases 2, 3, 51 and operations 1, 2, 106).
+#   all         they get synthetic clips, from our description of what such a clip shows
+#   promptable  they get none: their training set stays as it is
+# Source: our choice; Ophora's paper does not say how it generated these classes.
+PromptPolicy = Literal["all", "promptable"]
+
+Prompt = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
+Prompts = Annotated[tuple[Prompt, ...], pydantic.Field(min_length=1)]
+
+
+class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Prompts by operation id, and the classes for which a prompt says nothing surgical.
+
+    A book of another data set is another yaml file with these three keys.
+    """
+
+    operations: dict[int, Prompts]
+    promptless_phases: frozenset[int] = frozenset()
+    promptless_operations: frozenset[int] = frozenset()
+
+    @pydantic.model_validator(mode="after")
+    def _prompts_are_distinct(self) -> PromptBook:
+        seen: dict[str, int] = {}
+        for operation_id, prompts in self.operations.items():
+            for prompt in prompts:
+                if prompt in seen:
+                    raise ValueError(
+                        f"operations {seen[prompt]} and {operation_id} share the prompt "
+                        f"{prompt!r}: no generator could tell them apart"
+                    )
+                seen[prompt] = operation_id
+        return self
+
+    @classmethod
+    def load(cls, path: Path | str = PROMPTS_PATH) -> PromptBook:
+        """Read a book.  Raises: UserError: if the file is missing or is no valid book."""
+        try:
+            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such prompt file") from None
+        except (yaml.YAMLError, pydantic.ValidationError) as error:
+            raise UserError(f"{path}: not a valid prompt file: {error}") from None
+
+    def operation_prompts(self, operation_id: int) -> tuple[str, ...]:
+        """All prompts of one operation.  Raises: UserError: if the book has none."""
+        try:
+            return self.operations[operation_id]
+        except KeyError:
+            known = f"{len(self.operations)} operations"
+            raise UserError(
+                f"operation {operation_id}: no prompt in a book of {known}: add it to the yaml"
+            ) from None
+
+    def is_promptless(self, task: Task, class_id: int) -> bool:
+        """Whether the class names no surgical action."""
+        promptless = {"phase": self.promptless_phases, "operation": self.promptless_operations}
+        return class_id in promptless[task]
+
+    def prompts_for(
+        self,
+        task: Task,
+        class_id: int,
+        operations_of_class: Sequence[int],
+        policy: PromptPolicy = "all",
+    ) -> tuple[str, ...]:
+        """The prompts that synthesise a class; empty if `policy` leaves the class out.
+
+        Args: operations_of_class: operation ids filed under the class (for an operation: itself).
+        A phase follows its operations and not its name: OphNet's "Placement of Eyelid Speculum"
+        (43) mostly shows the speculum's removal (operation 85). The first prompts of all
+        operations come before the second ones, so that few clips still cover every operation.
+        Raises: UserError: if an operation has no prompt, or `operations_of_class` is empty.
+        """
+        if policy == "promptable" and self.is_promptless(task, class_id):
+            return ()
+        if not operations_of_class:
+            raise UserError(f"{task} {class_id}: no operation belongs to it, so it has no prompt")
+        columns = [self.operation_prompts(operation) for operation in operations_of_class]
+        rounds = zip_longest(*columns)
+        return tuple(prompt for row in rounds for prompt in row if prompt is not None)

@@ -1,0 +1,173 @@
+"""Synthesis: prompts and seeds -> clips on disk, one generator at a time.
+
+A clip is decided by its generator, prompt and seed; seeds follow from (class, index) or from the
+captioned clip's id, so no two clips repeat and any clip can be made again alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from augment.prompts import PROMPTS_PATH, PromptBook, PromptPolicy
+from core.clip import MANIFEST_NAME, Clip, Manifest, Split, Task
+from core.errors import UserError
+from core.files import sha256_of_file
+from core.progress import Progress
+from core.runtime import derive_seed, seed_everything
+from core.stage import ClipSource
+from core.video import FPS, write_video
+from generator.base import Generator, Sampling
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip to make."""
+
+    clip_id: str
+    prompt: str
+    seed: int
+    phase_id: int | None = None
+    operation_id: int | None = None
+
+
+class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How many clips a class gets and which classes get any. Paper: 100 a class, all classes.
+
+    policy: what happens to classes that name no surgical action (see `PromptPolicy`).
+    """
+
+    clips_per_class: int = pydantic.Field(default=100, ge=1)
+    policy: PromptPolicy = "all"
+    seed: int = pydantic.Field(default=0, ge=0)
+
+
+class ClassSynthesis(ClipSource):
+    """Class-conditioned clips for augmentation: `clips_per_class` for every class of `task`.
+
+    source: the generator's name in manifests and tables. operations_of_class: operation ids by
+    class id, which choose the prompts. prompts_sha256: identity of the prompt file in use.
+    Source: Ophora, Sec. 3.3 (100 videos for each phase and operation).
+    """
+
+    source: str = pydantic.Field(min_length=1)
+    generator: Generator
+    task: Task
+    operations_of_class: tuple[tuple[int, ...], ...]
+    settings: SynthesisSettings = SynthesisSettings()
+    sampling: Sampling
+    prompts_sha256: str = pydantic.Field(default_factory=lambda: sha256_of_file(PROMPTS_PATH))
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Make every clip that is not there yet and list all."""
+        return synthesise(folder, self.requests(), self.generator, self.sampling, self.source)
+
+    def requests(self) -> list[Request]:
+        """The synthesis plan: class by class, prompts in turn, a seed of its own for each clip."""
+        book = PromptBook.load()
+        requests = []
+        for class_id, operations in enumerate(self.operations_of_class):
+            prompts = book.prompts_for(self.task, class_id, operations, self.settings.policy)
+            for index in range(self.settings.clips_per_class if prompts else 0):
+                requests.append(
+                    Request(
+                        clip_id=f"{self.task}{class_id:03d}_{index:04d}",
+                        prompt=prompts[index % len(prompts)],
+                        seed=derive_seed(self.settings.seed, self.task, class_id, index),
+                        **{f"{self.task}_id": class_id},
+                    )
+                )
+        return requests
+
+    def cost(self) -> str:
+        return f"{len(self.requests()):,} clips x {self.sampling.steps} steps"
+
+
+class CaptionSynthesis(ClipSource):
+    """One clip for each caption of a split of `clips`: what generation quality is measured on."""
+
+    source: str = pydantic.Field(min_length=1)
+    generator: Generator
+    clips: ClipSource
+    split: Split | None = None
+    num_clips: int = pydantic.Field(ge=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+    sampling: Sampling
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Make every clip that is not there yet and list all.
+
+        Raises: UserError: if the split has fewer captions than clips are asked for.
+        """
+        return synthesise(folder, self.requests(), self.generator, self.sampling, self.source)
+
+    def requests(self) -> list[Request]:
+        """The first `num_clips` captions, each with a seed from its clip id."""
+        manifest = self.clips.manifest()
+        clips = (manifest if self.split is None else manifest.of_split(self.split)).clips
+        if len(clips) < self.num_clips:
+            raise UserError(
+                f"num_clips {self.num_clips}: only {len(clips)} captioned clips are held out; "
+                f"set it to at most {len(clips)} or give a larger corpus"
+            )
+        return [
+            Request(clip.clip_id, clip.caption or "", derive_seed(self.seed, clip.clip_id))
+            for clip in clips[: self.num_clips]
+        ]
+
+    def cost(self) -> str:
+        return f"{self.num_clips:,} clips x {self.sampling.steps} steps"
+
+
+def synthesise(
+    folder: Path,
+    requests: Sequence[Request],
+    generator: Generator,
+    sampling: Sampling,
+    source: str,
+) -> dict[str, Any]:
+    """Write `videos/<clip id>.mp4` for every request and the manifest, resuming what is there.
+
+    A batch is made again as a whole unless all its clips exist: sums in a smaller batch could
+    round differently, and a resumed run must give the same bytes.
+    """
+    seed_everything(0)
+    batches = list(_batches(requests, sampling.batch_size))
+    missing = [batch for batch in batches if not all(_file(folder, r).is_file() for r in batch)]
+    left = sum(map(len, missing))
+    with Progress(f"synthesis ({source})", len(requests), "clips", len(requests) - left) as shown:
+        sampler = generator.sampler() if missing else None
+        for batch in missing:
+            assert sampler is not None
+            videos = sampler([r.prompt for r in batch], [r.seed for r in batch], sampling)
+            for request, frames in zip(batch, videos, strict=True):
+                write_video(_file(folder, request), frames, FPS)
+            shown.advance(len(batch))
+    clips = [
+        Clip(
+            clip_id=request.clip_id,
+            video_id=f"{source}_{request.clip_id}",
+            path=f"{request.clip_id}.mp4",
+            phase_id=request.phase_id,
+            operation_id=request.operation_id,
+            caption=request.prompt,
+            source=source,
+            seed=request.seed,
+        )
+        for request in requests
+    ]
+    Manifest(root=folder / "videos", clips=tuple(clips)).save(folder / MANIFEST_NAME)
+    return {"clips": len(clips), "generator": generator.run()}
+
+
+def _batches(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]
+
+
+def _file(folder: Path, request: Request) -> Path:
+    return folder / "videos" / f"{request.clip_id}.mp4"

@@ -1,0 +1,105 @@
+"""Mixing real and synthetic clips into one training set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from core.clip import Task
+from core.errors import UserError
+from core.mixture import Chosen, Mixture
+from core.runtime import derive_seed
+
+
+class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How many synthetic clips join the real ones. The defaults take all of them.
+
+    ratio: at most this many synthetic clips a real training clip, over all sources and classes.
+    rare_below: only classes with fewer real training clips than this get synthetic ones (None: all
+    classes do). class_balanced: an epoch draws every class equally often instead of every clip.
+    seed: which synthetic clips a ratio keeps.
+    Source: all clips added, as "Source + Ophora" in the Ophora paper's Table 2; the other settings
+    are our choice, for studies of the mixing.
+    """
+
+    ratio: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
+    rare_below: int | None = pydantic.Field(default=None, ge=1)
+    class_balanced: bool = False
+    seed: int = pydantic.Field(default=0, ge=0)
+
+
+class TrainingSet(Mixture):
+    """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic)."""
+
+    task: Task
+    mixing: Mixing = Mixing()
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Write `mixture.jsonl`; return clips and clips per class, for each source in order.
+
+        Raises: UserError: if `sources[0]` has no training clip or a clip lacks the task's label.
+        """
+        real = self._clips(0)
+        if not real:
+            raise UserError(
+                f"training set: {type(self.sources[0]).__name__} has no clip in its train split: "
+                "give some of its videos the split 'train'"
+            )
+        offered = [clip for index in range(1, len(self.sources)) for clip in self._clips(index)]
+        chosen = balance(real + select(real, offered, self.mixing), self.mixing)
+        self.save(folder, chosen)
+        counts = Counter((item.label, item.source) for item in chosen)
+        sources = range(len(self.sources))
+        return {
+            "clips": [sum(item.source == source for item in chosen) for source in sources],
+            "offered": [
+                sum(item.source == source for item in real + offered) for source in sources
+            ],
+            "per_class": {
+                str(label): [counts[label, source] for source in sources]
+                for label in sorted({item.label for item in chosen})
+            },
+        }
+
+    def _clips(self, index: int) -> list[Chosen]:
+        manifest = self.sources[index].manifest()
+        clips = manifest.of_split("train").clips if index == 0 else manifest.clips
+        return [
+            Chosen(source=index, clip_id=clip.clip_id, label=clip.label(self.task))
+            for clip in clips
+        ]
+
+
+def select(real: list[Chosen], offered: list[Chosen], mixing: Mixing) -> list[Chosen]:
+    """The synthetic clips that join, in the order offered.
+
+    Under a ratio the classes are served in turn, one clip each, so that they stay as even as they
+    were offered; a smaller ratio keeps a subset of a larger one's clips. A clip's place depends on
+    its source's position and its id only: two generators' sources are thinned in the same way.
+    """
+    if mixing.rare_below is not None:
+        real_clips = Counter(item.label for item in real)
+        offered = [item for item in offered if real_clips[item.label] < mixing.rare_below]
+    if mixing.ratio is None:
+        return offered
+    by_seed = sorted(offered, key=lambda item: derive_seed(mixing.seed, item.source, item.clip_id))
+    turn: Counter[int] = Counter()
+    turns: list[tuple[int, Chosen]] = []
+    for item in by_seed:
+        turns.append((turn[item.label], item))
+        turn[item.label] += 1
+    turns.sort(key=lambda pair: pair[0])  # stable: inside a turn the seed decides
+    kept = {(item.source, item.clip_id) for _, item in turns[: round(mixing.ratio * len(real))]}
+    return [item for item in offered if (item.source, item.clip_id) in kept]
+
+
+def balance(chosen: list[Chosen], mixing: Mixing) -> list[Chosen]:
+    """Sampling weights: 1 each, or such that classes sum to equal parts (mean weight 1)."""
+    if not mixing.class_balanced:
+        return chosen
+    clips = Counter(item.label for item in chosen)
+    share = len(chosen) / len(clips)
+    return [item.model_copy(update={"weight": share / clips[item.label]}) for item in chosen]

@@ -1,0 +1,287 @@
+"""Configurations: YAML with one `extends:` parent and `--set a.b=c` overrides, validated whole.
+
+A configuration holds hyperparameters only. `benchmarks.plan` turns it into stages.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+
+from augment.synthesis import SynthesisSettings
+from augment.training_set import Mixing
+from benchmarks.datasets.ophvl_sim.writer import CorpusMix
+from benchmarks.metrics.frames import FrameProtocol
+from classifiers.networks import Network
+from classifiers.recipe import Recipe
+from core.clip import Task
+from core.errors import UserError, did_you_mean
+from core.runtime import Runtime
+from generator.base import ClipShape, Sampling
+from generator.curation.dynamics import DynamicsSettings
+from generator.curation.privacy import OcrPrivacy, PrivacySettings
+from generator.curation.refine import RefineSettings, RulesRefine
+from generator.curation.resolution import ResolutionSettings
+from generator.diffusion import DiffusionSettings
+from generator.training import Optimisation
+
+CONFIG_ROOT = Path(__file__).with_name("configs")
+BUILT_IN_SOURCES = ("source", "bora", "ophora")
+
+
+class Section(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A part of the configuration; refuses unknown keys."""
+
+
+class OphSimSection(Section):
+    """The embedded labelled data set, used when no --data-root is given."""
+
+    seed: int = pydantic.Field(default=1, ge=0)
+    train_cases: int = pydantic.Field(default=24, ge=1)
+    val_cases: int = pydantic.Field(default=30, ge=1)
+    test_cases: int = pydantic.Field(default=60, ge=1)
+    train_clips: int = pydantic.Field(default=900, ge=52)
+    val_clips: int = pydantic.Field(default=1000, ge=52)
+    test_clips: int = pydantic.Field(default=2000, ge=52)
+    minimum: int = pydantic.Field(default=2, ge=1)
+
+
+class CorpusSection(Section):
+    """The embedded narrated corpus, used when no --corpus-root is given."""
+
+    seed: int = pydantic.Field(ge=0)
+    num_clips: int = pydantic.Field(ge=8)
+    mix: CorpusMix = CorpusMix()
+
+
+class CurationSection(Section):
+    """The four filters. Paper: at least 720x480, 2 to 100 keyframes, language models."""
+
+    refine: RefineSettings = RulesRefine()
+    dynamics: DynamicsSettings = DynamicsSettings()
+    resolution: ResolutionSettings = ResolutionSettings()
+    privacy: PrivacySettings = OcrPrivacy()
+
+
+class DiffusionTrainingSection(Section):
+    """One training of a generator."""
+
+    optimisation: Optimisation
+    diffusion: DiffusionSettings = DiffusionSettings()
+
+
+class OphoraSection(Section):
+    """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
+
+    weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
+    """
+
+    base: str
+    weights: str | None = None
+    max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    tpt: DiffusionTrainingSection
+    p2ft: DiffusionTrainingSection
+    sampling: Sampling
+    gradient_checkpointing: bool = False
+
+
+class BoraSection(Section):
+    """base: folder of Bora's own weights (or a hub id, "org/name").
+
+    weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
+    """
+
+    base: str
+    weights: str | None = None
+    max_text_tokens: int = pydantic.Field(default=120, ge=1)
+    fine_tuning: DiffusionTrainingSection
+    sampling: Sampling
+    guided_channels: int | None = 3
+
+
+class ClassifierSection(Section):
+    """A network and the recipe that trains it in every arm."""
+
+    network: Network
+    recipe: Recipe
+
+
+class QualitySection(Section):
+    """Table 1: held-out captioned clips, their number, and the encoders' folders."""
+
+    corpus: CorpusSection
+    num_clips: int = pydantic.Field(default=256, ge=2)
+    protocol: FrameProtocol = FrameProtocol()
+    video_encoder: str
+    image_text_encoder: str
+
+
+class BenchmarkConfig(Section):
+    """Everything that decides a run's numbers, and `runtime`, which does not.
+
+    chosen_classifiers: those of `classifiers` to train; empty means all.
+    """
+
+    name: str = pydantic.Field(pattern=r"^[\w./-]+$")
+    scale: Literal["nano", "paper"]
+    recipe_name: str = "reference"
+    tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
+    sources: tuple[str, ...] = BUILT_IN_SOURCES
+    classifiers: dict[Literal["slowfast", "mvit_v2"], ClassifierSection]
+    chosen_classifiers: tuple[str, ...] = ()
+    schedules: tuple[Literal["matched_epochs", "matched_steps"], ...] = ("matched_epochs",)
+    seeds: int = pydantic.Field(default=1, ge=1, le=100)
+    first_seed: int = pydantic.Field(default=0, ge=0)
+    num_frames: int = pydantic.Field(default=8, ge=1)
+    size: int = pydantic.Field(default=64, ge=8)
+    mixing: Mixing = Mixing()
+    ophsim: OphSimSection = OphSimSection()
+    corpus: CorpusSection
+    curation: CurationSection
+    clip: ClipShape
+    ophora: OphoraSection
+    bora: BoraSection
+    synthesis: SynthesisSettings
+    quality: QualitySection
+    runtime: Runtime = Runtime()
+
+    @pydantic.model_validator(mode="after")
+    def _sources_are_known(self) -> BenchmarkConfig:
+        names = [source.partition("=")[0] for source in self.sources]
+        for source, name in zip(self.sources, names, strict=True):
+            if "=" in source:
+                if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+                    raise ValueError(f"source {source!r}: give it a name of its own, NAME=DIR")
+            elif name not in BUILT_IN_SOURCES:
+                hint = did_you_mean(name, BUILT_IN_SOURCES)
+                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
+        if len(set(names)) != len(names):
+            raise ValueError(f"a source is named twice: {', '.join(names)}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _classifiers_are_known(self) -> BenchmarkConfig:
+        for name in self.chosen_classifiers:
+            if name not in self.classifiers:
+                hint = did_you_mean(name, self.classifiers)
+                raise ValueError(f"unknown classifier {name!r}: {hint}")
+        return self
+
+
+def config_names() -> list[str]:
+    """Names of the configurations that come with the suite (a leading _ marks a parent)."""
+    found = (path.relative_to(CONFIG_ROOT).with_suffix("") for path in CONFIG_ROOT.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in found if not path.name.startswith("_"))
+
+
+def load_yaml(name: str) -> dict[str, Any]:
+    """The merged mapping of a configuration by name or path.
+
+    Raises: UserError: naming the file and the fault.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = CONFIG_ROOT / f"{name}.yaml"
+        if not path.is_file():
+            raise UserError(
+                f"--config {name}: no such configuration; {did_you_mean(name, config_names())}"
+            )
+    if not path.is_file():
+        raise UserError(f"--config {path}: no such file")
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"--config {path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(own, dict):
+        raise UserError(f"--config {path}: expected keys and values")
+    parent = own.pop("extends", None)
+    return own if parent is None else merge(load_yaml(str(parent)), own)
+
+
+def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    """`child` over `parent`; mappings merge key by key, unless their `kind` differs."""
+    merged = dict(parent)
+    for key, value in child.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        )
+        merged[key] = merge(old, value) if same_kind else value  # type: ignore[arg-type]
+    return merged
+
+
+def apply_override(config: dict[str, Any], assignment: str) -> None:
+    """Apply one `a.b=c` (c is YAML) in place.  Raises: UserError: if it has another form."""
+    path, separator, text = assignment.partition("=")
+    keys = path.split(".")
+    if not separator or not all(keys):
+        raise UserError(f"--set {assignment}: expected a.b=value")
+    place = config
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {assignment}: {key!r} holds a value, not a section")
+    try:
+        place[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {assignment}: the value is not YAML") from None
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> BenchmarkConfig:
+    """Read, merge, override and validate.  Raises: UserError: one line, with field and cure."""
+    raw = load_yaml(name)
+    for assignment in overrides:
+        apply_override(raw, assignment)
+    try:
+        return BenchmarkConfig.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise UserError(f"--config {name}: {explain(error)}") from None
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """The first fault in one line; an unknown key comes with the nearest known one."""
+    fault = error.errors()[0]
+    location = [str(part) for part in fault["loc"]]
+    field = ".".join(location) or "config"
+    if fault["type"] == "extra_forbidden":
+        known = known_keys(BenchmarkConfig, location[:-1])
+        return f"unknown key {field!r}: {did_you_mean(location[-1], known)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+    return f"{field}: {message}{value}"
+
+
+def known_keys(model: Any, location: Sequence[str]) -> list[str]:
+    """Field names of the section at `location` below `model`."""
+    models = _models_in(model)
+    for part in location:
+        children = [
+            child
+            for current in models
+            for child in (
+                _models_in(current.model_fields[part].annotation)
+                if part in current.model_fields
+                else []
+            )
+        ]
+        # A dict's key or a union's tag is part of the location, but no field: stay where we are.
+        models = children or models
+    return sorted({name for current in models for name in current.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation, *annotation.__subclasses__()]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, Annotated, tuple, dict, list):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []

@@ -1,0 +1,1 @@
+"""Generation quality: clips -> features -> statistics -> values, each step a pure function."""

@@ -1,0 +1,209 @@
+"""Encoders of the metrics: where their weights come from, and the video encoder behind FVD.
+
+An encoder is a folder: `model.safetensors`, `config.json` (and a tokenizer for OphCLIP). A stage of
+the family `MetricEncoder` provides it: trained by the run, or shipped and verified.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pydantic
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks.metrics.fitting import FitSettings, fit
+from benchmarks.metrics.frames import FrameProtocol, batches, decode_once
+from classifiers.networks import Classifier, Network, SlowFast
+from classifiers.prediction import normalise, penultimate_features, predict
+from core.clip import Manifest
+from core.errors import UserError
+from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
+from core.runtime import seed_everything
+from core.stage import ClipSource, Stage
+
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+LABEL_SMOOTHING = 0.1
+BATCH = 32  # clips encoded at a time; bounds memory, does not change a value
+
+
+class MetricEncoder(Stage):
+    """Family of stages that provide an encoder's folder."""
+
+    def weights(self) -> Path:
+        """Run the stage if need be; the folder that holds the encoder."""
+        self.run()
+        return self.folder
+
+
+class EncoderFolder(MetricEncoder):
+    """An encoder that lies in a folder. Its identity is its content, not its place."""
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "path")
+
+    path: Path
+    sha256: str = pydantic.Field(pattern="[0-9a-f]{64}")
+
+    @staticmethod
+    def identify(path: Path | str) -> dict[str, Any]:
+        """A folder's `path` and `sha256`.  Raises: UserError: if it holds no encoder."""
+        path = Path(path)
+        if not (path / WEIGHTS_NAME).is_file() or not (path / CONFIG_NAME).is_file():
+            raise UserError(f"encoder {path}: expected a folder with {WEIGHTS_NAME}, {CONFIG_NAME}")
+        return {"path": path, "sha256": sha256_of_files(path, encoder_files(path))}
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        found = self.identify(self.path)["sha256"]
+        if found != self.sha256:
+            raise UserError(f"encoder {self.path}: sha256 {found}, expected {self.sha256}")
+        return {"sha256": found}
+
+    def weights(self) -> Path:
+        self.run()
+        return self.path
+
+
+def encoder_files(folder: Path) -> list[Path]:
+    """The files that make up an encoder: configuration, weights, tokenizer."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors")]
+
+
+def save_encoder(folder: Path, model: nn.Module, config: dict[str, Any]) -> str:
+    """Write weights (fp16) and configuration; returns the sha256 of the weights' file.
+
+    fp16 halves the size of shipped weights; metrics read these files, so a value never depends on
+    whether the encoder was trained by this run or loaded.
+    """
+    state = {name: _half(value).contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_NAME) as temporary:
+        save_file(state, temporary)
+    write_json(folder / CONFIG_NAME, config)
+    return sha256_of_file(folder / WEIGHTS_NAME)
+
+
+def load_weights(folder: Path, model: nn.Module, device: torch.device) -> nn.Module:
+    """Fill `model` with a folder's weights, as float32, in evaluation mode on `device`."""
+    state = load_file(folder / WEIGHTS_NAME)
+    model.load_state_dict({name: _single(value) for name, value in state.items()})
+    return model.to(device).eval()
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+class VideoEncoder:
+    """Clips -> penultimate features of a classifier trained on surgical clips."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        config = read_json(folder / CONFIG_NAME)
+        if config.get("encoder") != "video":
+            raise UserError(f"{folder / CONFIG_NAME}: not a video encoder")
+        self.name: str = config["name"]
+        self.protocol = FrameProtocol.model_validate(config["protocol"])
+        self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+        self.device = device
+        network = _NETWORKS.validate_python(config["network"])
+        model = network.build(config["num_classes"], self.protocol.num_frames, self.protocol.height)
+        self.model: Any = load_weights(folder, model, device)
+
+    def features(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, T, H, W, 3) uint8 -> (B, D) float32."""
+        return penultimate_features(self.model, frames)
+
+
+_NETWORKS: pydantic.TypeAdapter[Network] = pydantic.TypeAdapter(Network)
+
+
+class VideoEncoderTraining(MetricEncoder):
+    """Train the video encoder behind FVD: a small SlowFast that names phases or operations.
+
+    clips: labelled clips of cases that appear nowhere else in the benchmark. Those of split val or
+    test are held out; the others are trained on. alpha 3 divides nine frames.
+    """
+
+    name: str = pydantic.Field(default="slowfast_nano", pattern="[a-z0-9_]+")
+    clips: ClipSource
+    task: Literal["phase", "operation"] = "operation"
+    num_classes: int = pydantic.Field(default=107, ge=2)
+    network: Network = SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3)
+    protocol: FrameProtocol = FrameProtocol()
+    fit: FitSettings = FitSettings(batch_size=32)
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Train, save, and report top-1 on the held-out clips (percent, None without any)."""
+        device = self.runtime.torch_device()
+        train, held_out = split_held_out(self.clips.manifest())
+        array = decode_once(
+            train, self.protocol, folder / "clips.npy", workers=self.runtime.workers
+        )
+        labels = torch.tensor([clip.label(self.task) for clip in train.clips], device=device)
+        if int(labels.max()) >= self.num_classes:
+            raise UserError(f"num_classes {self.num_classes}: a clip has label {int(labels.max())}")
+        seed_everything(self.fit.seed)
+        height = self.protocol.height
+        model = self.network.build(self.num_classes, self.protocol.num_frames, height).to(device)
+
+        def loss_of(indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
+            frames = augment(array[np.sort(indices)], generator)
+            targets = labels[torch.from_numpy(np.sort(indices)).to(device)]
+            logits = model(normalise(torch.from_numpy(frames).to(device)))
+            return nn.functional.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
+
+        losses = fit(model, loss_of, len(train), self.fit, folder, f"training {self.name}")
+        config = {
+            "encoder": "video",
+            "name": self.name,
+            "network": self.network.model_dump(mode="json"),
+            "num_classes": self.num_classes,
+            "protocol": self.protocol.model_dump(),
+        }
+        sha256 = save_encoder(folder, model, config)
+        (folder / "clips.npy").unlink()
+        return {
+            "sha256": sha256,
+            "steps": len(losses),
+            "train_clips": len(train),
+            "final_loss": round(float(np.mean(losses[-20:])), 4),
+            "held_out_top1": self._top1(held_out, model),
+        }
+
+    def _top1(self, held_out: Manifest, model: Classifier) -> float | None:
+        right = 0
+        for clips, frames in batches(held_out, self.protocol):
+            guesses = predict(model, frames).argmax(axis=1)
+            right += sum(
+                guess == clip.label(self.task) for clip, guess in zip(clips, guesses, strict=True)
+            )
+        return round(100.0 * right / len(held_out), 2) if len(held_out) else None
+
+    def cost(self) -> str:
+        return f"{self.fit.steps:,} steps of {self.fit.batch_size}"
+
+
+def split_held_out(manifest: Manifest) -> tuple[Manifest, Manifest]:
+    """(clips to train on, clips held out): the second are those of split val or test.
+
+    Raises: UserError: if fewer than two are left to train on.
+    """
+    train = manifest.keep(clip for clip in manifest.clips if clip.split in (None, "train"))
+    if len(train) < 2:
+        raise UserError(f"{len(train)} training clips for a metric encoder: give at least two")
+    return train, manifest.keep(clip for clip in manifest.clips if clip.split in ("val", "test"))
+
+
+def augment(frames: NDArray[np.uint8], generator: torch.Generator) -> NDArray[np.uint8]:
+    """Mirror half of the (B, T, H, W, 3) clips, so that left and right eyes are one."""
+    mirrored = torch.rand(len(frames), generator=generator).numpy() < 0.5
+    frames = np.array(frames)
+    frames[mirrored] = frames[mirrored, :, :, ::-1]
+    return frames

@@ -1,0 +1,435 @@
+"""From a configuration to stages: the one place where datasets, generators, synthesis, training
+sets and classifiers are put together.
+
+    dataset ----------------------------------------.
+    corpus -> curation -> generators -> synthesis --+-> training sets -> classifiers -> cells
+                              '-> clips for held-out captions -> generation quality
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from augment.synthesis import CaptionSynthesis, ClassSynthesis
+from augment.training_set import TrainingSet
+from augment.user_videos import UserVideos
+from benchmarks.config import BenchmarkConfig, DiffusionTrainingSection
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.ophnet_csv import find_annotation
+from benchmarks.datasets.simulated import OphSim, OphVLSim
+from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
+from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
+from benchmarks.metrics.encoders import EncoderFolder
+from benchmarks.metrics.quality import GenerationQuality, QualitySettings
+from classifiers.training import ClassifierTraining
+from core.clip import Split, Task
+from core.errors import UserError, did_you_mean
+from core.frame_cache import FrameCache
+from core.stage import ClipSource, Stage
+from generator.base import Generator, Weights, weights_named
+from generator.bora.training import BoraTraining, GivenBora
+from generator.curation.narrated import NarratedFolder
+from generator.curation.stages import Curation, PrivacyFilter
+from generator.encoding import Encoding
+from generator.ophora.training import GivenOphora, OphoraTraining
+
+PROJECT_ROOT = Path(__file__).parents[1]
+CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
+TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
+# Rows of Table 1: model as the paper names it, its training data, generator in the plan.
+QUALITY_ROWS = (
+    ("Bora (w/ Ophora-160K)", "Ophora-160K", "bora"),
+    ("Ophora (TPT-only)", "Ophora-160K", "ophora_tpt"),
+    ("Ophora", "Ophora-160K", "ophora"),
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the user brings, beside the configuration."""
+
+    results: Path
+    data_root: Path | None = None
+    corpus_root: Path | None = None
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One classifier training of Table 2."""
+
+    task: Task
+    classifier: str
+    training_data: str
+    seed: int
+    schedule: Schedule
+    stage: ClassifierTraining
+
+
+@dataclass(frozen=True)
+class QualityPlan:
+    """One row of Table 1."""
+
+    model: str
+    fine_tuned_on: str | None
+    stage: GenerationQuality
+
+
+def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
+    """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
+    if task == "operation":
+        return tuple((operation,) for operation in range(len(OPERATIONS)))
+    others = len(PHASES) - 1
+    return tuple(
+        tuple(
+            operation
+            for operation, phase in enumerate(PHASE_OF_OPERATION)
+            if (others if phase is None else phase) == phase_id
+        )
+        for phase_id in range(len(PHASES))
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run. Building it validates the inputs; nothing is computed before `run`."""
+
+    config: BenchmarkConfig
+    inputs: Inputs
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Machinery every stage gets."""
+        cache = self.inputs.results / "cache"
+        return {"infra": {"folder": str(cache)}, "runtime": self.config.runtime}
+
+    @property
+    def hash_memory(self) -> Path:
+        return self.inputs.results / "cache" / "hashes.json"
+
+    def check(self, only: str | None = None) -> None:
+        """Build every stage, so that a wrong input is found before the first one runs.
+
+        Raises: UserError.
+        """
+        names = [name for name, _, _ in self.waves()]
+        if only is not None and only not in names:
+            raise UserError(f"--only {only}: {did_you_mean(only, names)}")
+
+    # -- data ---------------------------------------------------------------------------------
+
+    @cached_property
+    def datasets(self) -> dict[Task, OphNet]:
+        """The labelled data of each task: the user's folder, else OphSim."""
+        root = self.inputs.data_root
+        if root is None:
+            simulator = OphSim(**self.config.ophsim.model_dump(), **self.common)
+            return {
+                task: OphNet(task=task, name="OphSim", written_by=simulator, **self.common)
+                for task in self.config.tasks
+            }
+        if not root.is_dir():
+            raise UserError(f"--data-root {root}: no such folder")
+        return {task: self._dataset_at(root, task) for task in self.config.tasks}
+
+    def _dataset_at(self, root: Path, task: Task) -> OphNet:
+        simulated = find_annotation(root, task).name.startswith("OphSim")
+        return OphNet.at(
+            root,
+            task=task,
+            name="OphSim" if simulated else "OphNet2024",
+            hash_memory=self.hash_memory,
+            **self.common,
+        )
+
+    @property
+    def data_name(self) -> str:
+        return next(iter(self.datasets.values())).name
+
+    @cached_property
+    def narrated(self) -> ClipSource:
+        """The generators' raw training data."""
+        root = self.inputs.corpus_root
+        if root is None:
+            return OphVLSim(**dict(self.config.corpus), **self.common)
+        if not root.is_dir():
+            raise UserError(f"--corpus-root {root}: no such folder")
+        return NarratedFolder(root=root, source=root.name, **self.common)
+
+    def _curate(self, narrated: ClipSource) -> Curation:
+        section = self.config.curation
+        return Curation(
+            narrated=narrated,
+            refine=section.refine,
+            dynamics=section.dynamics,
+            resolution=section.resolution,
+            **self.common,
+        )
+
+    def _clean(self, curated: ClipSource) -> PrivacyFilter:
+        privacy = self.config.curation.privacy
+        return PrivacyFilter(clips=curated, privacy=privacy, **self.common)
+
+    @cached_property
+    def curated(self) -> Curation:
+        """Ophora-160K."""
+        return self._curate(self.narrated)
+
+    @cached_property
+    def clean(self) -> PrivacyFilter:
+        """Ophora-28K."""
+        return self._clean(self.curated)
+
+    @cached_property
+    def held_out(self) -> tuple[ClipSource, Split | None]:
+        """Clean captioned clips that no generator saw, and the split that holds them."""
+        if self.inputs.corpus_root is not None:
+            return self.clean, "val"
+        corpus = OphVLSim(**dict(self.config.quality.corpus), **self.common)
+        return self._clean(self._curate(corpus)), None
+
+    # -- generators ---------------------------------------------------------------------------
+
+    def _weights(self, name: str) -> Weights:
+        return weights_named(name, root=PROJECT_ROOT, **self.common)
+
+    def _training(self, section: DiffusionTrainingSection) -> dict[str, Any]:
+        return {"optimisation": section.optimisation, "diffusion": section.diffusion}
+
+    @cached_property
+    def generators(self) -> dict[str, Generator]:
+        """Every generator that the chosen sources need, by name.
+
+        Raises: UserError: if real data came without a corpus or weights to make them from.
+        """
+        wanted = [name for name in self.config.sources if name in TABLE_NAMES]
+        generators: dict[str, Generator] = {}
+        for name in wanted:
+            section = getattr(self.config, name)
+            if section.weights is None and self.inputs.data_root and not self.inputs.corpus_root:
+                raise UserError(
+                    f"source {name!r} with --data-root needs a generator: train generators on "
+                    f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
+                )
+            generators |= self._ophora() if name == "ophora" else {"bora": self._bora()}
+        return generators
+
+    def _ophora(self) -> dict[str, Generator]:
+        section, shape = self.config.ophora, self.config.clip
+        if section.weights is not None:
+            given = self._weights(section.weights)
+            return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
+        base = self._weights(section.base)
+        encoding = {"parts": base, "shape": shape, "max_text_tokens": section.max_text_tokens}
+        checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
+        tpt = OphoraTraining(
+            name="TPT",
+            init=base,
+            encoding=Encoding(clips=self.curated, split="train", **encoding, **self.common),
+            **self._training(section.tpt),
+            **checkpointing,
+            **self.common,
+        )
+        p2ft = OphoraTraining(
+            name="P2FT",
+            init=tpt,
+            encoding=Encoding(clips=self.clean, split="train", **encoding, **self.common),
+            **self._training(section.p2ft),
+            **checkpointing,
+            **self.common,
+        )
+        return {"ophora_tpt": tpt, "ophora": p2ft}
+
+    def _bora(self) -> Generator:
+        section, shape = self.config.bora, self.config.clip
+        guided = {"guided_channels": section.guided_channels}
+        if section.weights is not None:
+            given = self._weights(section.weights)
+            return GivenBora(given=given, shape=shape, **guided, **self.common)
+        base = self._weights(section.base)
+        encoding = Encoding(
+            clips=self.curated,
+            split="train",
+            parts=base,
+            shape=shape,
+            max_text_tokens=section.max_text_tokens,
+            mask_padding=True,
+            **self.common,
+        )
+        return BoraTraining(
+            name="fine-tuned",
+            init=base,
+            encoding=encoding,
+            **self._training(section.fine_tuning),
+            **guided,
+            **self.common,
+        )
+
+    def sampling_of(self, generator: str) -> Any:
+        """Sampling settings of a generator by its name in the plan."""
+        return getattr(self.config, generator.partition("_")[0]).sampling
+
+    # -- arms ---------------------------------------------------------------------------------
+
+    @cached_property
+    def arms(self) -> dict[Task, dict[str, ClipSource | None]]:
+        """Training data by table name for each task: the synthetic clips that join, None = none."""
+        return {
+            task: dict(self._arm(source, task) for source in self.config.sources)
+            for task in self.config.tasks
+        }
+
+    def _arm(self, source: str, task: Task) -> tuple[str, ClipSource | None]:
+        name, _, folder = source.partition("=")
+        if source == "source":
+            return SOURCE, None
+        if folder:
+            videos = UserVideos.at(
+                self._user_folder(name, folder),
+                task=task,
+                class_names=CLASS_NAMES[task],
+                name=name,
+                hash_memory=self.hash_memory,
+                **self.common,
+            )
+            return f"{SOURCE} + {name}", videos
+        clips = ClassSynthesis(
+            source=name,
+            generator=self.generators[name],
+            task=task,
+            operations_of_class=operations_of(task),
+            settings=self.config.synthesis,
+            sampling=self.sampling_of(name),
+            **self.common,
+        )
+        return f"{SOURCE} + {TABLE_NAMES[name]}", clips
+
+    def _user_folder(self, name: str, folder: str) -> Path:
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise UserError(f"source {name}={folder}: no such folder")
+        return path
+
+    @cached_property
+    def cells(self) -> list[CellPlan]:
+        """Every classifier training, in the tables' order."""
+        return [
+            CellPlan(
+                task=task,
+                classifier=CLASSIFIER_LABELS[kind],
+                training_data=training_data,
+                seed=seed,
+                schedule=schedule,
+                stage=self._classifier(task, kind, synthetic, seed, schedule),
+            )
+            for task in self.config.tasks
+            for schedule in self.config.schedules
+            for training_data, synthetic in self.arms[task].items()
+            # Source has the same steps under both schedules: one training of it serves both.
+            if not (synthetic is None and schedule != self.config.schedules[0])
+            for kind in (self.config.chosen_classifiers or self.config.classifiers)
+            for seed in range(self.config.first_seed, self.config.first_seed + self.config.seeds)
+        ]
+
+    def _classifier(
+        self, task: Task, kind: Any, synthetic: ClipSource | None, seed: int, schedule: Schedule
+    ) -> ClassifierTraining:
+        section = self.config.classifiers[kind]
+        real = self.datasets[task]
+        sources = (real,) if synthetic is None else (real, synthetic)
+        mixture = TrainingSet(sources=sources, task=task, mixing=self.config.mixing, **self.common)
+        return ClassifierTraining(
+            task=task,
+            num_classes=len(CLASS_NAMES[task]),
+            network=section.network,
+            recipe=section.recipe.model_copy(update={"schedule": schedule}),
+            mixture=mixture,
+            evaluation=real,
+            num_frames=self.config.num_frames,
+            size=self.config.size,
+            seed=seed,
+            **self.common,
+        )
+
+    @cached_property
+    def qualities(self) -> list[QualityPlan]:
+        """Rows of Table 1 for the generators in use; none where no caption is held out."""
+        if self.inputs.data_root and not self.inputs.corpus_root:
+            return []
+        section = self.config.quality
+        clips, split = self.held_out
+        rows = []
+        for model, data, name in QUALITY_ROWS:
+            if name not in self.generators:
+                continue
+            generated = CaptionSynthesis(
+                source=name,
+                generator=self.generators[name],
+                clips=clips,
+                split=split,
+                num_clips=section.num_clips,
+                sampling=self.sampling_of(name),
+                **self.common,
+            )
+            rows.append(QualityPlan(model, data, self._quality(clips, generated)))
+        return rows
+
+    def _quality(self, real: ClipSource, generated: ClipSource) -> GenerationQuality:
+        section = self.config.quality
+        settings = QualitySettings(num_clips=section.num_clips, protocol=section.protocol)
+        return GenerationQuality(
+            real=real,
+            generated=generated,
+            video_encoder=self._encoder(section.video_encoder),
+            image_text_encoder=self._encoder(section.image_text_encoder),
+            settings=settings,
+            **self.common,
+        )
+
+    def _encoder(self, name: str) -> EncoderFolder:
+        path = next((p for p in (Path(name), PROJECT_ROOT / name) if p.is_dir()), Path(name))
+        return EncoderFolder(**EncoderFolder.identify(path), **self.common)
+
+    # -- order --------------------------------------------------------------------------------
+
+    def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
+        """(what, stages, whether they run side by side). A wave needs only what came before it.
+
+        Data stages use all workers inside; generators and classifiers are one process each.
+        """
+        data: list[Stage] = list(self.datasets.values())
+        if self.generators and not self._all_given():
+            data += [self.curated, self.clean]
+        if self.qualities:
+            data.append(self.held_out[0])
+        yield "data", data, False
+        clips = [arm for arms in self.arms.values() for arm in arms.values() if arm is not None]
+        generated = [row.stage.generated for row in self.qualities]
+        yield "synthesis", [*clips, *generated], True
+        yield "generation quality", [row.stage for row in self.qualities], True
+        yield "decoding", self._caches(), False
+        yield "classifiers", [cell.stage for cell in self.cells], True
+
+    def _all_given(self) -> bool:
+        return all(isinstance(g, (GivenOphora, GivenBora)) for g in self.generators.values())
+
+    def _caches(self) -> list[Stage]:
+        caches = {
+            stage.infra.uid(): stage
+            for cell in self.cells
+            for stage in cell.stage.upstream()
+            if isinstance(stage, FrameCache)
+        }
+        return list(caches.values())
+
+    def tower(self) -> list[Stage]:
+        """Every stage of the run, dependencies first, each once."""
+        ordered: dict[str, Stage] = {}
+        for _, stages, _ in self.waves():
+            for stage in stages:
+                for below in stage.tower():
+                    ordered.setdefault(below.infra.uid(), below)
+        return list(ordered.values())

@@ -1,0 +1,125 @@
+"""`report.html`: one file that opens offline and shows whether the augmentation helped, and why.
+
+run.json + tables + pictures -> verdict, tables, curves, clips, provenance -> one HTML page
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from benchmarks.evaluation import SOURCE
+from benchmarks.report_figures import Curve, Panel, curves_svg
+from benchmarks.tables.render import TEXT_COLUMNS, grid, title
+from benchmarks.tables.schema import Row2, Table1, Table2
+from core.files import write_text
+
+TEMPLATES = Path(__file__).with_name("templates")
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the page shows; all of it is optional except Table 2.
+
+    curves: figure title -> the curves in it. run: the content of run.json.
+    """
+
+    table2: Table2
+    table1: Table1 | None = None
+    panels: Sequence[Panel] = ()
+    curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(path: Path | str, report: Report) -> None:
+    """Write the page, atomically. Equal input gives equal bytes."""
+    write_text(path, render(report))
+
+
+def render(report: Report) -> str:
+    """The page as HTML; every name and prompt in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    tables = [table for table in (report.table2, report.table1) if table is not None]
+    return environment.get_template("report.html.j2").render(
+        data=report.table2.data,
+        scale=report.table2.scale,
+        verdict=verdict(report.table2),
+        tables=[_shown(table) for table in tables],
+        figures=[(name, curves_svg(name, curves)) for name, curves in report.curves.items()],
+        panels=report.panels,
+        run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def _shown(table: Table1 | Table2) -> dict[str, Any]:
+    header, body = grid(table)
+    texts = sum(name in TEXT_COLUMNS for name in header)
+    return {
+        "title": title(table),
+        "header": header,
+        "body": body,
+        "texts": texts,
+        "notes": table.notes,
+    }
+
+
+def verdict(table: Table2) -> str:
+    """Whether each source helped on the test split, with intervals, in one sentence."""
+    rows = [row for row in table.rows if row.split == "test" and row.schedule == "matched_epochs"]
+    arms = dict.fromkeys(row.training_data for row in rows if row.training_data != SOURCE)
+    clauses = [
+        clause for arm in arms if (clause := _clause([r for r in rows if r.training_data == arm]))
+    ]
+    runs = max(row.top1.n_seeds for row in table.rows)
+    basis = "a single run" if runs == 1 else f"{runs} seeds"
+    where = f"On {table.data} ({table.scale}, {basis}), test split"
+    if not clauses:
+        return f"{where}: no augmented arm was compared with Source."
+    return f"{where}: {'; '.join(clauses)}."
+
+
+def _clause(rows: Sequence[Row2]) -> str:
+    compared = [(row, row.delta_vs_source) for row in rows if row.delta_vs_source is not None]
+    if not compared:
+        return ""
+    better = [d.top1 > 0 and d.p_value <= SIGNIFICANT for _, d in compared]
+    worse = [d.top1 < 0 and d.p_value <= SIGNIFICANT for _, d in compared]
+    findings = [
+        f"{verb} top-1" + ("" if all(found) else " for some")
+        for verb, found in (("raised", better), ("lowered", worse))
+        if any(found)
+    ]
+    finding = " and ".join(findings) or "showed no reliable difference in top-1"
+    tasks = len({row.task for row, _ in compared})
+    numbers = ", ".join(
+        f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
+        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], p = {delta.p_value:.3f}"
+        for row, delta in compared
+    )
+    return f"{_name(rows[0].training_data)}'s clips {finding} ({numbers})"
+
+
+def _name(training_data: str) -> str:
+    return training_data.rsplit(" + ", 1)[-1]
+
+
+def read_curve(label: str, path: Path | str) -> Curve:
+    """A learning curve from a training's `epochs.jsonl` (its val top-1 is a fraction)."""
+    lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return Curve(
+        label=label,
+        epochs=tuple(line["epoch"] for line in lines),
+        top1=tuple(100.0 * line["val_top1"] for line in lines),
+    )

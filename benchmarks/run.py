@@ -1,0 +1,246 @@
+"""Running a plan: stages in waves, then cells, tables, report and `run.json`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evaluation import (
+    SOURCE,
+    Cell,
+    Provenance,
+    evaluate,
+    save_cell,
+)
+from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
+from benchmarks.report import Report, read_curve, write_report
+from benchmarks.report_figures import Curve, Panel, class_panels, shared_classes
+from benchmarks.tables.build import build_table1, build_table2
+from benchmarks.tables.render import markdown, write_table
+from benchmarks.tables.schema import Table1, Table2
+from classifiers.training import LOG_NAME
+from core.files import write_json
+from core.frame_cache import FrameCache
+from core.runtime import commit_of, library_versions, map_unordered
+from core.stage import Stage
+
+PANEL_CLASSES = 6  # classes whose clips the report shows
+
+
+def say(text: str) -> None:
+    """A line for the person who watches; results go to stdout, this goes to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def execute(plan: Plan, only: str | None = None) -> Path:
+    """Run every wave (up to the one named `only`) and write the results; returns their folder.
+
+    Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
+    """
+    for name, stages, side_by_side in plan.waves():
+        run_wave(name, stages, side_by_side=side_by_side, workers=plan.config.runtime.workers)
+        if name == only:
+            say(f"stopped after {name!r}, as asked")
+            break
+    folder = plan.inputs.results / plan.config.name
+    if only is None or only == "classifiers":
+        write_results(plan, folder)
+    return folder
+
+
+def run_wave(name: str, stages: Sequence[Stage], *, side_by_side: bool, workers: int) -> None:
+    """Run the stages that are not done: in turn, or one a worker process."""
+    todo = [stage for stage in stages if not stage.is_done()]
+    if not todo:
+        return
+    say(f"== {name}: {len(todo)} of {len(stages)} to do")
+    start = time.monotonic()
+    width = workers if side_by_side else 1
+    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=width), start=1):
+        minutes, seconds = divmod(int(time.monotonic() - start), 60)
+        say(f"   {count}/{len(todo)} {name}: {stage_name(stage)} done, {minutes}:{seconds:02d}")
+
+
+def run_stage(stage: Stage) -> dict[str, Any]:
+    """`stage.run()`, as a function that a worker process can be handed."""
+    result: dict[str, Any] = stage.run()
+    return result
+
+
+def stage_name(stage: Stage) -> str:
+    """Kind and what tells it from its like, for a line on the terminal."""
+    parts = [type(stage).__name__]
+    for attribute in ("name", "source", "task", "seed"):
+        value = getattr(stage, attribute, None)
+        if value is not None:
+            parts.append(f"{attribute} {value}")
+    mixture = getattr(stage, "mixture", None)
+    if mixture is not None:
+        extra = [getattr(source, "source", None) for source in mixture.sources[1:]]
+        extra = [name or getattr(mixture.sources[1], "name", "") for name in extra]
+        parts += [type(stage.network).__name__, "+".join(["source", *extra])]  # type: ignore[attr-defined]
+    return ", ".join(parts)
+
+
+def write_results(plan: Plan, folder: Path) -> None:
+    """Cells, tables, report, run.json (last); prints the tables."""
+    cells = [cell_of(plan, planned) for planned in plan.cells]
+    for cell in cells:
+        save_cell(folder, cell)
+    table2 = build_table2(
+        cells,
+        data=plan.data_name,
+        scale=plan.config.scale,
+        recipe=plan.config.recipe_name,
+        unreadable=len(unreadable_files(plan)),
+        notes=notes(plan),
+    )
+    write_table(table2, folder, "table2")
+    table1 = quality_table(plan)
+    if table1 is not None:
+        write_table(table1, folder, "table1")
+    record = run_record(plan, cells)
+    write_report(
+        folder / "report.html",
+        Report(
+            table2=table2,
+            table1=table1,
+            run=record,
+            curves=curves(plan),
+            panels=panels(plan),
+        ),
+    )
+    write_json(folder / "run.json", record)
+    show(table1, table2)
+    say(f"results: {folder}  (open {folder / 'report.html'} in a browser)")
+
+
+def show(table1: Table1 | None, table2: Table2) -> None:
+    """Print the tables to stdout."""
+    for table in (table1, table2):
+        if table is not None:
+            print(markdown(table))
+
+
+def cell_of(plan: Plan, planned: CellPlan) -> Cell:
+    """Score a finished training."""
+    stage = planned.stage
+    return evaluate(
+        stage.folder,
+        task=planned.task,
+        classifier=planned.classifier,
+        training_data=planned.training_data,
+        seed=planned.seed,
+        schedule=planned.schedule,
+        training=stage.run(),
+        provenance=Provenance(
+            device=str(plan.config.runtime.torch_device()),
+            threads=plan.config.runtime.threads,
+            versions=library_versions(),
+            key=stage.folder.name,
+        ),
+    )
+
+
+def quality_table(plan: Plan) -> Table1 | None:
+    """Table 1, None if no generator's clips could be compared with held-out ones."""
+    if not plan.qualities:
+        return None
+    entries = [(row.model, row.fine_tuned_on, row.stage.run()["metrics"]) for row in plan.qualities]
+    data = "OphVL-sim" if plan.inputs.corpus_root is None else plan.inputs.corpus_root.name
+    section = plan.config.quality
+    frames = f"{section.protocol.num_frames} frames of {section.protocol.width}x"
+    return build_table1(
+        entries,
+        data=data,
+        scale=plan.config.scale,
+        protocol=f"{section.num_clips} held-out clips, {frames}{section.protocol.height}, h264",
+    )
+
+
+def notes(plan: Plan) -> list[str]:
+    """Sentences for below Table 2: how the synthetic clips were made, and warnings."""
+    lines = []
+    if any(name in plan.config.sources for name in ("bora", "ophora")):
+        synthesis = plan.config.synthesis
+        lines.append(
+            f"Synthetic clips: {synthesis.clips_per_class} a class, classes: {synthesis.policy}."
+        )
+    return lines
+
+
+def unreadable_files(plan: Plan) -> list[str]:
+    """Video files that were skipped, over all data sets and sources."""
+    caches = [stage for stage in plan.tower() if isinstance(stage, FrameCache)]
+    return sorted({path for stage in caches for path in stage.run()["unreadable_files"]})
+
+
+def panels(plan: Plan) -> list[Panel]:
+    """Frames of real test clips beside each arm's, for a few common classes."""
+    task = plan.config.tasks[0]
+    clips = {"Real (test)": plan.datasets[task].manifest().of_split("test")}
+    for name, arm in plan.arms[task].items():
+        if arm is not None:
+            clips[name.removeprefix(f"{SOURCE} + ")] = arm.manifest()
+    shown = shared_classes(clips, task, PANEL_CLASSES)
+    return class_panels(clips, task, CLASS_NAMES[task], shown)
+
+
+def curves(plan: Plan) -> dict[str, list[Curve]]:
+    """Learning curves (val top-1 by epoch) by task and classifier."""
+    found: dict[str, list[Curve]] = {}
+    for planned in plan.cells:
+        log = planned.stage.folder / LOG_NAME
+        title = f"{planned.task}, {planned.classifier}, {planned.schedule.replace('_', ' ')}"
+        label = f"{planned.training_data}, seed {planned.seed}"
+        if log.is_file():
+            found.setdefault(title, []).append(read_curve(label, log))
+    return found
+
+
+def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What made the numbers: configuration, data, versions, commit, seconds, warnings."""
+    config = plan.config
+    tower = plan.tower()
+    corpus = plan.inputs.corpus_root
+    return {
+        "config": config.model_dump(mode="json", exclude={"runtime"}),
+        "data": plan.data_name,
+        "data_root": str(plan.inputs.data_root) if plan.inputs.data_root else None,
+        "corpus": str(corpus) if corpus else "OphVL-sim",
+        "scale": config.scale,
+        "seeds": list(range(config.first_seed, config.first_seed + config.seeds)),
+        "device": str(config.runtime.torch_device()),
+        "threads": config.runtime.threads,
+        "versions": library_versions(),
+        "commit": commit_of(PROJECT_ROOT),
+        "datasets": {task: data.run() for task, data in plan.datasets.items()},
+        "warnings": [w for data in plan.datasets.values() for w in data.run()["warnings"]],
+        "unreadable_files": unreadable_files(plan),
+        "generators": {name: stage.run() for name, stage in plan.generators.items()},
+        "cells": [str(cell.path) for cell in cells],
+        "stages": [
+            {"stage": stage_name(stage), "folder": stage.folder.name, "seconds": stage.seconds()}
+            for stage in tower
+        ],
+    }
+
+
+def describe(plan: Plan) -> str:
+    """The plan as a table: stage, state, cost, folder."""
+    import tabulate
+
+    rows = [
+        [
+            stage_name(stage),
+            "done" if stage.is_done() else "to do",
+            stage.cost(),
+            f"{stage.folder.parent.name}/{stage.folder.name}",
+        ]
+        for stage in plan.tower()
+    ]
+    table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "folder below cache/"])
+    return table

@@ -1,0 +1,274 @@
+"""Build both tables from plain data: cells for Table 2, metric values for Table 1."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evaluation import (
+    EVALUATED_SPLITS,
+    HEAD_SIZES,
+    SOURCE,
+    Cell,
+    Schedule,
+    SplitScores,
+    percent,
+)
+from benchmarks.statistics import (
+    Hits,
+    bootstrap_interval,
+    minimum_detectable_difference,
+    paired_difference,
+    seeds_label,
+    spread,
+)
+from benchmarks.tables.schema import Delta, Metric, Row1, Row2, Score, Table1, Table2
+from core.clip import Split, Task
+from core.errors import UserError
+
+PAPER_PATH = Path(__file__).parents[1] / "paper_tables.json"
+PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
+# A metric's prefix -> the paper's column. The paper does not say which reading its CS is.
+PAPER_COLUMNS = {"fid_": "FID", "fvd_": "FVD", "clipscore_": "CS"}
+Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
+
+
+@functools.cache
+def paper_tables() -> dict[str, Any]:
+    """Tables 1 and 2 of the Ophora paper, as printed there."""
+    tables: dict[str, Any] = json.loads(PAPER_PATH.read_text(encoding="utf-8"))
+    return tables
+
+
+def paper_accuracy(
+    training_data: str, classifier: str, split: Split, task: Task, name: str
+) -> float | None:
+    """The paper's Table 2 value, percent; None where it has none (a user's own videos)."""
+    for row in paper_tables()["table2"]:
+        if (row["training_data"], row["classifier"]) == (training_data, classifier):
+            return float(row[f"{split}_{task}_{name}"])
+    return None
+
+
+def paper_quality(model: str, metric: str) -> float | None:
+    """The paper's Table 1 value that a metric answers to; None where it has none."""
+    table = paper_tables()["table1"]
+    column = next((c for prefix, c in PAPER_COLUMNS.items() if metric.startswith(prefix)), None)
+    for row in table["rows"]:
+        if column and row[0] == model:
+            value = row[table["columns"].index(column)]
+            return None if value is None else float(value)
+    return None
+
+
+def build_table2(
+    cells: Sequence[Cell],
+    *,
+    data: str,
+    scale: str,
+    recipe: str,
+    slowfast_reading: str = "A",
+    unreadable: int = 0,
+    notes: Sequence[str] = (),
+) -> Table2:
+    """Table 2 from cells: seeds become means with intervals, arms differences from Source.
+
+    Rows are ordered by task, schedule, split, then by training data and classifier as they first
+    appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
+    Args: unreadable: clips that were skipped; notes: further sentences for below the table.
+    Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
+    """
+    arms: dict[Arm, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        arms[cell.task, cell.classifier, cell.schedule, cell.training_data].append(cell)
+    if not arms:
+        raise UserError("no cell to make Table 2 of: run the benchmark first")
+    for arm, members in arms.items():
+        members.sort(key=lambda cell: cell.seed)
+        if len({cell.seed for cell in members}) != len(members):
+            raise UserError(f"{' / '.join(arm)}: a seed appears twice")
+    rows = [_row2(arms, arm, split) for arm, split in _order(list(arms))]
+    return Table2(
+        data=data,
+        scale=scale,
+        recipe=recipe,
+        rows=tuple(rows),
+        notes=(
+            *_notes2(arms, slowfast_reading=slowfast_reading, unreadable=unreadable),
+            *notes,
+            PAPER_NOTE,
+        ),
+    )
+
+
+def _order(arms: list[Arm]) -> list[tuple[Arm, Split]]:
+    classifiers = list(dict.fromkeys(arm[1] for arm in arms))
+    training = list(dict.fromkeys(arm[3] for arm in arms))
+    tasks: list[Task] = ["phase", "operation"]
+    schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
+
+    def place(entry: tuple[Arm, Split]) -> tuple[int, ...]:
+        (task, classifier, schedule, name), split = entry
+        return (
+            tasks.index(task),
+            schedules.index(schedule),
+            EVALUATED_SPLITS.index(split),
+            training.index(name),
+            classifiers.index(classifier),
+        )
+
+    return sorted(((arm, split) for arm in arms for split in EVALUATED_SPLITS), key=place)
+
+
+def _row2(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> Row2:
+    task, classifier, schedule, training_data = arm
+
+    def score(name: str) -> Score:
+        hits = hits_of(arms[arm], split, name)
+        mean, std = spread(hits.rates)
+        low, high = bootstrap_interval(hits)
+        paper = paper_accuracy(training_data, classifier, split, task, name)
+        return Score(
+            mean=percent(mean),
+            std=None if std is None else percent(std),
+            ci95=(percent(low), percent(high)),
+            n_seeds=len(hits.hits),
+            paper=paper if schedule == "matched_epochs" else None,
+        )
+
+    return Row2(
+        task=task,
+        split=split,
+        schedule=schedule,
+        training_data=training_data,
+        classifier=classifier,
+        top1=score("top1"),
+        top5=score("top5"),
+        delta_vs_source=_delta(arms, arm, split),
+    )
+
+
+def _delta(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> Delta | None:
+    pair = _pair(arms, arm, split)
+    if pair is None:
+        return None
+    difference = paired_difference(*pair)
+    low, high = difference.ci95
+    return Delta(
+        top1=percent(difference.mean),
+        ci95=(percent(low), percent(high)),
+        p_value=round(difference.p_value, 4),
+    )
+
+
+def _pair(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> tuple[Hits, Hits] | None:
+    # Source has the same steps under both schedules, so one training of it serves both.
+    task, classifier, schedule, training_data = arm
+    control = arms.get((task, classifier, schedule, SOURCE)) or arms.get(
+        (task, classifier, "matched_epochs", SOURCE)
+    )
+    if training_data == SOURCE or not control:
+        return None
+    if _cases(arms[arm], split) != _cases(control, split):
+        raise UserError(f"{' / '.join(arm)}, {split}: scored on other clips than Source: run again")
+    return hits_of(arms[arm], split, "top1"), hits_of(control, split, "top1")
+
+
+def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
+    """The hits (`name` is "top1" or "top5") of one arm's seeds on one split.
+
+    Raises: UserError: if the seeds were scored on different clips.
+    """
+    if len({_cases([cell], split) for cell in cells}) != 1:
+        raise UserError(f"{cells[0].path.parent}: seeds were scored on different clips: run again")
+    scores: list[SplitScores] = [cell.splits[split] for cell in cells]
+    return Hits(
+        hits=np.array([[getattr(c, f"{name}_hits") for c in s.cases] for s in scores], float),
+        clips=np.array([case.clips for case in scores[0].cases], float),
+    )
+
+
+def _cases(cells: Sequence[Cell], split: Split) -> tuple[tuple[str, int], ...]:
+    return tuple((case.video_id, case.clips) for case in cells[0].splits[split].cases)
+
+
+def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable: int) -> list[str]:
+    cells = [cell for members in arms.values() for cell in members]
+    counts = sorted({len(members) for members in arms.values()})
+    seeds = " / ".join(seeds_label(count) for count in counts)
+    tasks = [task for task in HEAD_SIZES if any(cell.task == task for cell in cells)]
+    heads = " and ".join(f"{HEAD_SIZES[task]} {task} ids" for task in tasks)
+    notes = [
+        f"Seeds: {seeds}. Brackets: 95% bootstrap intervals over cases"
+        + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),
+        f"SlowFast frames: reading {slowfast_reading}. Heads: {heads}, Others counted.",
+        "p: sign-flip permutation test over cases, two-sided, not corrected for several rows.",
+    ]
+    smallest = [
+        minimum_detectable_difference((pair[0].hits.mean(0) - pair[1].hits.mean(0)), pair[0].clips)
+        for arm in arms
+        if (pair := _pair(arms, arm, "test"))
+    ]
+    if smallest:
+        low, high = percent(min(smallest)), percent(max(smallest))
+        notes.append(
+            f"Smallest top-1 difference found in 80% of such tests: {low:.2f} to {high:.2f} points."
+        )
+    if any(cell.training_data == "Source + Bora" for cell in cells):
+        notes.append("Bora is the one fine-tuned on Ophora-160K; the paper does not say which.")
+    diverged = sorted(str(cell.path) for cell in cells if cell.training.diverged)
+    if diverged:
+        notes.append(f"Diverged trainings, shown as they are: {', '.join(diverged)}.")
+    notes.append(f"Unreadable clips, skipped: {unreadable}.")
+    return notes
+
+
+def build_table1(
+    entries: Sequence[tuple[str, str | None, Mapping[str, Mapping[str, Any]]]],
+    *,
+    data: str,
+    scale: str,
+    protocol: str,
+    notes: Sequence[str] = (),
+) -> Table1:
+    """Table 1 from (model, fine-tuned on, metrics) entries, in the order given.
+
+    Args: metrics: as in the result of `GenerationQuality`: name -> value, n, encoder, ...
+    Raises: pydantic.ValidationError: if rows were measured with different metrics.
+    """
+    rows = [
+        Row1(
+            model=model,
+            fine_tuned_on=fine_tuned_on,
+            metrics={
+                name: Metric(**fields, paper=paper_quality(model, name))
+                for name, fields in metrics.items()
+            },
+        )
+        for model, fine_tuned_on, metrics in entries
+    ]
+    warnings = {
+        f"{name}: {metric.warning}."
+        for row in rows
+        for name, metric in row.metrics.items()
+        if metric.warning
+    }
+    reached = {
+        f"{name} of the real clips with their own captions: {metric.real:.2f}."
+        for row in rows
+        for name, metric in row.metrics.items()
+        if metric.real is not None
+    }
+    return Table1(
+        data=data,
+        scale=scale,
+        protocol=protocol,
+        rows=tuple(rows),
+        notes=(*sorted(warnings), *sorted(reached), *notes, PAPER_NOTE),
+    )

@@ -1,0 +1,190 @@
+"""Write a table as md, tex (booktabs), csv and json. No dates: equal tables give equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import tabulate
+
+from benchmarks.tables.schema import Delta, Score, Table1, Table2
+from core.files import write_json, write_text
+
+MISSING = "–"
+TEXT_COLUMNS = (
+    "Task",
+    "Matched",
+    "Split",
+    "Training data",
+    "Classifier",
+    "Model",
+    "Fine-tuned on",
+)
+SCHEDULES = {"matched_epochs": "epochs", "matched_steps": "steps"}
+_TEX = str.maketrans(
+    {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "Δ": r"$\Delta$", "–": "--"}
+)
+Cells = list[list[str]]
+
+
+def write_table(table: Table1 | Table2, folder: Path | str, stem: str) -> list[Path]:
+    """Write `<stem>.md`, `.tex`, `.csv` and `.json` into `folder`; returns the four paths."""
+    base = Path(folder) / stem
+    write_text(base.with_suffix(".md"), markdown(table))
+    write_text(base.with_suffix(".tex"), latex(table))
+    write_text(base.with_suffix(".csv"), csv_text(table))
+    write_json(base.with_suffix(".json"), table.model_dump(mode="json"))
+    return [base.with_suffix(suffix) for suffix in (".md", ".tex", ".csv", ".json")]
+
+
+def title(table: Table1 | Table2) -> str:
+    """The caption: what is shown, on which data, at which scale."""
+    if isinstance(table, Table1):
+        return (
+            f"Table 1. Generation quality. Data: {table.data}, scale: {table.scale},"
+            f" protocol: {table.protocol}."
+        )
+    runs = sorted({row.top1.n_seeds for row in table.rows})
+    seeds = " / ".join("single run" if n == 1 else f"{n} seeds" for n in runs)
+    return (
+        f"Table 2. Downstream accuracy in percent. Data: {table.data}, scale: {table.scale},"
+        f" {seeds}, recipe: {table.recipe}."
+    )
+
+
+def grid(table: Table1 | Table2) -> tuple[list[str], Cells]:
+    """Header and body of the table as text, one row a line of the table."""
+    return _grid1(table) if isinstance(table, Table1) else _grid2(table)
+
+
+def markdown(table: Table1 | Table2) -> str:
+    """The table with its caption above and its notes below, in GitHub's Markdown."""
+    header, body = grid(table)
+    # Numbers are formatted already; tabulate must not read them again.
+    text = tabulate.tabulate(
+        body, header, tablefmt="github", disable_numparse=True, colalign=_alignment(header)
+    )
+    notes = "".join(f"- {note}\n" for note in table.notes)
+    return f"**{title(table)}**\n\n{text}\n\n{notes}"
+
+
+def latex(table: Table1 | Table2) -> str:
+    """A table environment for LaTeX with the booktabs package."""
+    header, body = grid(table)
+    text = tabulate.tabulate(
+        [[cell.translate(_TEX) for cell in row] for row in body],
+        [name.translate(_TEX) for name in header],
+        tablefmt="latex_raw",
+        disable_numparse=True,
+        colalign=_alignment(header),
+    )
+    for rule in ("toprule", "midrule", "bottomrule"):
+        text = text.replace(r"\hline", rf"\{rule}", 1)
+    caption = " ".join([title(table), *table.notes]).translate(_TEX)
+    return (
+        "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n"
+        f"\\caption{{{caption}}}\n{text}\n\\end{{table}}\n"
+    )
+
+
+def csv_text(table: Table1 | Table2) -> str:
+    """One line a row with plain numbers: intervals in two columns, missing values empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    if isinstance(table, Table1):
+        names = list(table.rows[0].metrics)
+        columns = [column for name in names for column in (name, f"{name}_paper")]
+        writer.writerow(["model", "fine_tuned_on", *columns])
+        for row in table.rows:
+            metrics = [row.metrics[name] for name in names]
+            values = [value for metric in metrics for value in (metric.value, metric.paper)]
+            writer.writerow([row.model, row.fine_tuned_on, *values])
+        return buffer.getvalue()
+    score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
+    writer.writerow(
+        ["task", "split", "schedule", "training_data", "classifier"]
+        + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
+        + ["delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_p_value"]
+    )
+    for row2 in table.rows:
+        names2 = [row2.task, row2.split, row2.schedule, row2.training_data, row2.classifier]
+        delta = row2.delta_vs_source
+        differences = [delta.top1, *delta.ci95, delta.p_value] if delta else [None] * 4
+        writer.writerow([*names2, *_plain(row2.top1), *_plain(row2.top5), *differences])
+    return buffer.getvalue()
+
+
+def _plain(score: Score) -> list[float | None]:
+    return [score.mean, score.std, *score.ci95, score.n_seeds, score.paper]
+
+
+def _grid1(table: Table1) -> tuple[list[str], Cells]:
+    names = list(table.rows[0].metrics)
+    header = ["Model", "Fine-tuned on"]
+    shown_paper = {
+        name: any(row.metrics[name].paper is not None for row in table.rows) for name in names
+    }
+    for name in names:
+        header += [name, "paper"] if shown_paper[name] else [name]
+    body = []
+    for row in table.rows:
+        line = [row.model, row.fine_tuned_on or MISSING]
+        for name in names:
+            line.append(_quality(row.metrics[name].value))
+            if shown_paper[name]:
+                line.append(_number(row.metrics[name].paper))
+        body.append(line)
+    return header, body
+
+
+def _grid2(table: Table2) -> tuple[list[str], Cells]:
+    header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
+    header += ["Δ top-1 vs Source", "p"]
+    both = len({row.schedule for row in table.rows}) > 1
+    body = [
+        [
+            row.task,
+            row.split,
+            row.training_data,
+            row.classifier,
+            _score(row.top1),
+            _number(row.top1.paper),
+            _score(row.top5),
+            _number(row.top5.paper),
+            *_delta(row.delta_vs_source),
+        ]
+        for row in table.rows
+    ]
+    if both:
+        header.insert(1, "Matched")
+        for line, row in zip(body, table.rows, strict=True):
+            line.insert(1, SCHEDULES[row.schedule])
+    return header, body
+
+
+def _score(score: Score) -> str:
+    low, high = score.ci95
+    mean = f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
+    return f"{mean} [{low:.2f}, {high:.2f}]"
+
+
+def _delta(delta: Delta | None) -> tuple[str, str]:
+    if delta is None:
+        return MISSING, MISSING
+    low, high = delta.ci95
+    return f"{delta.top1:+.2f} [{low:+.2f}, {high:+.2f}]", f"{delta.p_value:.4f}"
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f}"
+
+
+def _quality(value: float) -> str:
+    # Kernel distances are small numbers around zero, Frechet distances and scores are not.
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _alignment(header: Sequence[str]) -> list[str]:
+    return ["left" if name in TEXT_COLUMNS else "right" for name in header]

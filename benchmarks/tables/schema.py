@@ -1,0 +1,118 @@
+"""The two tables as data: the contract of `table1.json` and `table2.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+
+from benchmarks.evaluation import Schedule
+from core.clip import Split, Task
+
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+Interval = tuple[Finite, Finite]
+
+
+class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A row or table that refuses unknown, missing or non-finite fields."""
+
+
+class Score(Strict):
+    """Percent, two decimals. std is None for a single run; paper is None where it has no value."""
+
+    mean: Finite
+    std: Finite | None
+    ci95: Interval
+    n_seeds: int = pydantic.Field(ge=1)
+    paper: Finite | None
+
+
+class Delta(Strict):
+    """Top-1 minus that of Source, in points, paired by case; two-sided p value."""
+
+    top1: Finite
+    ci95: Interval
+    p_value: float = pydantic.Field(gt=0, le=1)
+
+
+class Row2(Strict):
+    task: Task
+    split: Split
+    schedule: Schedule
+    training_data: str
+    classifier: str
+    top1: Score
+    top5: Score
+    delta_vs_source: Delta | None
+
+    @pydantic.model_validator(mode="after")
+    def _numbers_agree(self) -> Row2:
+        if self.top1.mean > self.top5.mean:
+            raise ValueError(f"top-1 {self.top1.mean} is above top-5 {self.top5.mean}")
+        if self.top1.n_seeds != self.top5.n_seeds:
+            raise ValueError("top-1 and top-5 have different numbers of seeds")
+        if self.training_data == "Source" and self.delta_vs_source is not None:
+            raise ValueError("Source has no difference from itself")
+        return self
+
+
+class Table2(Strict):
+    """Downstream accuracy. `notes` are the sentences under the table."""
+
+    data: str
+    scale: str
+    recipe: str
+    rows: tuple[Row2, ...] = pydantic.Field(min_length=1)
+    notes: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _rows_are_unique(self) -> Table2:
+        keys = [
+            (row.task, row.split, row.schedule, row.training_data, row.classifier)
+            for row in self.rows
+        ]
+        if len(set(keys)) != len(keys):
+            raise ValueError("a row appears twice")
+        return self
+
+
+class Metric(Strict):
+    """One quality number. `name` of the encoder with its sha256; paper is None where none is."""
+
+    value: Finite
+    n: int = pydantic.Field(ge=2)
+    encoder: str
+    paper: Finite | None
+    encoder_sha256: str | None = None
+    num_frames: int | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    codec: str | None = None
+    real: Finite | None = None
+    warning: str | None = None
+
+
+class Row1(Strict):
+    model: str
+    fine_tuned_on: str | None
+    metrics: dict[str, Metric] = pydantic.Field(min_length=1)
+
+
+class Table1(Strict):
+    """Generation quality. `protocol` says how it was measured, `notes` are printed below."""
+
+    data: str
+    scale: str
+    protocol: str
+    rows: tuple[Row1, ...] = pydantic.Field(min_length=1)
+    notes: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _rows_share_metrics(self) -> Table1:
+        names = [tuple(row.metrics) for row in self.rows]
+        if len(set(names)) != 1:
+            raise ValueError("rows were measured with different metrics: they cannot be compared")
+        if len({row.model for row in self.rows}) != len(self.rows):
+            raise ValueError("a model appears twice")
+        return self

@@ -1,0 +1,170 @@
+"""The frozen text encoder at nano scale: a T5 with a word vocabulary, trained by T5's own objective.
+
+At paper scale T5 v1.1 XXL is loaded instead; both are `T5EncoderModel` with a `T5Tokenizer`.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+from torch import Tensor
+from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
+
+from core.runtime import seed_everything
+from core.stage import ClipSource
+from generator.base import Weights
+from generator.training import Batch, Optimisation, fit
+
+SENTINELS = 8  # masked spans a caption can have; captions are about 10 to 30 words
+MASKED_SHARE = 0.15  # Source: T5 (arXiv 1910.10683), Sec. 3.3
+MEAN_SPAN = 3.0
+
+
+class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Size of the nano T5 (all T5Config names)."""
+
+    d_model: int = pydantic.Field(default=128, ge=8)
+    d_ff: int = pydantic.Field(default=256, ge=8)
+    num_layers: int = pydantic.Field(default=2, ge=1)
+    num_heads: int = pydantic.Field(default=4, ge=1)
+
+
+class TextEncoderTraining(Weights):
+    """Train a T5 by span corruption on the captions of `clips` and keep its encoder.
+
+    extra_words: texts whose words must be in the vocabulary although no caption has them (they get
+    an embedding, no training). `weights/` holds `tokenizer/` and `text_encoder/`.
+    """
+
+    clips: tuple[ClipSource, ...]
+    extra_words: tuple[str, ...] = ()
+    settings: TextEncoderSettings = TextEncoderSettings()
+    optimisation: Optimisation
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        captions = sorted(
+            {
+                clip.caption
+                for source in self.clips
+                for clip in source.manifest().clips
+                if clip.caption
+            }
+        )
+        tokenizer = word_tokenizer([*captions, *self.extra_words])
+        seed_everything(self.optimisation.seed)
+        model = T5ForConditionalGeneration(
+            T5Config(
+                vocab_size=len(tokenizer),
+                d_model=self.settings.d_model,
+                d_kv=self.settings.d_model // self.settings.num_heads,
+                d_ff=self.settings.d_ff,
+                num_layers=self.settings.num_layers,
+                num_decoder_layers=1,
+                num_heads=self.settings.num_heads,
+                feed_forward_proj="gated-gelu",
+                dropout_rate=0.0,
+                decoder_start_token_id=0,
+            )
+        )
+        ids = [tokenizer(caption).input_ids[:-1] for caption in captions]
+        sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{n}>" for n in range(SENTINELS)])
+        device = self.runtime.torch_device()
+
+        def loss(batch: Batch) -> Tensor:
+            pairs = [
+                corrupt_spans(ids[index], sentinels, rng)
+                for index, rng in zip(batch.index, batch.rngs("spans"), strict=True)
+            ]
+            inputs = _pad([source for source, _ in pairs], 0).to(device)
+            labels = _pad([target for _, target in pairs], -100).to(device)
+            return model(input_ids=inputs, attention_mask=inputs.ne(0).long(), labels=labels).loss
+
+        result = fit(
+            model,
+            loss,
+            len(ids),
+            self.optimisation,
+            folder,
+            description="text encoder",
+            device=device,
+        )
+        encoder = T5EncoderModel(model.config)
+        encoder.load_state_dict(model.state_dict(), strict=False)
+        encoder.save_pretrained(folder / "weights" / "text_encoder")
+        tokenizer.save_pretrained(folder / "weights" / "tokenizer")
+        return {**result, "captions": len(captions), "words": len(tokenizer)}
+
+
+def word_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
+    """A T5 tokenizer with one token a word of `texts` (as written and in lower case).
+
+    Other words and punctuation fall back to characters. Ids 0, 1, 2 are pad, end and unknown, as in
+    T5. No normaliser: T5Tokenizer.from_pretrained would lose it.
+    """
+    written = {word for text in texts for word in words_of(text)}
+    words = sorted(written | {word.lower() for word in written})
+    characters = string.ascii_letters + string.digits + string.punctuation
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [("▁" + word, -1.0) for word in words]
+    vocabulary += [("▁", -6.0)] + [(letter, -8.0) for letter in characters]
+    return T5Tokenizer(vocab=vocabulary, extra_ids=SENTINELS)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as the tokenizer separates them: letters and digits between spaces."""
+    return re.findall(r"[A-Za-z0-9]+", text)
+
+
+def corrupt_spans(
+    ids: Sequence[int], sentinels: Sequence[int], rng: torch.Generator
+) -> tuple[list[int], list[int]]:
+    """Replace spans by sentinels; the target lists each sentinel and what it hides, then the end.
+
+    Source: T5 (arXiv 1910.10683), Sec. 3.1.4; about 15% of the tokens in spans of mean length 3.
+    """
+    spans = max(1, min(len(sentinels), round(len(ids) * MASKED_SHARE / MEAN_SPAN)))
+    length = max(1, round(len(ids) * MASKED_SHARE / spans))
+    room = max(1, len(ids) - spans * length + 1)
+    starts = sorted(torch.randint(room, (spans,), generator=rng).tolist())
+    source: list[int] = []
+    target: list[int] = []
+    position = 0
+    for number, offset in enumerate(starts):
+        start = offset + number * length
+        source += [*ids[position:start], sentinels[number]]
+        target += [sentinels[number], *ids[start : start + length]]
+        position = start + length
+    return [*source, *ids[position:], 1], [*target, 1]
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True, padding_value=value
+    )
+
+
+def encode_text(
+    tokenizer: Any, encoder: Any, texts: Sequence[str], max_tokens: int, *, mask_padding: bool
+) -> tuple[Tensor, Tensor]:
+    """T5 embeddings (N, max_tokens, D) float and validity mask (N, max_tokens) bool.
+
+    mask_padding: CogVideoX lets T5 and the transformer attend to padding (its pipeline passes no
+    mask); Bora masks it. Source: diffusers' CogVideoXPipeline; Bora's released T5 embedder.
+    """
+    tokens = tokenizer(
+        list(texts),
+        padding="max_length",
+        max_length=max_tokens,
+        truncation=True,
+        return_tensors="pt",
+    ).to(encoder.device)
+    mask = tokens.attention_mask if mask_padding else None
+    with torch.inference_mode():
+        embedding = encoder(tokens.input_ids, attention_mask=mask)[0]
+    return embedding, tokens.attention_mask.bool()

@@ -1,0 +1,156 @@
+"""Contracts of this package: where weights come from, and what can turn prompts into video."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pydantic
+
+from core.errors import UserError
+from core.files import sha256_of_files
+from core.runtime import Runtime
+from core.stage import Stage
+from core.video import Frames
+
+
+class Sampling(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How a generator is sampled. Paper scale: Ophora 50 steps, guidance 6; Bora 100 steps, 7.
+
+    batch_size: prompts a forward pass (it does not change which seed a clip gets).
+    dynamic_guidance: Ophora's and CogVideoX's `use_dynamic_cfg`, as the official pipeline does it.
+    """
+
+    steps: int = pydantic.Field(ge=1, le=1000)
+    guidance_scale: float = pydantic.Field(ge=1)
+    batch_size: int = pydantic.Field(default=16, ge=1)
+    dynamic_guidance: bool = False
+
+
+class ClipShape(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Frames and size in pixels of the clips a generator is trained on and makes."""
+
+    num_frames: int = pydantic.Field(ge=1)
+    width: int = pydantic.Field(ge=16)
+    height: int = pydantic.Field(ge=16)
+
+    @pydantic.model_validator(mode="after")
+    def _fits_the_autoencoder(self) -> ClipShape:
+        # The causal video VAE keeps 8k or 8k + 1 frames; others come back longer, without an error.
+        if self.num_frames % 8 > 1:
+            raise ValueError(f"num_frames {self.num_frames} must be 8k or 8k + 1, e.g. 9, 17, 49")
+        if self.width % 16 or self.height % 16:
+            raise ValueError(f"{self.width}x{self.height} must divide by 16 (VAE 8, patch 2)")
+        return self
+
+
+class Sampler(Protocol):
+    """Loaded weights, ready to make clips."""
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
+        """One clip a prompt: (B, T, H, W, 3) uint8; clip i depends on prompts[i] and seeds[i]."""
+
+
+class Weights(Stage):
+    """A stage that yields a folder of model weights in diffusers' layout."""
+
+    def weights(self) -> Path:
+        """Run the stage if need be; the folder that holds the weights."""
+        self.run()
+        return self.folder / "weights"
+
+
+class GivenWeights(Weights):
+    """Weights that exist already: shipped with the project, or named by the user.
+
+    They enter cache keys by the sha256 of their contents, never by their path.
+    """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "path")
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def at(cls, path: Path | str, *, infra: dict[str, Any], runtime: Runtime) -> GivenWeights:
+        """Name the weights at `path`.  Raises: UserError: if there is no such folder."""
+        path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"weights {path}: no such folder; give a folder in diffusers' layout")
+        files = [file for file in path.rglob("*") if file.is_file() and file.name != "CARD.md"]
+        digest = sha256_of_files(path, files)
+        return cls(path=path, sha256=digest, infra=infra, runtime=runtime)
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        return {"loaded": self.path.name, "sha256": self.sha256}
+
+    def weights(self) -> Path:
+        self.run()
+        return self.path
+
+
+class Generator(Weights):
+    """A trained text-to-video generator."""
+
+    @abstractmethod
+    def sampler(self) -> Sampler:
+        """Load the weights (training them first if need be) and return the sampler."""
+
+
+def share_folder(source: Path, target: Path) -> None:
+    """Make `target` hold the files of `source`: hard links where the file system allows, copies
+    elsewhere. Frozen parts (a T5 of 9 GB) are thus not stored once for every training."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(file, place)
+        except OSError:
+            shutil.copy2(file, place)
+
+
+class HubWeights(Weights):
+    """Weights of a public hub repository ("org/name"), downloaded when the stage first runs.
+
+    revision: a commit of the repository; with a branch's name the key does not see what changes.
+    """
+
+    repository: str = pydantic.Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = "main"
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            snapshot_download(self.repository, revision=self.revision, local_dir=folder / "weights")
+        except (HfHubHTTPError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"weights {self.repository}: cannot be downloaded ({reason}); download them "
+                "elsewhere and give the folder's path"
+            ) from None
+        return {"loaded": self.repository, "revision": self.revision}
+
+    def cost(self) -> str:
+        return "download"
+
+
+def weights_named(name: str, *, root: Path, infra: dict[str, Any], runtime: Runtime) -> Weights:
+    """The weights that a configuration names: a folder (absolute, or relative to the working
+    folder or to `root`), else a hub id "org/name".
+
+    Raises: UserError: if it is neither.
+    """
+    for path in (Path(name), root / name):
+        if path.is_dir():
+            return GivenWeights.at(path, infra=infra, runtime=runtime)
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        return HubWeights(repository=name, infra=infra, runtime=runtime)
+    raise UserError(f"weights {name}: no such folder; give a folder or a hub id, org/name")

@@ -1,0 +1,1 @@
+"""Bora: a spatial-temporal diffusion transformer (STDiT) on per-frame image latents."""

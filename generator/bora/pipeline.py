@@ -1,0 +1,140 @@
+"""Bora's pipeline folder: assembled from trained parts, loaded, sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+from transformers import T5Tokenizer
+
+from core.errors import UserError
+from core.runtime import seed_everything
+from core.video import Frames
+from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
+from generator.backbone.text import encode_text
+from generator.base import ClipShape, Sampling, Weights, share_folder
+from generator.bora.objective import bora_scheduler
+from generator.bora.stdit import STDiT
+from generator.encoding import load_text_encoder
+
+
+class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Widths and depths of the STDiT. Defaults: STDiT-XL/2 (Bora)."""
+
+    depth: int = pydantic.Field(default=28, ge=1)
+    hidden_size: int = pydantic.Field(default=1152, ge=8)
+    num_heads: int = pydantic.Field(default=16, ge=1)
+    patch_size: int = pydantic.Field(default=2, ge=1)
+    text_dim: int = pydantic.Field(default=4096, ge=8)
+    max_text_tokens: int = pydantic.Field(default=120, ge=1)
+    latent_channels: int = pydantic.Field(default=4, ge=1)
+
+    def build(self, shape: ClipShape) -> STDiT:
+        """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
+        return STDiT(
+            num_frames=shape.num_frames,
+            height=shape.height // 8,
+            width=shape.width // 8,
+            in_channels=self.latent_channels,
+            patch_size=self.patch_size,
+            hidden_size=self.hidden_size,
+            depth=self.depth,
+            num_heads=self.num_heads,
+            text_dim=self.text_dim,
+            max_text_tokens=self.max_text_tokens,
+        )
+
+
+class BoraAssembly(Weights):
+    """`transformer`, `vae`, `text_encoder`, `tokenizer`, `scheduler`: a Bora that knows nothing."""
+
+    autoencoder: Weights
+    text: Weights
+    shape: ClipShape
+    transformer: STDiTSettings
+    seed: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        seed_everything(self.seed)
+        model = self.transformer.build(self.shape)
+        target = folder / "weights"
+        for part in ("text_encoder", "tokenizer"):
+            share_folder(self.text.weights() / part, target / part)
+        share_folder(self.autoencoder.weights(), target / "vae")
+        bora_scheduler().save_pretrained(target / "scheduler")
+        model.save_pretrained(target / "transformer")
+        return {"parameters": sum(p.numel() for p in model.parameters())}
+
+
+def load_stdit(folder: Path) -> STDiT:
+    """Load the denoiser of a Bora folder.  Raises: UserError: if it holds none."""
+    try:
+        return STDiT.from_pretrained(folder / "transformer", torch_dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"weights {folder}: no STDiT can be read: {reason}") from None
+
+
+class BoraSampler:
+    """Prompts -> clips: respaced ancestral sampling with guidance on the first channels.
+
+    guided_channels: the released sampler guides 3 of the 4 latent channels; None guides all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: ClipShape,
+        device: torch.device,
+        guided_channels: int | None = 3,
+    ) -> None:
+        self.device, self.shape, self.guided_channels = device, shape, guided_channels
+        self.model = load_stdit(folder).to(device).eval()
+        self.vae = load_autoencoder(folder / "vae").to(device)
+        self.text_encoder = load_text_encoder(folder / "text_encoder").to(device)
+        self.tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
+        self.scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+
+    @torch.inference_mode()
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
+        """See `generator.base.Sampler`."""
+        config = self.model.config
+        text, mask = encode_text(
+            self.tokenizer,
+            self.text_encoder,
+            prompts,
+            config.max_text_tokens,
+            mask_padding=True,
+        )
+        null_text, null_mask = self.model.null_condition(len(prompts))
+        text, mask = torch.cat([text, null_text]), torch.cat([mask, null_mask])
+        rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
+        size = (config.num_frames, config.in_channels, config.height, config.width)
+        latents = torch.stack([torch.randn(size, generator=rng) for rng in rngs]).to(self.device)
+        self.scheduler.set_timesteps(sampling.steps)
+        for timestep in self.scheduler.timesteps:
+            output = self._guided(latents, timestep, text, mask, sampling.guidance_scale)
+            # The scheduler splits noise from variance along axis 1, so channels go first.
+            step = self.scheduler.step(
+                output.transpose(1, 2), timestep, latents.transpose(1, 2), generator=rngs
+            )
+            latents = step.prev_sample.transpose(1, 2)
+        scaled = latents.transpose(1, 2) / self.vae.config.scaling_factor
+        return to_frames(decode(self.vae, scaled))
+
+    def _guided(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, scale: float
+    ) -> Tensor:
+        """(B, T, 2C, h, w): noise with guidance on the guided channels, variance as conditioned."""
+        times = timestep.to(self.device).expand(2 * len(latents))
+        conditioned, empty = self.model(torch.cat([latents] * 2), times, text, mask).chunk(2)
+        guided = self.guided_channels or latents.shape[2]
+        output: Tensor = conditioned.clone()
+        difference = conditioned[:, :, :guided] - empty[:, :, :guided]
+        output[:, :, :guided] = empty[:, :, :guided] + scale * difference
+        return output

@@ -1,0 +1,1 @@
+"""From narrated clips to a clean instruction set: refine, dynamics, resolution, privacy."""

@@ -1,0 +1,192 @@
+"""Any OpenAI-compatible chat endpoint: requests with back-off, answers cached in a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pydantic
+import requests
+
+from core.errors import UserError
+from generator.curation.journal import Journal
+
+KEY_VARIABLE = "OPHORA_LLM_KEY"
+ANSWERS_NAME = "answers.jsonl"
+Message = dict[str, Any]
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Endpoint(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Where and how to ask. Only `model` and `max_tokens` can change an answer.
+
+    base_url: up to and including the version, e.g. http://127.0.0.1:8000/v1. The key, if the server
+    wants one, is read from the environment variable OPHORA_LLM_KEY and stored nowhere.
+    """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = (
+        "base_url",
+        "timeout_s",
+        "max_attempts",
+        "backoff_s",
+        "concurrency",
+    )
+
+    base_url: str = pydantic.Field(pattern=r"^https?://[^\s@?#]+$")
+    model: str = pydantic.Field(min_length=1)
+    max_tokens: int = pydantic.Field(default=256, ge=1)
+    timeout_s: float = pydantic.Field(default=120.0, gt=0)
+    max_attempts: int = pydantic.Field(default=6, ge=1)
+    backoff_s: float = pydantic.Field(default=1.0, ge=0)
+    concurrency: int = pydantic.Field(default=8, ge=1)
+
+
+class _Bearer(requests.auth.AuthBase):
+    # As `auth`, not as a header: requests would let a ~/.netrc entry replace the header.
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: Any) -> Any:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+class _Retry(Exception):
+    """The request may succeed later; `wait_s` is what the server asked for, if it did."""
+
+    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class ChatClient:
+    """Asks an endpoint; every answer is kept in `folder/answers.jsonl` by (model, prompt hash).
+
+    Safe for use from several threads.
+    """
+
+    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+        self.endpoint = endpoint
+        self._journal = Journal(folder / ANSWERS_NAME)
+        self._answers = {record["key"]: str(record["answer"]) for record in self._journal.records}
+        self._local = threading.local()
+
+    def ask(self, messages: list[Message]) -> str:
+        """The model's answer (temperature 0), from the cache if it was given before.
+
+        Raises: UserError: if the server refuses, or fails `max_attempts` times in a row.
+        """
+        body = {
+            "model": self.endpoint.model,
+            "messages": messages,
+            "temperature": 0,
+            "max_tokens": self.endpoint.max_tokens,
+        }
+        key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        if key not in self._answers:
+            answer = self._request(body)
+            self._journal.append({"key": key, "model": self.endpoint.model, "answer": answer})
+            self._answers[key] = answer
+        return self._answers[key]
+
+    def ask_until(
+        self, messages: list[Message], problem_of: Callable[[str], str | None], tries: int
+    ) -> tuple[str | None, str]:
+        """Ask up to `tries` times until `problem_of(answer)` is None, telling the model why not.
+
+        Returns: the accepted answer and "", or None and the last problem.
+        """
+        messages, problem = list(messages), ""
+        for _ in range(tries):
+            answer = self.ask(messages)
+            found = problem_of(answer)
+            if found is None:
+                return answer, ""
+            problem = found
+            again = f"Rejected: {problem}. Answer again and follow the rules."
+            messages += [
+                {"role": "assistant", "content": answer},
+                {"role": "user", "content": again},
+            ]
+        return None, problem
+
+    def _request(self, body: dict[str, Any]) -> str:
+        for attempt in range(1, self.endpoint.max_attempts + 1):
+            try:
+                return self._post(body)
+            except _Retry as error:
+                if attempt == self.endpoint.max_attempts:
+                    reason = str(error)
+                    break
+                time.sleep(max(self.endpoint.backoff_s * 2 ** (attempt - 1), error.wait_s or 0.0))
+        raise UserError(
+            f"base_url {self.endpoint.base_url}: no answer after {self.endpoint.max_attempts} "
+            f"attempts ({reason}): start the server and run the same command again"
+        )
+
+    def _post(self, body: dict[str, Any]) -> str:
+        key = os.environ.get(KEY_VARIABLE)
+        url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
+        try:
+            response = self._session().post(
+                url,
+                json=body,
+                auth=_Bearer(key) if key else None,
+                timeout=self.endpoint.timeout_s,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise _Retry(type(error).__name__) from None
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _Retry(f"HTTP {response.status_code}", _retry_after(response))
+        if response.status_code in (401, 403):
+            raise UserError(
+                f"base_url {self.endpoint.base_url}: HTTP {response.status_code}: put a valid key "
+                f"into the environment variable {KEY_VARIABLE}"
+            )
+        if response.status_code != 200:
+            raise UserError(
+                f"base_url {self.endpoint.base_url}: HTTP {response.status_code}: check base_url "
+                f"and model {self.endpoint.model!r}"
+            )
+        try:
+            content = response.json()["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise _Retry("an answer that is no chat completion") from None
+        return content.strip() if isinstance(content, str) else ""
+
+    def _session(self) -> Any:
+        # One connection a thread: a requests session is not made for sharing.
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        return self._local.session
+
+
+def _retry_after(response: Any) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 300.0) if value.isdigit() else None
+
+
+def map_in_threads(
+    function: Callable[[A], R], items: Iterable[A], threads: int
+) -> Iterator[tuple[A, R]]:
+    """Apply `function` to every item in threads (it waits for the network), yielding when done.
+
+    The first failure cancels what has not begun and is raised.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {pool.submit(function, item): item for item in items}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,22 @@
+"""Resolution filter. Source: Ophora, Sec. "Comprehensive Data Curation" (below 720x480 dropped)."""
+
+from __future__ import annotations
+
+import pydantic
+
+from core.video import VideoInfo
+
+
+class ResolutionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A clip narrower than `min_width_px` or lower than `min_height_px` is dropped."""
+
+    min_width_px: int = pydantic.Field(default=720, ge=1)
+    min_height_px: int = pydantic.Field(default=480, ge=1)
+
+    def problem_of(self, info: VideoInfo) -> str | None:
+        """Why a clip of that size is dropped, or None."""
+        enough = info.width >= self.min_width_px and info.height >= self.min_height_px
+        return None if enough else "low resolution"
+
+
+NANO = ResolutionSettings(min_width_px=144, min_height_px=96)  # half of the raw clips' 288x192

@@ -1,0 +1,218 @@
+"""Pre-encoding: VAE latents and T5 embeddings of captioned clips, computed once.
+
+Clips -> 8 fps frames -> posterior sample x scaling factor -> sharded safetensors.
+"""
+
+from __future__ import annotations
+
+import bisect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import T5EncoderModel, T5Tokenizer
+
+from core.clip import Clip, Manifest, Split
+from core.errors import UnreadableVideo, UserError
+from core.files import atomic_path, read_json, write_json
+from core.frame_cache import check_unreadable
+from core.progress import track
+from core.runtime import derive_seed
+from core.stage import ClipSource, Stage
+from core.video import Frames, read_span
+from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
+from generator.backbone.text import encode_text
+from generator.base import ClipShape, Weights
+
+SHARD_CLIPS = 64
+
+
+class Encoding(Stage):
+    """Latents (N, T', C, h, w) and text embeddings (N, L, D) of the captioned `clips`, float16.
+
+    parts: a folder with `vae`, `text_encoder` and `tokenizer`. split: encode only that split.
+    The posterior is sampled (a seed per clip id) and multiplied by the VAE's scaling factor; the
+    released Ophora code does neither. The empty prompt's embedding is kept for guidance.
+    """
+
+    clips: ClipSource
+    parts: Weights
+    shape: ClipShape
+    max_text_tokens: int = pydantic.Field(ge=1)
+    mask_padding: bool = False
+    split: Split | None = None
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        manifest = self.clips.manifest()
+        if self.split is not None:
+            manifest = manifest.of_split(self.split)
+        if not len(manifest):
+            raise UserError(f"no clips to encode (split {self.split}): check the filters before it")
+        starts = range(0, len(manifest), SHARD_CLIPS)
+        files = [folder / f"shard-{number:05d}.safetensors" for number in range(len(starts))]
+        todo = [
+            (file, manifest.keep(manifest.clips[start : start + SHARD_CLIPS]))
+            for file, start in zip(files, starts, strict=True)
+            if not file.is_file()
+        ]
+        encoder = _Encoder(self)
+        for file, part in track(
+            todo,
+            total=len(files),
+            description="encode clips",
+            unit=f"x{SHARD_CLIPS} clips",
+            done=len(files) - len(todo),
+        ):
+            encoder.write_shard(file, part)
+        encoder.write_empty_prompt(folder / "empty_prompt.safetensors")
+        unreadable = dict(pair for file in files for pair in read_json(_notes(file))["unreadable"])
+        check_unreadable(unreadable, total=len({clip.path for clip in manifest.clips}))
+        rows = [read_json(_notes(file))["clips"] for file in files]
+        return {
+            "clips": sum(rows),
+            "rows_per_shard": rows,
+            "unreadable": sorted(unreadable),
+            "scaling_factor": encoder.scaling_factor,
+        }
+
+    def load(self) -> LatentDataset:
+        """Encode if need be and open the shards."""
+        result = self.run()
+        return LatentDataset(self.folder, result["rows_per_shard"])
+
+
+def _notes(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+class _Encoder:
+    """The frozen networks of one encoding run."""
+
+    def __init__(self, stage: Encoding) -> None:
+        self.stage = stage
+        self.device = stage.runtime.torch_device()
+        parts = stage.parts.weights()
+        self.vae = load_autoencoder(parts / "vae").to(self.device)
+        self.scaling_factor = float(self.vae.config.scaling_factor)
+        self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")
+        self.text_encoder = load_text_encoder(parts / "text_encoder").to(self.device)
+
+    def text(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        stage = self.stage
+        return encode_text(
+            self.tokenizer,
+            self.text_encoder,
+            captions,
+            stage.max_text_tokens,
+            mask_padding=stage.mask_padding,
+        )
+
+    def write_empty_prompt(self, file: Path) -> None:
+        embedding, mask = self.text([""])
+        with atomic_path(file) as path:
+            save_file({"text": embedding[0].half().cpu().contiguous(), "mask": mask[0].cpu()}, path)
+
+    def write_shard(self, file: Path, manifest: Manifest) -> None:
+        """Encode up to SHARD_CLIPS clips; the notes beside the shard are written before it."""
+        clips: list[Clip] = []
+        latents: list[Tensor] = []
+        unreadable: dict[str, str] = {}
+        for clip in manifest.clips:
+            try:
+                frames = training_frames(manifest, clip, self.stage.shape)
+            except UnreadableVideo as error:
+                unreadable[clip.path] = str(error)
+                continue
+            clips.append(clip)
+            latents.append(self.latent(frames, derive_seed("posterior", clip.clip_id)))
+        if not clips:
+            raise UserError(
+                f"none of {len(manifest)} clips can be read: {min(unreadable.values())}"
+            )
+        text, mask = self.text([clip.caption or "" for clip in clips])
+        write_json(
+            _notes(file), {"clips": len(clips), "unreadable": [list(p) for p in unreadable.items()]}
+        )
+        tensors = {"latents": torch.stack(latents), "text": text.half().cpu(), "mask": mask.cpu()}
+        with atomic_path(file) as path:
+            metadata = {"posterior": "sampled", "scaling_factor": str(self.scaling_factor)}
+            save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata)
+
+    def latent(self, frames: Frames, seed: int) -> Tensor:
+        """(T, H, W, 3) uint8 -> (T', C, h, w) float16, sampled and scaled."""
+        with torch.inference_mode():
+            posterior = posterior_of(self.vae, to_network(frames[None]).to(self.device))
+        rng = torch.Generator().manual_seed(seed)
+        noise = torch.randn(posterior.mean.shape, generator=rng).to(self.device)
+        latent = (posterior.mean + posterior.std * noise) * self.scaling_factor
+        return latent[0].transpose(0, 1).half().cpu()
+
+
+def load_text_encoder(folder: Path) -> T5EncoderModel:
+    """A frozen float32 T5 encoder."""
+    model = T5EncoderModel.from_pretrained(folder, dtype=torch.float32)
+    return model.eval().requires_grad_(False)
+
+
+def training_frames(manifest: Manifest, clip: Clip, shape: ClipShape) -> Frames:
+    """`shape.num_frames` uniform frames at the training size; a shorter clip ends in zero frames.
+
+    Source: Ophora, Sec. 3.1 (49 uniform frames, all-zero frames for shorter clips).
+    Raises: UnreadableVideo.
+    """
+    size = (shape.width, shape.height)
+    span = {"start_s": clip.start_s, "end_s": clip.end_s, "size": size}
+    path = manifest.path_of(clip)
+    frames = read_span(path, num_frames=shape.num_frames, short="keep", **span)
+    missing = shape.num_frames - len(frames)
+    return np.pad(frames, ((0, missing), (0, 0), (0, 0), (0, 0)))
+
+
+class LatentDataset:
+    """Random access to the shards of an `Encoding`.
+
+    Raises: UserError: naming the shard, if one is cut short or holds other rows than recorded.
+    """
+
+    def __init__(self, folder: Path, rows_per_shard: list[int]) -> None:
+        self._ends = list(np.cumsum(rows_per_shard))
+        self._files = []
+        for number, rows in enumerate(rows_per_shard):
+            path = folder / f"shard-{number:05d}.safetensors"
+            try:
+                file = safe_open(path, "pt")
+                found = file.get_slice("latents").get_shape()[0]
+            except Exception as error:  # safetensors raises its own type and OSError
+                raise UserError(
+                    f"{path}: damaged ({error}); delete its folder to encode again"
+                ) from None
+            if found != rows:
+                raise UserError(f"{path}: {found} rows, expected {rows}; delete its folder")
+            self._files.append(file)
+        empty = safe_open(folder / "empty_prompt.safetensors", "pt")
+        self.empty_text: Tensor = empty.get_tensor("text").float()
+        self.empty_mask: Tensor = empty.get_tensor("mask")
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(T', C, h, w)"""
+        return tuple(self._files[0].get_slice("latents").get_shape()[1:])
+
+    def rows(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents (B, T', C, h, w) and text (B, L, D), both float32, and mask (B, L) bool."""
+        columns: tuple[list[Tensor], ...] = ([], [], [])
+        for index in indices:
+            shard = bisect.bisect_right(self._ends, index)
+            row = index - (self._ends[shard - 1] if shard else 0)
+            for column, name in zip(columns, ("latents", "text", "mask"), strict=True):
+                column.append(self._files[shard].get_slice(name)[int(row)])
+        latents, text, mask = (torch.stack(column) for column in columns)
+        return latents.float(), text.float(), mask

@@ -1,0 +1,1 @@
+"""Ophora: a CogVideoX pipeline, transfer pre-trained, then privacy-preserving fine-tuned."""

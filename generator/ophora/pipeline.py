@@ -1,0 +1,131 @@
+"""The CogVideoX pipeline at any size: assembled from trained parts, loaded, sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import torch
+from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline, CogVideoXTransformer3DModel
+from transformers import T5Tokenizer
+
+from core.errors import UserError
+from core.runtime import seed_everything
+from core.video import Frames
+from generator.backbone.autoencoder import load_autoencoder
+from generator.base import ClipShape, Sampling, Weights
+from generator.encoding import load_text_encoder
+
+# Source: scheduler config of THUDM/CogVideoX-2b
+COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "snr_shift_scale": 3.0,
+    "timestep_spacing": "trailing",
+    "set_alpha_to_one": True,
+    "clip_sample": False,
+}
+
+
+class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """CogVideoXTransformer3DModel's widths and depths. Defaults: THUDM/CogVideoX-2b."""
+
+    num_layers: int = pydantic.Field(default=30, ge=1)
+    num_attention_heads: int = pydantic.Field(default=30, ge=1)
+    attention_head_dim: int = pydantic.Field(default=64, ge=8)
+    time_embed_dim: int = pydantic.Field(default=512, ge=8)
+    text_embed_dim: int = pydantic.Field(default=4096, ge=8)
+    max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    latent_channels: int = pydantic.Field(default=16, ge=1)
+
+    def build(self, shape: ClipShape) -> CogVideoXTransformer3DModel:
+        """A freshly initialised transformer for clips of `shape` (8x space, 4x time, patch 2)."""
+        return CogVideoXTransformer3DModel(
+            num_layers=self.num_layers,
+            num_attention_heads=self.num_attention_heads,
+            attention_head_dim=self.attention_head_dim,
+            time_embed_dim=self.time_embed_dim,
+            text_embed_dim=self.text_embed_dim,
+            max_text_seq_length=self.max_text_tokens,
+            in_channels=self.latent_channels,
+            out_channels=self.latent_channels,
+            sample_width=shape.width // 8,
+            sample_height=shape.height // 8,
+            sample_frames=shape.num_frames,
+        )
+
+
+class OphoraAssembly(Weights):
+    """A CogVideoXPipeline folder from a trained VAE and T5 and a transformer that knows nothing.
+
+    The starting point of the nano base model's pre-training.
+    """
+
+    autoencoder: Weights
+    text: Weights
+    shape: ClipShape
+    transformer: TransformerSettings
+    seed: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        seed_everything(self.seed)
+        transformer = self.transformer.build(self.shape)
+        text = self.text.weights()
+        pipeline = CogVideoXPipeline(
+            tokenizer=T5Tokenizer.from_pretrained(text / "tokenizer"),
+            text_encoder=load_text_encoder(text / "text_encoder"),
+            vae=load_autoencoder(self.autoencoder.weights()),
+            transformer=transformer,
+            scheduler=CogVideoXDPMScheduler(**COGVIDEOX_2B_SCHEDULE),
+        )
+        pipeline.save_pretrained(folder / "weights")
+        return {"parameters": sum(p.numel() for p in transformer.parameters())}
+
+
+def load_pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> CogVideoXPipeline:
+    """Load a CogVideoX pipeline folder.  Raises: UserError: if it holds another architecture."""
+    try:
+        pipeline = CogVideoXPipeline.from_pretrained(folder, torch_dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"weights {folder}: no CogVideoX pipeline can be read: {reason}") from None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+class OphoraSampler:
+    """Prompts -> clips with the pipeline's own scheduler, guidance and decoding."""
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: ClipShape,
+        device: torch.device,
+        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    ) -> None:
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        self.pipeline = load_pipeline(folder, dtypes[precision]).to(device)
+        self.shape = shape
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
+        """See `generator.base.Sampler`."""
+        video = self.pipeline(
+            prompt=list(prompts),
+            num_frames=self.shape.num_frames,
+            width=self.shape.width,
+            height=self.shape.height,
+            num_inference_steps=sampling.steps,
+            guidance_scale=sampling.guidance_scale,
+            use_dynamic_cfg=sampling.dynamic_guidance,
+            max_sequence_length=self.pipeline.transformer.config.max_text_seq_length,
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            output_type="np",
+        ).frames
+        return np.round(np.asarray(video, dtype=np.float32) * 255.0).astype(np.uint8)

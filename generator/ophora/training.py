@@ -1,0 +1,119 @@
+"""Training of Ophora: one stage, used for the base model, for transfer pre-training (TPT) and for
+privacy-preserving fine-tuning (P2FT); they differ in data, starting weights and a few numbers.
+
+Objective. With x_t = a x_0 + s n (a^2 = alpha_bar_t, s^2 = 1 - a^2, n noise) the network predicts
+v = a n - s x_0. Then x_0 = a x_t - s v, so the error of the implied x_0 is s times the error of v,
+and the x_0 loss weighted by 1 / (1 - alpha_bar_t), which the released code computes, equals the
+plain mean squared error of v, which is computed here. (The paper's Eq. 1 shows the noise form.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from torch import Tensor
+
+from core.errors import UserError
+from generator.base import ClipShape, Generator, Weights, share_folder
+from generator.diffusion import DiffusionSettings, train_denoiser
+from generator.encoding import Encoding
+from generator.ophora.pipeline import OphoraSampler, load_pipeline
+from generator.training import Optimisation
+
+
+class OphoraTraining(Generator):
+    """Continue `init`'s transformer on the encoded clips; VAE and T5 stay frozen.
+
+    name: which training this is, for progress and tables. `weights/` is a CogVideoXPipeline folder.
+    Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
+    Source: Ophora, Sec. 3.1, and its released code.
+    """
+
+    name: Literal["base", "TPT", "P2FT"]
+    init: Weights
+    encoding: Encoding
+    diffusion: DiffusionSettings = DiffusionSettings()
+    optimisation: Optimisation
+    gradient_checkpointing: bool = False
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        start = self.init.weights()
+        data = self.encoding.load()
+        pipeline = load_pipeline(start)
+        transformer = pipeline.transformer
+        check_latents(transformer, data.latent_shape, start)
+        if self.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
+        device = self.runtime.torch_device()
+        scheduler = pipeline.scheduler
+
+        def sample_loss(
+            latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, *_: Tensor
+        ) -> Tensor:
+            noisy = scheduler.add_noise(latents, noise, timesteps)
+            target = scheduler.get_velocity(latents, noise, timesteps)
+            output = transformer(
+                hidden_states=noisy, encoder_hidden_states=text, timestep=timesteps
+            ).sample
+            return (output.float() - target).square().flatten(1).mean(1)
+
+        result = train_denoiser(
+            transformer,
+            sample_loss,
+            data,
+            self.diffusion,
+            self.optimisation,
+            folder,
+            num_timesteps=scheduler.config.num_train_timesteps,
+            description=f"Ophora {self.name}",
+            device=device,
+        )
+        share_folder(start, folder / "weights")
+        replace_transformer(transformer, folder / "weights" / "transformer")
+        return {**result, "clips": len(data), "init": self.init.run()}
+
+    def sampler(self) -> OphoraSampler:
+        return OphoraSampler(self.weights(), self.encoding.shape, self.runtime.torch_device())
+
+    def cost(self) -> str:
+        return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
+
+
+def replace_transformer(transformer: torch.nn.Module, folder: Path) -> None:
+    """Save a network over a shared folder's files without touching what they are linked to."""
+    for file in folder.iterdir():
+        file.unlink()
+    transformer.save_pretrained(folder)
+
+
+def check_latents(
+    transformer: CogVideoXTransformer3DModel, latent_shape: tuple[int, ...], place: Path
+) -> None:
+    """Raises: UserError: if the transformer was made for other latents (T', C, h, w)."""
+    config = transformer.config
+    frames = (config.sample_frames - 1) // config.temporal_compression_ratio + 1
+    expected = (frames, config.in_channels, config.sample_height, config.sample_width)
+    if tuple(latent_shape) != expected:
+        raise UserError(
+            f"weights {place}: the transformer takes latents {expected}, the clips give "
+            f"{tuple(latent_shape)}: use weights made for this clip shape"
+        )
+
+
+class GivenOphora(Generator):
+    """A trained CogVideoX pipeline that the user names; nothing is trained."""
+
+    given: Weights
+    shape: ClipShape
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        return {"init": self.given.run()}
+
+    def weights(self) -> Path:
+        return self.given.weights()
+
+    def sampler(self) -> OphoraSampler:
+        return OphoraSampler(self.weights(), self.shape, self.runtime.torch_device())

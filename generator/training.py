@@ -1,0 +1,235 @@
+"""The one training loop: every network of the generators is fitted by it.
+
+Plan -> batch of global sample numbers -> loss -> clip -> AdamW -> EMA -> checkpoint.
+
+Everything random follows from (seed, global sample number), so a run that is killed and resumed, or
+split over processes, sees the same batches, noise and timesteps as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import torch
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.files import atomic_path
+from core.progress import Progress
+from core.runtime import derive_seed, seed_everything
+
+CHECKPOINT_NAME = "checkpoint.pt"
+LOG_NAME = "loss.jsonl"
+
+
+class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How a network is fitted.
+
+    Defaults follow Ophora's released training (AdamW betas .9 / .95, weight decay 1e-3, gradient
+    norm 1.0); `steps`, `batch_size` and `lr` differ by stage and scale.
+    `ema_decay` None keeps the raw weights, as the paper does. `precision` is the autocast type.
+    """
+
+    steps: int = pydantic.Field(ge=1)
+    batch_size: int = pydantic.Field(ge=1)
+    lr: float = pydantic.Field(gt=0)
+    lr_schedule: Literal["constant_with_warmup", "cosine", "cosine_with_restarts"] = "cosine"
+    warmup_steps: int = pydantic.Field(default=0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = pydantic.Field(default=1e-3, ge=0)
+    grad_clip: float = pydantic.Field(default=1.0, gt=0)
+    ema_decay: float | None = pydantic.Field(default=None, gt=0, lt=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpoint_every: int = pydantic.Field(default=200, ge=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+
+    @property
+    def samples(self) -> int:
+        """Training samples seen, repeats counted."""
+        return self.steps * self.batch_size
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's samples: `number` counts every sample since the start of the training (it decides
+    noise, timestep and dropout), `index` is the row of the data set. Both are lists of length B."""
+
+    number: list[int]
+    index: list[int]
+    seed: int
+
+    def rngs(self, purpose: str) -> Iterator[torch.Generator]:
+        """One CPU random generator a sample, a function of (seed, sample number, purpose)."""
+        for number in self.number:
+            yield torch.Generator().manual_seed(derive_seed(self.seed, purpose, number))
+
+    def normal(self, shape: tuple[int, ...], purpose: str = "noise") -> Tensor:
+        """(B, *shape) float32 standard normal noise."""
+        return torch.stack([torch.randn(shape, generator=rng) for rng in self.rngs(purpose)])
+
+    def uniform(self, purpose: str) -> Tensor:
+        """(B,) float32 in [0, 1)."""
+        return torch.cat([torch.rand(1, generator=rng) for rng in self.rngs(purpose)])
+
+
+LossFunction = Callable[[Batch], Tensor]
+
+
+def batch_at(step: int, batch_size: int, num_samples: int, seed: int) -> Batch:
+    """The batch of a step: epochs are seeded permutations, laid end to end."""
+    numbers = list(range(step * batch_size, (step + 1) * batch_size))
+    orders: dict[int, list[int]] = {}
+    for epoch in {number // num_samples for number in numbers}:
+        rng = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+        orders[epoch] = torch.randperm(num_samples, generator=rng).tolist()
+    indices = [orders[number // num_samples][number % num_samples] for number in numbers]
+    return Batch(numbers, indices, seed)
+
+
+def fit(
+    model: nn.Module,
+    loss_function: LossFunction,
+    num_samples: int,
+    settings: Optimisation,
+    folder: Path,
+    *,
+    description: str,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Fit `model` in place and leave it with its final (or averaged) weights.
+
+    Args: loss_function: Batch -> scalar or (B,) loss, calling `model` itself; num_samples: rows of
+    the data set; folder: keeps `checkpoint.pt` (resumed from) and `loss.jsonl`.
+    Returns: steps, samples, first and last logged loss.
+    Raises: UserError: when the loss is not finite; the last good checkpoint stays.
+    """
+    if num_samples < 1:
+        raise UserError(f"{description}: no training samples are left; check the filters before it")
+    seed_everything(settings.seed)
+    run = _Run(model.to(device).train(), settings, folder)
+    with Progress(description, settings.steps, "steps", done=run.step) as progress:
+        while run.step < settings.steps:
+            batch = batch_at(run.step, settings.batch_size, num_samples, settings.seed)
+            with _autocast(settings.precision, device):
+                loss = loss_function(batch).mean()
+            run.update(loss, description)
+            progress.advance(note=f"loss {run.mean_loss:.4f}")
+    return run.finish()
+
+
+class _Run:
+    """Optimiser, schedule, average and log of one training; all of it in the checkpoint."""
+
+    def __init__(self, model: nn.Module, settings: Optimisation, folder: Path) -> None:
+        self.model, self.settings, self.folder = model, settings, folder
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self.scheduler = get_scheduler(
+            settings.lr_schedule,
+            self.optimiser,
+            num_warmup_steps=settings.warmup_steps,
+            num_training_steps=settings.steps,
+        )
+        decay = settings.ema_decay
+        self.average = EMAModel(self.parameters, decay=decay) if decay else None
+        self.scaler = torch.amp.GradScaler(enabled=settings.precision == "fp16")
+        self.step = self.skipped = 0
+        self.mean_loss = math.nan
+        self.log: list[dict[str, float]] = []
+        self._load()
+
+    def update(self, loss: Tensor, description: str) -> None:
+        """One optimiser step from a scalar loss."""
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise UserError(
+                f"{description}: the loss is {value} at step {self.step}; the last good checkpoint "
+                f"is {self.folder / CHECKPOINT_NAME}: lower lr or use precision fp32"
+            )
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_clip)
+        # A finite loss can have gradients that overflow (seen with bf16 conv3d on CPU).
+        if self.scaler.is_enabled() or bool(torch.isfinite(norm)):
+            self.scaler.step(self.optimiser)
+        else:
+            self.skipped += 1
+        self.scaler.update()
+        self.scheduler.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.step(self.parameters)
+        self.step += 1
+        first = not math.isfinite(self.mean_loss)
+        self.mean_loss = value if first else 0.98 * self.mean_loss + 0.02 * value
+        every = self.settings.checkpoint_every
+        if self.step % every == 0 or self.step in (1, self.settings.steps):
+            self.log.append({"step": self.step, "loss": round(self.mean_loss, 6)})
+        if self.step % every == 0 and self.step < self.settings.steps:
+            self._save()
+
+    def finish(self) -> dict[str, Any]:
+        """Put the averaged weights in place, write the log, drop the checkpoint's need."""
+        if self.average is not None:
+            self.average.copy_to(self.parameters)
+        with atomic_path(self.folder / LOG_NAME) as path:
+            path.write_text("".join(json.dumps(row) + "\n" for row in self.log), encoding="utf-8")
+        self.model.eval()
+        return {
+            "steps": self.settings.steps,
+            "samples": self.settings.samples,
+            "skipped_steps": self.skipped,
+            "parameters": sum(p.numel() for p in self.parameters),
+            "first_loss": self.log[0]["loss"],
+            "last_loss": self.log[-1]["loss"],
+        }
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "skipped": self.skipped,
+            "mean_loss": self.mean_loss,
+            "log": self.log,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+        }
+        with atomic_path(self.folder / CHECKPOINT_NAME) as path:
+            torch.save(state, path)
+
+    def _load(self) -> None:
+        path = self.folder / CHECKPOINT_NAME
+        if not path.is_file():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+            self.average.to(self.parameters[0].device)
+        self.step, self.skipped = state["step"], state["skipped"]
+        self.mean_loss, self.log = state["mean_loss"], state["log"]
+
+
+def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -1,0 +1,99 @@
+"""The command: config -> plan -> run -> tables.
+
+    python run_benchmark.py --config ophnet_phase
+    python run_benchmark.py --config ophnet_phase --data-root OphNet2024 --sources source mine=DIR
+
+Exit codes: 0 done; 2 the input is wrong (one line says what to change); 130 interrupted; 1 our
+fault (traceback).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; `docs/` and the tests hold its options fixed."""
+    command = argparse.ArgumentParser(
+        prog="run_benchmark.py",
+        description="Does synthetic surgical video make a classifier better? Measures it.",
+    )
+    add = command.add_argument
+    add("--config", metavar="NAME_OR_PATH", help="a configuration (see --list) or a YAML file")
+    add("--data-root", type=Path, metavar="DIR", help="labelled data in OphNet2024's layout")
+    add("--corpus-root", type=Path, metavar="DIR", help="narrated clips: clips.csv and clips/")
+    add("--sources", nargs="+", metavar="NAME", help="source, bora, ophora, or NAME=DIR of videos")
+    add("--classifiers", nargs="+", metavar="NAME", help="slowfast, mvit_v2")
+    add("--seeds", type=int, metavar="N", help="trainings a cell, with seeds 0 to N-1")
+    add("--only", metavar="STAGE", help="stop after: data, synthesis, ..., classifiers")
+    add("--set", nargs="+", action="extend", default=[], metavar="A.B=C", help="change a value")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="where results go")
+    add("--no-wait", action="store_true", help="exit 2 if another run holds a stage")
+    add("--dry-run", action="store_true", help="print the stages and their cost; compute nothing")
+    add("--list", action="store_true", help="list configurations, sources and classifiers")
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, translate errors into exit codes."""
+    options = parser().parse_args(arguments)
+    # The libraries take seconds to import: --help and a missing option should not wait for them.
+    from core.errors import UserError
+
+    try:
+        return run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options ask.  Raises: UserError: for anything the user can mend."""
+    from benchmarks.catalogue import catalogue
+    from benchmarks.config import config_names, load_config
+    from benchmarks.plan import Inputs, Plan
+    from benchmarks.run import describe, execute, say
+    from core.errors import UserError, did_you_mean
+
+    if options.list:
+        print(catalogue())
+        return 0
+    if options.config is None:
+        raise UserError(f"--config is missing; {did_you_mean('', config_names())}")
+    config = load_config(options.config, overrides_of(options))
+    inputs = Inputs(options.results, options.data_root, options.corpus_root)
+    plan = Plan(config, inputs)
+    plan.check(options.only)
+    if options.data_root is None:
+        say(f"data: OphSim (simulated), scale {config.scale}; --data-root DIR runs on real data")
+    if options.dry_run:
+        print(describe(plan))
+        return 0
+    execute(plan, options.only)
+    return 0
+
+
+def overrides_of(options: argparse.Namespace) -> list[str]:
+    """The options that stand for configuration values, as `a.b=c`."""
+    import json
+
+    overrides = list(options.set)
+    if options.sources:
+        overrides.append(f"sources={json.dumps(options.sources)}")
+    if options.seeds is not None:
+        overrides.append(f"seeds={options.seeds}")
+    if options.no_wait:
+        overrides.append("runtime.wait=false")
+    if options.classifiers:
+        overrides.append(f"chosen_classifiers={json.dumps(options.classifiers)}")
+    return overrides
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""A user's own folder as a source: real mp4 files, every bad input, no stale cache."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from augment.user_videos import UserVideos, class_id, list_videos, unreadable_reason
+from core.clip import Task
+from core.errors import UserError
+from core.runtime import Runtime
+from core.video import write_video
+
+NAMES = ("Viscoelastic Injection", "Nuclear Management (for cataract surgery)", "Injection/Washing")
+
+
+def video(path: Path, brightness: int = 90) -> Path:
+    frames = np.random.default_rng(brightness).integers(0, brightness, (9, 48, 64, 3), np.uint8)
+    write_video(path, frames)
+    return path
+
+
+def source(root: Path, tmp_path: Path, task: Task = "phase", **fields: Any) -> UserVideos:
+    return UserVideos.at(
+        root,
+        task=task,
+        class_names=NAMES,
+        name="mine",
+        hash_memory=tmp_path / "hashes.json",
+        infra={"folder": tmp_path / "cache"},
+        runtime=Runtime(workers=1),
+        **fields,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    video(folder / "0" / "first.mp4")
+    video(folder / "injection_washing" / "second.MP4", 80)
+    (folder / "0" / "notes.txt").write_text("not a video")
+    (folder / "0" / "._first.mp4").write_bytes(b"a file manager's leftover")
+    return folder
+
+
+def test_folder_a_class(root: Path, tmp_path: Path) -> None:
+    stage = source(root, tmp_path)
+    result = stage.run()
+    assert result["clips"] == 2
+    assert result["per_class"] == {"0": 1, "2": 1}
+    assert result["warnings"] == []
+    manifest = stage.manifest()
+    assert [(clip.path, clip.phase_id, clip.operation_id) for clip in manifest.clips] == [
+        ("0/first.mp4", 0, None),
+        ("injection_washing/second.MP4", 2, None),
+    ]
+    assert all(manifest.path_of(clip).is_file() for clip in manifest.clips)
+    assert {(clip.source, clip.split) for clip in manifest.clips} == {("mine", None)}
+
+
+def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    video(root / "a" / "one.mp4")
+    video(root / "two, part 2.mp4", 70)
+    table = 'path,label,remark\r\na/one.mp4,1,\r\n"two, part 2.mp4",VISCOELASTIC injection,x\r\n'
+    (root / "labels.csv").write_bytes(table.encode("utf-8-sig"))
+    manifest = source(root, tmp_path, "operation").manifest()
+    assert {clip.path: clip.operation_id for clip in manifest.clips} == {
+        "a/one.mp4": 1,
+        "two, part 2.mp4": 0,
+    }
+
+
+@pytest.mark.parametrize("ending", ["avi", "mov", "mkv", "webm"])
+def test_other_containers(tmp_path: Path, ending: str) -> None:
+    path = video(tmp_path / "mine" / "1" / "clip.mp4")
+    shutil.move(path, path.with_suffix(f".{ending}"))  # decoding goes by content, listing by name
+    assert source(tmp_path / "mine", tmp_path).run()["clips"] == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "wanted"),
+    [
+        ("2", 2),
+        ("02", 2),
+        ("nuclear management (FOR cataract surgery)", 1),
+        ("Nuclear_Management_for_cataract_surgery", 1),
+        ("injection-washing", 2),
+    ],
+)
+def test_class_id_of_ids_and_names(label: str, wanted: int) -> None:
+    assert class_id(label, NAMES, "here") == wanted
+
+
+# --- unreadable videos --------------------------------------------------------------------------
+
+
+def audio_only(path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_unreadable_videos_are_skipped_and_counted(root: Path, tmp_path: Path) -> None:
+    whole = (root / "0" / "first.mp4").read_bytes()
+    (root / "1").mkdir()
+    (root / "1" / "empty.mp4").write_bytes(b"")
+    (root / "1" / "garbage.mp4").write_bytes(b"no video at all" * 100)
+    (root / "1" / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    audio_only(root / "1" / "audio.mp4")
+    result = source(root, tmp_path).run()
+    assert result["clips"] == 2
+    assert sorted(result["skipped"]) == [
+        "1/audio.mp4",
+        "1/empty.mp4",
+        "1/garbage.mp4",
+        "1/truncated.mp4",
+    ]
+    assert "skipped 1/empty.mp4: the file is empty" in result["warnings"]
+
+
+def test_file_truncated_after_its_index_is_unreadable(tmp_path: Path) -> None:
+    # With the index in front, the header and the first frames of the file are all there.
+    frames = np.random.default_rng(0).integers(0, 255, (64, 64, 96, 3), np.uint8)
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert unreadable_reason(path) is None
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert unreadable_reason(path) is not None
+
+
+def test_no_readable_video_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine" / "0" / "bad.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    stage = source(tmp_path / "mine", tmp_path)
+    with pytest.raises(UserError, match=r"none of the 1 videos is readable \(first: 0/bad\.mp4"):
+        stage.run()
+    assert not stage.is_done()
+
+
+# --- bad folders --------------------------------------------------------------------------------
+
+
+def test_unknown_class_name_names_the_nearest(root: Path) -> None:
+    video(root / "nuclear managment" / "x.mp4")
+    with pytest.raises(
+        UserError, match="unknown class 'nuclear managment': did you mean 'Nuclear Management"
+    ):
+        list_videos(root, NAMES)
+
+
+@pytest.mark.parametrize("label", ["3", "-1", "zzz", ""])
+def test_label_that_means_no_class(label: str) -> None:
+    with pytest.raises(UserError, match=f"here: unknown class '{label}'.* an id 0 to 2"):
+        class_id(label, NAMES, "here")
+
+
+def test_folder_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        source(tmp_path / "nowhere", tmp_path)
+
+
+def test_folder_without_videos(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no video in it: put \.mp4"):
+        source(tmp_path / "mine", tmp_path)
+
+
+def test_video_without_class(root: Path, tmp_path: Path) -> None:
+    video(root / "loose.mp4")
+    with pytest.raises(UserError, match=r"loose\.mp4 has no class: move it"):
+        source(root, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("path,class\n0/first.mp4,0\n", "line 1: column 'label' is missing"),
+        ("path,label\n0/first.mp4,0\n0/gone.mp4,0\n", "line 3, path '0/gone.mp4': no such file"),
+        ("path,label\n../out.mp4,0\n", "'../out.mp4' points outside its root"),
+        ("path,label\n0/first.mp4,0\n0/first.mp4,1\n", "line 3, .* listed twice"),
+        ("path,label\n0/first.mp4,Viscoelastic Injektion\n", "line 2, label: .* did you mean"),
+        ("path,label\n", "no video in it"),
+    ],
+)
+def test_bad_csv(root: Path, tmp_path: Path, table: str, message: str) -> None:
+    (root / "labels.csv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        source(root, tmp_path)
+
+
+def test_two_csv_files(root: Path, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (root / name).write_text("path,label\n0/first.mp4,0\n")
+    with pytest.raises(UserError, match=r"several csv files \(a\.csv, b\.csv\): keep one"):
+        source(root, tmp_path)
+
+
+# --- identity -----------------------------------------------------------------------------------
+
+
+def test_two_folders_at_one_path_never_share_a_result(root: Path, tmp_path: Path) -> None:
+    first = source(root, tmp_path)
+    assert first.run()["per_class"] == {"0": 1, "2": 1}
+    other = video(tmp_path / "other" / "1" / "first.mp4").parents[1]
+    shutil.rmtree(root)
+    other.rename(root)
+    second = source(root, tmp_path)
+    assert second.infra.uid() != first.infra.uid()
+    assert second.run()["per_class"] == {"1": 1}
+
+
+def test_same_videos_under_another_label_are_another_source(root: Path, tmp_path: Path) -> None:
+    before = source(root, tmp_path).infra.uid()
+    (root / "0").rename(root / "1")
+    assert source(root, tmp_path).infra.uid() != before
+
+
+def test_csv_label_is_part_of_the_identity(root: Path, tmp_path: Path) -> None:
+    table = root / "labels.csv"
+    table.write_text("path,label\n0/first.mp4,0\n")
+    before = source(root, tmp_path).infra.uid()
+    table.write_text("path,label\n0/first.mp4,1\n")  # same size, written at once
+    assert source(root, tmp_path).infra.uid() != before
+
+
+def test_moved_folder_keeps_its_key_and_is_found(root: Path, tmp_path: Path) -> None:
+    before = source(root, tmp_path)
+    before.run()
+    moved = root.rename(tmp_path / "moved")
+    after = source(moved, tmp_path)
+    assert after.infra.uid() == before.infra.uid()
+    assert all(after.manifest().path_of(clip).is_file() for clip in after.manifest().clips)

@@ -1,0 +1,414 @@
+"""The OphNet adapter: the real annotation files, a folder cut from real videos, every bad input."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.datasets.ophnet import OphNet, list_clips
+from benchmarks.datasets.ophnet_csv import NUM_CLASSES, find_annotation, read_segments
+from core.clip import Task
+from core.errors import UserError
+from core.runtime import Runtime
+from core.stage import Stage
+from core.video import read_span, resize, write_video
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+ANNOTATION, REAL_VIDEOS = SHARED / "ophnet2024", SHARED / "real_videos"
+HEADER = "video_id,start,end,split,surgery_id,phase_id"
+# Spans as in the published files: overlap (a), beyond the end (b: the video has 3 s), 0.06 s (c).
+ROWS = [
+    "case_a,0,1.5,train,5,3",
+    "case_a,1.25,2.5,train,0,6",
+    "case_b,0,2,val,0,6",
+    "case_b,2,9.75,val,0,7",
+    "case_c,0.5,0.56,test,0,6",
+    "case_c,1,3,test,0,51",
+]
+# The colours of a video say which one was read: 24 frames, 8 fps, of two real videos.
+REAL = {
+    "case_a": ("indoor_320x240_25fps.avi", 0.0),
+    "case_b": ("sport_340x256_30fps.mp4", 0.0),
+    "case_c": ("sport_340x256_30fps.mp4", 5.0),
+}
+
+
+def write_csv(
+    root: Path, rows: list[str], header: str = HEADER, name: str = "", **kind: bool
+) -> Path:
+    """An annotation file as published: CRLF, with or without a byte order mark."""
+    path = root / (name or "OphNet2024_loca_challenge_phase.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(line + "\r\n" for line in [header, *rows])
+    path.write_bytes(text.encode("utf-8-sig" if kind.get("bom", True) else "utf-8"))
+    return path
+
+
+def place_videos(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(name.encode())  # listing never opens them
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    write_csv(folder, ROWS)
+    place_videos(folder / "videos", "case_a", "case_b", "case_c")
+    return folder
+
+
+def source(root: Path, tmp_path: Path, task: Task = "phase", **fields: Any) -> OphNet:
+    return OphNet.at(
+        root,
+        task=task,
+        hash_memory=tmp_path / "hashes.json",
+        infra={"folder": tmp_path / "cache"},
+        runtime=Runtime(workers=1),
+        **fields,
+    )
+
+
+# --- the published annotation files -------------------------------------------------------------
+
+
+@pytest.mark.skipif(not ANNOTATION.is_dir(), reason="OphNet2024's annotation files are not here")
+@pytest.mark.parametrize(
+    ("task", "total", "splits"),
+    [
+        ("phase", 14_674, {"train": 8_773, "val": 2_964, "test": 2_937}),
+        ("operation", 17_508, {"train": 10_505, "val": 3_522, "test": 3_481}),
+    ],
+)
+def test_published_annotation_gives_the_published_counts(
+    task: Task, total: int, splits: dict[str, int]
+) -> None:
+    segments = read_segments(find_annotation(ANNOTATION, task), task)
+    assert len(segments) == total
+    assert Counter(segment.split for segment in segments) == splits
+    ids = {s.phase_id if task == "phase" else s.operation_id for s in segments}
+    assert ids == set(range(NUM_CLASSES[task]))
+    assert NUM_CLASSES == {"phase": 52, "operation": 107}
+    videos = {split: {s.video_id for s in segments if s.split == split} for split in splits}
+    assert {split: len(ids) for split, ids in videos.items()} == {
+        "train": 445,
+        "val": 144,
+        "test": 154,
+    }
+    assert len({segment.clip_id for segment in segments}) == total
+    assert segments[1].clip_id == "case_0002_00011330_00015230"
+
+
+@pytest.mark.skipif(not ANNOTATION.is_dir(), reason="OphNet2024's annotation files are not here")
+def test_published_files_become_a_stage_with_every_clip(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "annotation").mkdir(parents=True)
+    for path in ANNOTATION.glob("*_loca_*.csv"):  # loca_all must not be mistaken for a challenge
+        shutil.copy(path, root / "annotation" / path.name)
+    segments = read_segments(find_annotation(root, "operation"), "operation")
+    place_videos(root / "videos", *{segment.video_id for segment in segments})
+    stage = source(root, tmp_path, "operation")
+    result = stage.run()
+    assert result["clips"] == {"train": 10_505, "val": 3_522, "test": 3_481}
+    assert result["classes"]["train"] == list(range(107))
+    assert result["warnings"] == []
+    assert len(stage.manifest()) == 17_508
+
+
+# --- a folder that no simulator wrote -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real_frames() -> dict[str, Any]:
+    if not REAL_VIDEOS.is_dir():
+        pytest.skip("the real videos are not here")
+    return {
+        name: resize(
+            read_span(REAL_VIDEOS / file, start_s=start, end_s=start + 3, num_frames=24), (96, 64)
+        )
+        for name, (file, start) in REAL.items()
+    }
+
+
+def test_untrimmed_folder_cut_from_real_videos(tmp_path: Path, real_frames: dict[str, Any]) -> None:
+    root = tmp_path / "data"
+    write_csv(root, ROWS)
+    for name, frames in real_frames.items():
+        write_video(root / "videos" / f"{name}.mp4", frames)
+    stage = source(root, tmp_path)
+    result = stage.run()
+    assert result["clips"] == {"train": 2, "val": 2, "test": 2}
+    assert result["videos"] == {"train": 1, "val": 1, "test": 1}
+    assert result["classes"] == {"train": [3, 6], "val": [6, 7], "test": [6, 51]}
+    assert result["num_classes"] == 52
+    assert result["warnings"] == [
+        "val has phase class that train lacks: 7",
+        "test has phase class that train lacks: 51",
+    ]
+    manifest = stage.manifest()
+    lengths = []
+    for clip in manifest.clips:
+        frames = read_span(manifest.path_of(clip), start_s=clip.start_s, end_s=clip.end_s)
+        lengths.append(len(frames))
+        first = round((clip.start_s or 0) * 8)
+        wanted = real_frames[clip.video_id][first : first + len(frames)]
+        assert abs(frames.astype(int) - wanted).mean() < 8  # codec loss; other spans differ more
+    assert lengths == [12, 10, 16, 8, 1, 16]  # case_b ends at 3 s, 0.06 s is one frame
+
+
+def test_trimmed_folder_holds_the_same_clips(tmp_path: Path, real_frames: dict[str, Any]) -> None:
+    root = tmp_path / "data"
+    annotation = write_csv(root, ROWS)
+    for row in read_segments(annotation, "phase"):
+        frames = real_frames[row.video_id][round(row.start_s * 8) : round(row.end_s * 8) or 1]
+        frames = frames if len(frames) else real_frames[row.video_id][4:5]
+        write_video(root / row.video_id / f"{row.video_id}_{row.index}.mp4", frames)
+    manifest = source(root, tmp_path).manifest()
+    lengths = [len(read_span(manifest.path_of(clip))) for clip in manifest.clips]
+    assert lengths == [12, 10, 16, 8, 1, 16]
+    assert {clip.start_s for clip in manifest.clips} == {None}
+    assert manifest.clips[3].path == "case_b/case_b_1.mp4"
+    assert manifest.clips[3].clip_id == "case_b_00002000_00009750"
+
+
+# --- where files are found ----------------------------------------------------------------------
+
+
+def test_clip_carries_the_row(root: Path) -> None:
+    clip = list_clips(root, "phase", "OphNet2024").clips[1]
+    assert clip.model_dump(exclude_none=True) == {
+        "clip_id": "case_a_00001250_00002500",
+        "video_id": "case_a",
+        "path": "videos/case_a.mp4",
+        "start_s": 1.25,
+        "end_s": 2.5,
+        "phase_id": 6,
+        "source": "OphNet2024",
+        "split": "train",
+    }
+
+
+def test_operation_task_reads_its_own_file(root: Path, tmp_path: Path) -> None:
+    name = "OphNet2024_loca_challenge.csv"
+    write_csv(root, ["case_a,0,1,train,5,3,106"], HEADER + ",operation_id", name)
+    clip = source(root, tmp_path, "operation").manifest().clips[0]
+    assert (clip.phase_id, clip.operation_id, clip.label("operation")) == (3, 106, 106)
+    assert len(source(root, tmp_path).manifest()) == len(ROWS)
+
+
+def test_untrimmed_video_is_preferred_wherever_it_lies(root: Path) -> None:
+    place_videos(root / "videos" / "case_a", "case_a_0", "case_a_1")
+    (root / "videos" / "case_a.mp4").rename(root / "case_a.mp4")
+    clips = list_clips(root, "phase", "x").clips
+    assert [clip.path for clip in clips[:3]] == ["case_a.mp4", "case_a.mp4", "videos/case_b.mp4"]
+
+
+def test_published_archive_with_its_trimmed_csv(tmp_path: Path) -> None:
+    # Row 0 of case_b could not be cut: the cutter's numbers shift, and only its csv knows.
+    root, archive = tmp_path, tmp_path / "OphNet2024_trimmed_phase"
+    paths = [
+        "./OphNet2024_trimmed_phase/case_a/case_a_0.mp4",
+        "./OphNet2024_trimmed_phase/case_a/case_a_1.mp4",
+        "",
+        "/home/someone/case_b/case_b_0.mp4",
+        "C:\\cut\\case_c\\case_c_0.mp4",
+        "C:\\cut\\case_c\\case_c_1.mp4",
+    ]
+    rows = [f"{row},{path}" for row, path in zip(ROWS, paths, strict=True)]
+    name = "OphNet2024_loca_challenge_phase_trimmed.csv"
+    write_csv(archive, rows, HEADER + ",segment_path", name, bom=False)
+    for video, count in (("case_a", 2), ("case_b", 1), ("case_c", 2)):
+        place_videos(archive / video, *(f"{video}_{k}" for k in range(count)))
+    listing = list_clips(root, "phase", "OphNet2024")
+    assert [(clip.path.split("/")[-1], clip.phase_id) for clip in listing.clips] == [
+        ("case_a_0.mp4", 3),
+        ("case_a_1.mp4", 6),
+        ("case_b_0.mp4", 7),
+        ("case_c_0.mp4", 6),
+        ("case_c_1.mp4", 51),
+    ]
+    assert listing.incomplete_videos == ("case_b",)
+
+
+def test_trimmed_numbers_without_their_csv_are_refused_when_they_cannot_match(root: Path) -> None:
+    (root / "videos" / "case_b.mp4").unlink()
+    place_videos(root / "videos" / "case_b", "case_b_0")  # two rows, one file: which one is it?
+    listing = list_clips(root, "phase", "x")
+    assert listing.incomplete_videos == ("case_b",)
+    assert {clip.video_id for clip in listing.clips} == {"case_a", "case_c"}
+
+
+def test_one_missing_video_is_a_warning(root: Path, tmp_path: Path) -> None:
+    (root / "videos" / "case_b.mp4").unlink()
+    result = source(root, tmp_path).run()
+    assert result["incomplete_videos"] == ["case_b"]
+    assert result["missing_clips"] == 2
+    assert result["warnings"][0] == "1 of 3 videos lack files (case_b): 2 of 6 clips left out"
+
+
+def test_many_missing_videos_are_an_error_with_a_cure(root: Path, tmp_path: Path) -> None:
+    for name in ("case_b", "case_c"):
+        (root / "videos" / f"{name}.mp4").unlink()
+    with pytest.raises(UserError, match=r"2 of 3 videos .* lack files \(case_b, case_c\): finish"):
+        source(root, tmp_path)
+    assert source(root, tmp_path, max_missing_share=1).run()["clips"]["train"] == 2
+
+
+def test_linked_video_outside_the_root_is_refused_at_once(root: Path, tmp_path: Path) -> None:
+    video = root / "videos" / "case_a.mp4"
+    video.rename(tmp_path / "elsewhere.mp4")
+    video.symlink_to(tmp_path / "elsewhere.mp4")
+    with pytest.raises(UserError, match="outside its root"):
+        source(root, tmp_path)
+
+
+def test_drop_others_leaves_out_the_last_class(root: Path, tmp_path: Path) -> None:
+    stage = source(root, tmp_path, drop_others=True)
+    assert stage.num_classes == 51
+    assert {clip.phase_id for clip in stage.manifest().clips} == {3, 6, 7}
+
+
+# --- identity -----------------------------------------------------------------------------------
+
+
+def test_key_follows_the_contents_not_the_place(root: Path, tmp_path: Path) -> None:
+    before = source(root, tmp_path)
+    before.run()
+    moved = root.rename(tmp_path / "moved")
+    after = source(moved, tmp_path)
+    assert after.infra.uid() == before.infra.uid()
+    assert after.manifest().root == moved  # although the manifest was written for the old place
+    (moved / "videos" / "case_c.mp4").write_bytes(b"CASE_C")
+    assert source(moved, tmp_path).infra.uid() != before.infra.uid()
+    assert source(moved, tmp_path, max_missing_share=0.5).infra.uid() == (
+        source(moved, tmp_path).infra.uid()
+    )
+
+
+def test_video_that_no_row_names_is_not_part_of_the_key(root: Path, tmp_path: Path) -> None:
+    before = source(root, tmp_path).infra.uid()
+    place_videos(root / "videos", "case_unlabelled")
+    assert source(root, tmp_path).infra.uid() == before
+
+
+class Writer(Stage):
+    """A stage that writes the layout, as the simulator does."""
+
+    seed: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        rows = [row.replace("case_a", f"case_{self.seed}") for row in ROWS]
+        write_csv(folder, rows, name="OphSim_loca_challenge_phase.csv", bom=False)
+        place_videos(folder / "videos", f"case_{self.seed}", "case_b", "case_c")
+        return {}
+
+
+def test_upstream_stage_is_run_and_gives_the_identity(tmp_path: Path) -> None:
+    machinery: dict[str, Any] = {"infra": {"folder": tmp_path}, "runtime": Runtime(workers=1)}
+
+    def simulated(seed: int) -> OphNet:
+        writer = Writer(seed=seed, **machinery)
+        return OphNet(task="phase", name="OphSim", written_by=writer, **machinery)
+
+    stage = simulated(7)
+    assert stage.run()["data"] == "OphSim"
+    assert stage.manifest().clips[0].video_id == "case_7"
+    assert stage.manifest().path_of(stage.manifest().clips[0]).is_file()
+    assert [type(below).__name__ for below in stage.tower()] == ["Writer", "OphNet"]
+    assert simulated(8).infra.uid() != stage.infra.uid()
+    assert stage.infra.clone_obj().infra.uid() == stage.infra.uid()
+
+
+def test_origin_must_be_a_folder_or_a_stage(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"OphNet\.at"):
+        OphNet(task="phase", root=root)
+
+
+# --- bad annotation files -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("case_a,5,4.5,train,0,6", "line 3, end '4.5': must come after start '5'"),
+        ("case_a,5,5,train,0,6", "line 3, end '5': must come after start '5'"),
+        ("case_a,5,x,train,0,6", "line 3, end 'x': not a number"),
+        ("case_a,,5,train,0,6", "line 3, start '': not a number"),
+        ("case_a,-1,5,train,0,6", "line 3, start '-1': must be 0 or more"),
+        ("case_a,5,inf,train,0,6", "line 3, end 'inf': must be 0 or more"),
+        ("case_a,5,nan,train,0,6", "line 3, end 'nan': must be 0 or more"),
+        ("case_a,5,6,train,0,52", "line 3, phase_id '52': out of range 0 to 51"),
+        ("case_a,5,6,train,0,-1", "line 3, phase_id '-1': out of range 0 to 51"),
+        ("case_a,5,6,train,0,six", "line 3, phase_id 'six': not a whole number"),
+        ("case_a,5,6,trian,0,6", "line 3, split 'trian': unknown split, did you mean 'train'?"),
+        ("case_a,5,6,test,0,6", "line 3, split 'test': video 'case_a' is in 'train' on line 2"),
+        ("case_a,0,1.5,train,0,6", "line 3, start 0.0: the same span of video 'case_a' is on line"),
+        ("../case_a,5,6,train,0,6", "line 3, video_id '../case_a': must be a video's file name"),
+        (",5,6,train,0,6", "line 3, video_id '': must be"),
+        ("case_a,5,6,train,0", "line 3: 5 cells where the header has 6"),
+    ],
+)
+def test_bad_row_is_one_line_with_place_value_and_cure(
+    root: Path, tmp_path: Path, row: str, message: str
+) -> None:
+    path = write_csv(root, [ROWS[0], row])
+    with pytest.raises(UserError) as raised:
+        source(root, tmp_path)
+    assert f"{path}, {message}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_operation_id_out_of_range(root: Path, tmp_path: Path) -> None:
+    name = "OphNet2024_loca_challenge.csv"
+    write_csv(root, ["case_a,0,1,train,5,3,107"], HEADER + ",operation_id", name)
+    with pytest.raises(UserError, match="operation_id '107': out of range 0 to 106"):
+        source(root, tmp_path, "operation")
+
+
+@pytest.mark.parametrize("column", ["video_id", "start", "end", "split", "phase_id"])
+def test_missing_column(root: Path, tmp_path: Path, column: str) -> None:
+    write_csv(root, ROWS, HEADER.replace(column, f"{column}_"))
+    with pytest.raises(UserError, match=f"line 1: column '{column}' is missing: did you mean"):
+        source(root, tmp_path)
+
+
+def test_root_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        source(tmp_path / "nowhere", tmp_path)
+
+
+def test_no_annotation_file_for_the_task(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \*_loca_challenge\.csv .* put OphNet2024's"):
+        source(root, tmp_path, "operation")
+
+
+def test_two_annotation_files(root: Path, tmp_path: Path) -> None:
+    write_csv(root, ROWS, name="Mine_loca_challenge_phase.csv")
+    with pytest.raises(UserError, match=r"several annotation files .* keep one"):
+        source(root, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: column 'video_id' is missing: the file is empty"),
+        (HEADER.encode(), "no rows below the header"),
+        (b"\xff\xfe" + HEADER.encode("utf-16-le"), "byte 0 is not UTF-8"),
+    ],
+)
+def test_empty_or_foreign_annotation_file(
+    root: Path, tmp_path: Path, content: bytes, message: str
+) -> None:
+    (root / "OphNet2024_loca_challenge_phase.csv").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        source(root, tmp_path)
+
+
+def test_no_videos_at_all(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "videos")
+    with pytest.raises(UserError, match=r"none of the 3 videos .* e\.g\. case_a\.mp4"):
+        source(root, tmp_path)

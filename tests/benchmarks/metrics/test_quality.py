@@ -1,0 +1,217 @@
+"""The metric encoders and `GenerationQuality`, on real mp4 files and real checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.metrics import fitting
+from benchmarks.metrics.encoders import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    EncoderFolder,
+    VideoEncoder,
+    VideoEncoderTraining,
+)
+from benchmarks.metrics.fitting import CHECKPOINT_NAME, FitSettings, batch_indices, learning_rate
+from benchmarks.metrics.frames import FrameProtocol, read_clip
+from benchmarks.metrics.ophclip import (
+    OphClip,
+    OphClipNetwork,
+    OphClipTraining,
+    build_tokenizer,
+    contrastive_loss,
+    tokenize,
+)
+from benchmarks.metrics.quality import GenerationQuality, QualitySettings
+from classifiers.networks import SlowFast
+from core.errors import UserError
+from core.files import sha256_of_file
+from core.runtime import Runtime
+from core.video import read_span
+from tests.benchmarks.metrics.toy import CAPTIONS, DiscClips, draw
+
+PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)
+ALONE = Runtime(workers=1)
+SMALL_CLIP = OphClipNetwork(channels=(8, 8, 16, 16), embedding_dim=16, text_dim=16, text_layers=1)
+
+
+def video_training(folder: Path, **fields: Any) -> VideoEncoderTraining:
+    values: dict[str, Any] = {
+        "clips": DiscClips(count=36, seed=1, infra={"folder": folder}),
+        "num_classes": 6,
+        "network": SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3),
+        "protocol": PROTOCOL,
+        "fit": FitSettings(steps=4, batch_size=6, checkpoint_every_steps=2),
+    }
+    return VideoEncoderTraining(**(values | fields), infra={"folder": folder}, runtime=ALONE)
+
+
+def clip_training(folder: Path, **fields: Any) -> OphClipTraining:
+    values: dict[str, Any] = {
+        "clips": DiscClips(count=84, seed=2, held_out_every=5, infra={"folder": folder}),
+        "network": SMALL_CLIP,
+        "protocol": PROTOCOL,
+        "fit": FitSettings(steps=100, batch_size=18, learning_rate=3e-3, weight_decay=0.01),
+    }
+    return OphClipTraining(**(values | fields), infra={"folder": folder}, runtime=ALONE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def quality(folder: Path, generated: DiscClips, **settings: Any) -> dict[str, dict[str, Any]]:
+    stage = GenerationQuality(
+        real=DiscClips(count=36, seed=7, infra={"folder": folder}),
+        generated=generated.infra.clone_obj({"infra.folder": str(folder)}),
+        video_encoder=video_training(folder),
+        image_text_encoder=clip_training(folder),
+        settings=QualitySettings(**({"num_clips": 36, "protocol": PROTOCOL} | settings)),
+        infra={"folder": folder},
+    )
+    metrics: dict[str, dict[str, Any]] = stage.run()["metrics"]
+    return metrics
+
+
+def test_ophclip_learns_which_caption_fits(folder: Path) -> None:
+    """Held-out clips find their own colour; chance for a random encoder is 1 in 3."""
+    training = clip_training(folder)
+    encoder = OphClip(training.weights(), torch.device("cpu"))
+    clips = np.stack([draw(label, 90_000 + k) for k in range(5) for label in range(6)])
+    frames = encoder.frames(clips)[1].mean(axis=1)
+    cosines = frames @ encoder.texts(CAPTIONS).T
+    colours = cosines.argmax(axis=1) // 2
+    assert (colours == np.tile(np.arange(6), 5) // 2).mean() > 0.8
+    assert training.run()["held_out_top5"] is not None
+
+
+def test_metrics_carry_their_protocol_and_encoders(folder: Path) -> None:
+    metrics = quality(folder, DiscClips(count=36, seed=8))
+    assert list(metrics) == [
+        "fid_ophclip_nano_36x9",
+        "fvd_slowfast_nano_36x9",
+        "kvd_slowfast_nano_36x9",
+        "clipscore_mean_embedding_ophclip_nano_36x9",
+        "clipscore_mean_frame_ophclip_nano_36x9",
+    ]
+    fvd = metrics["fvd_slowfast_nano_36x9"]
+    assert fvd["n"] == 36 and fvd["num_frames"] == 9 and (fvd["width"], fvd["height"]) == (64, 32)
+    assert fvd["encoder_sha256"] == sha256_of_file(video_training(folder).weights() / WEIGHTS_NAME)
+    assert "36 features of 288 dimensions" in fvd["warning"]
+    assert "warning" not in metrics["fid_ophclip_nano_36x9"]  # 324 frames of 16 dimensions
+
+
+def test_metrics_mean_what_they_say(folder: Path) -> None:
+    """Own clips are nearest; frozen frames are far for FVD; wrong prompts lower the CLIPScore."""
+    fresh = quality(folder, DiscClips(count=36, seed=8))
+    frozen = quality(folder, DiscClips(count=36, seed=8, frozen=True))
+    swapped = quality(folder, DiscClips(count=36, seed=8, swap=True))
+    same = quality(folder, DiscClips(count=36, seed=7))
+    fvd, score = "fvd_slowfast_nano_36x9", "clipscore_mean_embedding_ophclip_nano_36x9"
+    assert same[fvd]["value"] < 1e-4 and same["fid_ophclip_nano_36x9"]["value"] < 1e-4
+    assert frozen[fvd]["value"] > fresh[fvd]["value"]
+    assert swapped[score]["value"] < fresh[score]["value"] - 10
+    assert swapped[fvd]["value"] == fresh[fvd]["value"]  # prompts do not enter FVD
+    assert same[score]["value"] == same[score]["real"]
+
+
+def test_too_few_clips_and_missing_prompts_are_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="num_clips 50: only 36 clips"):
+        quality(folder, DiscClips(count=36, seed=8), num_clips=50)
+    with pytest.raises(UserError, match="no caption"):
+        quality(folder, DiscClips(count=36, seed=8, captions=False))
+    with pytest.raises(UserError, match="trained for"):
+        quality(folder, DiscClips(count=36, seed=8), protocol=FrameProtocol(num_frames=8))
+
+
+def test_a_killed_training_resumes_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = video_training(tmp_path / "straight").run()
+    killed = video_training(tmp_path / "killed")
+    real_rate = fitting.learning_rate
+
+    def die_at_step_3(step: int, settings: FitSettings) -> float:
+        if step == 3:
+            raise KeyboardInterrupt
+        return real_rate(step, settings)
+
+    monkeypatch.setattr(fitting, "learning_rate", die_at_step_3)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    assert (killed.folder / CHECKPOINT_NAME).is_file()
+    monkeypatch.undo()
+    assert killed.run()["sha256"] == straight["sha256"]
+    assert not (killed.folder / CHECKPOINT_NAME).exists()
+
+
+def test_a_shipped_encoder_is_identified_by_content(folder: Path, tmp_path: Path) -> None:
+    weights = video_training(folder).weights()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for file in (WEIGHTS_NAME, CONFIG_NAME):
+            (tmp_path / name / file).write_bytes((weights / file).read_bytes())
+    one, two = (
+        EncoderFolder(**EncoderFolder.identify(tmp_path / name), infra={"folder": tmp_path / "c"})
+        for name in ("one", "two")
+    )
+    assert one.infra.uid() == two.infra.uid()
+    assert one.weights() == tmp_path / "one"
+    clips = np.stack([draw(0, 1), draw(3, 2)])
+    cpu = torch.device("cpu")
+    np.testing.assert_array_equal(
+        VideoEncoder(one.weights(), cpu).features(clips), VideoEncoder(weights, cpu).features(clips)
+    )
+    (tmp_path / "one" / WEIGHTS_NAME).write_bytes(b"other")
+    changed = EncoderFolder(path=tmp_path / "one", sha256=one.sha256, infra={"folder": tmp_path})
+    with pytest.raises(UserError, match="expected"):
+        changed.run()
+    with pytest.raises(UserError, match="expected a folder with"):
+        EncoderFolder.identify(tmp_path)
+
+
+def test_clips_of_another_size_pass_once_through_the_codec(tmp_path: Path) -> None:
+    small = DiscClips(count=1, infra={"folder": tmp_path}).manifest()
+    large = DiscClips(count=1, width=128, height=64, infra={"folder": tmp_path}).manifest()
+    for manifest in (small, large):
+        assert read_clip(manifest, manifest.clips[0], PROTOCOL).shape == PROTOCOL.shape
+    frames = read_clip(large, large.clips[0], PROTOCOL)
+    plain = read_span(large.path_of(large.clips[0]), num_frames=9, size=(64, 32))
+    assert 0 < np.abs(frames.astype(int) - plain).mean() < 4  # compressed, and the same picture
+
+
+def test_schedule_and_batches_have_closed_forms() -> None:
+    settings = FitSettings(steps=100, batch_size=4, learning_rate=0.01)
+    assert learning_rate(0, settings) == pytest.approx(0.001)
+    assert learning_rate(9, settings) == learning_rate(10, settings) == pytest.approx(0.01)
+    assert learning_rate(55, settings) == pytest.approx(0.005)
+    epoch = np.concatenate([batch_indices(step, 12, settings) for step in range(3)])
+    assert sorted(epoch) == list(range(12))
+    assert list(batch_indices(3, 12, settings)) != list(batch_indices(0, 12, settings))
+    assert len(batch_indices(0, 3, settings)) == 3
+
+
+def test_tokenizer_is_word_level_and_knows_what_it_does_not_know() -> None:
+    tokenizer = build_tokenizer(["A probe, a needle"], max_tokens=8)
+    ids, mask = tokenize(tokenizer, ["a NEEDLE", "a drum " * 9])
+    words = {name: tokenizer.token_to_id(name) for name in ("a", "needle", ",", "probe")}
+    assert sorted(words.values()) == [4, 5, 6, 7]
+    assert ids[0].tolist() == [2, words["a"], words["needle"], 3, 0, 0, 0, 0]
+    assert mask[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert ids[1].tolist() == [2, *[words["a"], 1] * 3, 3]  # cut, the end mark kept
+
+
+def test_contrastive_loss_has_closed_forms() -> None:
+    eye = torch.eye(4)
+    scale = torch.tensor(1.0)
+    apart = contrastive_loss(eye, eye, scale, torch.eye(4, dtype=torch.bool))
+    assert apart.item() == pytest.approx(np.log(np.e + 3) - 1, rel=1e-6)
+    # All captions equal: every text is a positive, so the best loss is log 4.
+    equal = contrastive_loss(
+        eye[:1].repeat(4, 1), eye[:1].repeat(4, 1), scale, torch.ones(4, 4) > 0
+    )
+    assert equal.item() == pytest.approx(np.log(4), rel=1e-6)

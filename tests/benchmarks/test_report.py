@@ -1,0 +1,170 @@
+"""The page: one offline file, escaped, deterministic, with tables, clips, curves, provenance."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.report import Report, read_curve, render, verdict, write_report
+from benchmarks.report_figures import Curve, class_panels, curves_svg, shared_classes
+from benchmarks.tables.build import build_table1, build_table2
+from benchmarks.tables.schema import Table2
+from core.clip import Clip, Manifest
+from core.video import write_video
+from tests.benchmarks.scores import make_cell
+
+NASTY = "<script>alert(1)</script>"
+
+
+def manifest(root: Path, source: str, labels: list[int], level: int) -> Manifest:
+    clips = []
+    for index, label in enumerate(labels):
+        name = f"{source}{index}.mp4"
+        write_video(root / name, np.full((9, 64, 96, 3), level, np.uint8))
+        clips.append(
+            Clip(
+                clip_id=f"{source}{index}", video_id="v", path=name, phase_id=label,
+                caption=NASTY, source=source, seed=index,
+            )
+        )  # fmt: skip
+    return Manifest(root=root, clips=tuple(clips))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table2:
+    folder = tmp_path_factory.mktemp("cells")
+    arms = {"Source": 0.4, "Source + Bora": 0.4001, "Source + Ophora": 0.65}
+    cells = [
+        make_cell(folder, arm, accuracy=accuracy, classifier=classifier)
+        for arm, accuracy in arms.items()
+        for classifier in ("SlowFast", "MViTv2")
+    ]
+    return build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+
+
+class Tags(HTMLParser):
+    """Tags in order, the text outside of style, and whether every tag is closed."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.open and self.open[-1] != "style" else ""
+
+
+def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> None:
+    manifests = {
+        "real": manifest(tmp_path, "real", [7, 7, 3], 200),
+        "Ophora": manifest(tmp_path, "ophora", [3, 7], 40),
+    }
+    names = [f"phase {k}" for k in range(52)]
+    names[7] = NASTY
+    panels = class_panels(manifests, "phase", names, [7, 3])
+    curves = {
+        "SlowFast": [
+            Curve("Source", (1, 2), (30.0, 35.0)),
+            Curve("Source + Bora", (1, 2), (31, 36)),
+        ],
+        "MViTv2": [Curve("Source", (1, 2), (33.0, 39.0))],
+    }
+    metrics = {"fid_x_256x9": {"value": 3.0, "n": 256, "encoder": "x"}}
+    quality = build_table1([("Ophora", None, metrics)], data="OphSim", scale="nano", protocol="p")
+    run = {"config": "ophnet_phase", "note": NASTY}
+    report = Report(table2=table, table1=quality, panels=panels, curves=curves, run=run)
+    write_report(tmp_path / "report.html", report)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page == render(report)  # deterministic
+
+    parsed = Tags(page)
+    assert not parsed.open and parsed.tags[0][0] == "html"
+    assert not [tag for tag, _ in parsed.tags if tag in ("script", "iframe", "object")]
+    for _, attributes in parsed.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"|"http://[^"]+"', "", page)
+    ids = [attributes["id"] for _, attributes in parsed.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+
+    assert parsed.text.count(NASTY) >= 4  # shown as text: a class name, prompts, run.json
+    assert sum(tag == "table" for tag, _ in parsed.tags) == 2
+    assert sum(tag == "svg" for tag, _ in parsed.tags) == 2
+    images = [a for tag, a in parsed.tags if tag == "img"]
+    assert len(images) == 4 and all(a["alt"] for a in images)
+    assert json.loads(parsed.text[parsed.text.index('{\n  "config"') :].strip()) == run
+
+
+def test_strips_show_the_frames_of_the_right_clip(tmp_path: Path) -> None:
+    manifests = {
+        "real": manifest(tmp_path, "real", [7, 3], 200),
+        "Ophora": manifest(tmp_path, "ophora", [3, 7], 40),
+        "mine": manifest(tmp_path, "mine", [3], 90),
+    }
+    (tmp_path / "ophora1.mp4").write_bytes(b"broken")
+    (panel,) = class_panels(manifests, "phase", [f"p{k}" for k in range(52)], [7])
+    real, ophora, mine = panel.strips
+    assert (real.clip_id, real.seed) == ("real0", 0)
+    data = base64.b64decode(real.image.split(",")[1])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (96, 6 * 144, 3) and abs(float(image.mean()) - 200) < 4
+    assert ophora.image == mine.image == ""  # unreadable; none of this class
+
+
+def test_classes_are_the_commonest_that_all_sources_share(tmp_path: Path) -> None:
+    manifests = {
+        "real": manifest(tmp_path, "real", [1, 1, 2, 3, 3, 3], 200),
+        "Ophora": manifest(tmp_path, "ophora", [3, 1], 40),
+    }
+    assert shared_classes(manifests, "phase", 5) == [3, 1]
+    assert shared_classes(manifests, "phase", 1) == [3]
+    assert shared_classes(manifests, "operation", 5) == []
+    assert shared_classes({}, "phase", 5) == []
+
+
+def test_verdict_says_what_is_reliable(table: Table2) -> None:
+    sentence = verdict(table)
+    assert sentence.startswith("On OphSim (nano, a single run), test split: Bora's clips showed no")
+    assert "Ophora's clips raised top-1 (SlowFast +" in sentence
+    alone = table.model_copy(
+        update={"rows": tuple(r for r in table.rows if r.training_data == "Source")}
+    )
+    assert "no augmented arm" in verdict(alone)
+
+
+def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
+    cells = [
+        make_cell(tmp_path, arm, accuracy=a) for arm, a in (("Source", 0.6), ("Source + mine", 0.3))
+    ]
+    worse = build_table2(cells, data="OphNet2024", scale="paper", recipe="reference")
+    assert "mine's clips lowered top-1 (SlowFast -" in verdict(worse)
+
+
+def test_curves_follow_the_page_s_colour_and_read_the_training_s_log(tmp_path: Path) -> None:
+    log = tmp_path / "epochs.jsonl"
+    log.write_text('{"epoch": 1, "val_top1": 0.25}\n{"epoch": 2, "val_top1": 0.5}\n')
+    curve = read_curve("Source", log)
+    assert curve == Curve("Source", (1, 2), (25.0, 50.0))
+    svg = curves_svg("SlowFast", [curve])
+    assert svg.startswith("<svg") and "currentColor" in svg and "val top-1 (%)" in svg
+    assert svg == curves_svg("SlowFast", [curve])

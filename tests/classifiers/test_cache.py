@@ -1,0 +1,147 @@
+"""Decode once: contents, resume after a kill, unreadable files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from classifiers import cache
+from classifiers.cache import FrameCache, open_frames
+from core.clip import Clip, Manifest
+from core.errors import UserError
+from core.runtime import Runtime
+from core.stage import ClipSource
+from core.video import read_span, write_video
+from tests.classifiers.toy import CLASSES, ToyClips, draw
+
+
+class OneClipFiles(ClipSource):
+    """`files` mp4 files of one clip each; the first `broken` of them in different ways."""
+
+    files: int = 3
+    broken: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        spoiled = [b"", b"no video at all", None]
+        for number in range(self.files):
+            path = folder / f"{number:03d}.mp4"
+            write_video(path, draw(number % CLASSES, number))
+            if number < self.broken:
+                content = spoiled[number % 3]
+                if content is None:
+                    path.unlink()
+                else:
+                    path.write_bytes(content)
+        clips = [
+            Clip(clip_id=f"c{n}", video_id=f"v{n}", path=f"{n:03d}.mp4", source="toy")
+            for n in range(self.files)
+        ]
+        Manifest(root=folder, clips=tuple(clips)).save(folder / "manifest.jsonl")
+        return {"clips": self.files}
+
+
+def _cache(source: ClipSource, tmp_path: Path, workers: int = 1) -> FrameCache:
+    infra = {"folder": str(tmp_path)}
+    return FrameCache(
+        clips=source, num_frames=5, size=16, infra=infra, runtime=Runtime(workers=workers)
+    )
+
+
+def test_every_clip_is_what_reading_it_alone_gives(tmp_path: Path) -> None:
+    source = ToyClips(videos=3, infra={"folder": str(tmp_path)})
+    stage = _cache(source, tmp_path)
+    table = stage.table()
+    assert stage.run() == {"clips": 3 * CLASSES, "unreadable": [], "unreadable_files": []}
+    assert table.frames.shape == (3 * CLASSES, 5, 16, 16, 3) and table.frames.dtype == np.uint8
+    assert isinstance(table.frames, np.memmap) and not table.frames.flags.writeable
+    manifest = source.manifest()
+    for row, clip in enumerate(manifest.clips):
+        assert table.rows[clip.clip_id] == row
+        alone = read_span(
+            manifest.path_of(clip),
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            num_frames=5,
+            size=(16, 16),
+        )
+        np.testing.assert_array_equal(table.frames[row], alone)
+
+
+def test_worker_processes_give_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CLIPS_PER_CHUNK", 4)
+    monkeypatch.setattr(cache, "CLIPS_PER_WORKER", 4)
+    source = ToyClips(videos=3, infra={"folder": str(tmp_path)})
+    alone = _cache(source, tmp_path / "alone")
+    together = _cache(source, tmp_path / "together", workers=2)
+    np.testing.assert_array_equal(alone.table().frames, together.table().frames)
+
+
+def test_a_killed_run_goes_on_at_the_next_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CLIPS_PER_CHUNK", CLASSES)
+    stage = _cache(ToyClips(videos=4, infra={"folder": str(tmp_path)}), tmp_path)
+    decode, decoded = cache._decode_chunk, []
+
+    def decode_until_killed(chunk: Any) -> dict[str, str]:
+        decoded.append(chunk.record.name)
+        if len(decoded) == 3:
+            raise KeyboardInterrupt
+        return decode(chunk)
+
+    monkeypatch.setattr(cache, "_decode_chunk", decode_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        stage.execute(stage.folder)
+    assert not (stage.folder / "clip_ids.json").exists()
+    stage.execute(stage.folder)
+    assert decoded.count(decoded[0]) == 1 and decoded.count(decoded[2]) == 2
+    whole = _cache(ToyClips(videos=4, infra={"folder": str(tmp_path)}), tmp_path / "whole")
+    np.testing.assert_array_equal(open_frames(stage.folder).frames, whole.table().frames)
+
+
+def test_one_broken_file_among_good_ones_is_skipped_with_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = _cache(OneClipFiles(files=3, broken=1, infra={"folder": str(tmp_path)}), tmp_path)
+    assert stage.run() == {"clips": 2, "unreadable": ["c0"], "unreadable_files": ["000.mp4"]}
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1 and "000.mp4: the file is empty" in warnings[0]
+    table = stage.table()
+    assert table.rows == {"c1": 1, "c2": 2} and list(table.unreadable) == ["c0"]
+    assert table.frames[1].any() and not table.frames[0].any()
+
+
+def test_a_cut_file_loses_all_its_clips_with_one_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = ToyClips(videos=3, corrupt=1, infra={"folder": str(tmp_path)})
+    result = _cache(source, tmp_path).run()
+    assert result["clips"] == 2 * CLASSES and len(result["unreadable"]) == CLASSES
+    assert capfd.readouterr().err.count("warning: skipped 4 clip(s)") == 1
+
+
+def test_more_than_one_file_and_more_than_one_percent_is_an_error(tmp_path: Path) -> None:
+    source = OneClipFiles(files=9, broken=3, infra={"folder": str(tmp_path)})
+    message = r"3 of 9 video files .*cannot be read: 000.mp4, 001.mp4, 002.mp4; replace"
+    with pytest.raises(UserError, match=message):
+        _cache(source, tmp_path).run()
+    for number in range(3):  # once they are repaired, the same stage goes on
+        write_video(source.folder / f"{number:03d}.mp4", draw(0, number))
+    assert _cache(source, tmp_path).run()["clips"] == 9
+
+
+def test_the_limit_is_one_file_or_one_percent() -> None:
+    assert not cache._too_many(1, 2)
+    assert not cache._too_many(2, 200)
+    assert cache._too_many(2, 199)
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    stage = _cache(OneClipFiles(files=1, broken=1, infra={"folder": str(tmp_path)}), tmp_path)
+    with pytest.raises(UserError, match="1 of 1 video files"):
+        stage.run()

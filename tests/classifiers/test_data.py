@@ -1,0 +1,136 @@
+"""Choice of clips, order, augmentation and prediction on frames in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from classifiers.cache import FrameTable
+from classifiers.data import Batches, TrainingSet, augment, labelled_split
+from classifiers.networks import MVITV2_NANO
+from classifiers.prediction import MEAN, STD, normalise, penultimate_features, predict
+from classifiers.recipe import Recipe
+from core.clip import Clip, Manifest
+from core.errors import UserError
+from core.mixture import Chosen
+
+RECIPE = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=0.0, epochs=2, batch_size=4)
+
+
+def _table(count: int, lost: tuple[str, ...] = ()) -> FrameTable:
+    frames = np.zeros((count, 2, 8, 8, 3), np.uint8)
+    frames += np.arange(count, dtype=np.uint8)[:, None, None, None, None]
+    ids = [f"c{i}" for i in range(count)]
+    rows = {clip_id: row for row, clip_id in enumerate(ids) if clip_id not in lost}
+    return FrameTable(frames, rows, dict.fromkeys(lost, "cut"))
+
+
+def _set(count: int, weight: float = 1.0, lost: tuple[str, ...] = ()) -> TrainingSet:
+    chosen = [
+        Chosen(source=0, clip_id=f"c{i}", label=i % 3, weight=weight if i == 0 else 1.0)
+        for i in range(count)
+    ]
+    return TrainingSet([_table(count, lost)], chosen, num_classes=3)
+
+
+def test_a_pass_sees_every_clip_once_and_the_next_pass_another_order() -> None:
+    data = _set(12)
+    first, second = data.order(0, 0), data.order(0, 1)
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert not np.array_equal(first, second) and not np.array_equal(first, data.order(1, 0))
+    batches = Batches(data, RECIPE.model_copy(update={"max_shift": 0.0, "flip": False}), seed=0)
+    seen = np.concatenate([batches[step][0][:, 0, 0, 0, 0] for step in range(3)])
+    np.testing.assert_array_equal(seen, first)  # a frame's value is its clip's number
+    np.testing.assert_array_equal(batches[1][1], first[4:8] % 3)
+
+
+def test_a_batch_depends_on_seed_and_step_only() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (12, 2, 8, 8, 3), dtype=np.uint8)
+    table = FrameTable(frames, {f"c{i}": i for i in range(12)}, {})
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=0) for i in range(12)]
+    data = TrainingSet([table], chosen, 2)
+    forward = [Batches(data, RECIPE, seed=3)[step][0] for step in range(5)]
+    again = Batches(data, RECIPE, seed=3)
+    for step in (4, 0, 2):
+        np.testing.assert_array_equal(again[step][0], forward[step])
+    assert not np.array_equal(Batches(data, RECIPE, seed=4)[0][0], forward[0])
+
+
+def test_weights_make_a_pass_a_weighted_draw() -> None:
+    draws = np.concatenate([_set(20, weight=19.0).order(0, number) for number in range(50)])
+    assert np.mean(draws == 0) == pytest.approx(0.5, abs=0.06)
+
+
+def test_unreadable_clips_drop_out_and_unknown_ones_are_errors() -> None:
+    data = _set(6, lost=("c2", "c4"))
+    assert len(data) == 4 and data.unreadable == ["c2", "c4"]
+    with pytest.raises(UserError, match="no clip 'other'"):
+        TrainingSet([_table(2)], [Chosen(source=0, clip_id="other", label=0)], 3)
+    with pytest.raises(UserError, match="source 1"):
+        TrainingSet([_table(2)], [Chosen(source=1, clip_id="c0", label=0)], 3)
+    with pytest.raises(UserError, match="label 3 is out of range for num_classes 3"):
+        TrainingSet([_table(2)], [Chosen(source=0, clip_id="c0", label=3)], 3)
+    with pytest.raises(UserError, match="no readable training clip"):
+        _set(1, lost=("c0",))
+
+
+def test_a_split_keeps_the_manifests_order_and_drops_unreadable_clips(tmp_path) -> None:
+    clips = [
+        Clip(clip_id=f"c{i}", video_id=f"v{i}", path="v.mp4", source="toy", phase_id=i, split="val")
+        for i in (3, 1, 2)
+    ]
+    manifest = Manifest(root=tmp_path, clips=tuple(clips))
+    val = labelled_split(manifest, _table(4, lost=("c1",)), "val", "phase", 5)
+    assert val.clip_ids == ["c3", "c2"] and val.video_ids == ["v3", "v2"]
+    assert val.rows.tolist() == [3, 2] == val.labels.tolist() and val.unreadable == ["c1"]
+    with pytest.raises(UserError, match="no readable clip in the test split"):
+        labelled_split(manifest, _table(4), "test", "phase", 5)
+    with pytest.raises(UserError, match="label 3 is out of range"):
+        labelled_split(manifest, _table(4), "val", "phase", 3)
+
+
+def test_augmentation_moves_all_frames_of_a_clip_alike_and_mirrors_half() -> None:
+    frames = np.zeros((200, 2, 16, 16, 3), np.uint8)
+    frames[:, :, 5, 3] = 200  # one bright pixel, off centre
+    moved = augment(frames, np.random.default_rng(0), max_shift=1 / 8, flip=True)
+    np.testing.assert_array_equal(moved[:, 0], moved[:, 1])
+    places = np.argwhere(moved[:, 0, :, :, 0] == 200)
+    assert len(places) == 200  # shifts of at most 2 pixels lose none
+    rows, columns = places[:, 1], places[:, 2]
+    assert set(rows) == set(range(3, 8))
+    mirrored = columns > 8
+    assert set(columns[~mirrored]) == set(range(1, 6))
+    assert set(columns[mirrored]) == set(range(10, 15))
+    assert 0.4 < mirrored.mean() < 0.6
+    same = augment(frames, np.random.default_rng(0), max_shift=0.0, flip=False)
+    np.testing.assert_array_equal(same, frames)
+
+
+def test_normalise_maps_the_mean_to_zero_without_moving_memory() -> None:
+    frames = torch.zeros(2, 4, 8, 8, 3, dtype=torch.uint8)
+    frames[..., 1] = 255
+    clips = normalise(frames)
+    assert clips.shape == (2, 3, 4, 8, 8) and clips.dtype == torch.float32
+    assert clips.is_contiguous(memory_format=torch.channels_last_3d)
+    assert clips[0, 0].unique().item() == pytest.approx(-MEAN / STD)
+    assert clips[0, 1].unique().item() == pytest.approx((1 - MEAN) / STD)
+    assert not frames[..., 0].any()  # the input is left alone
+
+
+def test_prediction_is_in_order_and_free_of_dropout() -> None:
+    torch.manual_seed(0)
+    model = MVITV2_NANO.build(3, 8, 32).train()
+    frames = np.random.default_rng(0).integers(0, 255, (5, 8, 32, 32, 3), dtype=np.uint8)
+    logits = predict(model, frames, batch_size=2)
+    assert logits.shape == (5, 3) and logits.dtype == np.float32 and model.training
+    np.testing.assert_array_equal(logits, predict(model, frames, batch_size=2))
+    picked = predict(model, frames, rows=[4, 0], batch_size=2)
+    np.testing.assert_allclose(picked, logits[[4, 0]], atol=1e-5)
+    features = penultimate_features(model, frames)
+    assert features.shape == (5, model.head.in_features)
+    with torch.no_grad():
+        expected = model.head(torch.from_numpy(features)).numpy()
+    np.testing.assert_allclose(expected, logits, atol=1e-5)
+    with pytest.raises(ValueError, match="no clip"):
+        predict(model, frames[:0])
