@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from augment.prompts import PromptBook
-from benchmarks.config import CorpusSection, Section, load_yaml
+from benchmarks.config import CorpusSection, CurationSection, Section, load_yaml
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
@@ -80,6 +80,7 @@ class PretrainConfig(Section):
     biomed: CorpusSection
     surgical: CorpusSection
     encoder_cases: dict[str, int]
+    curation: CurationSection
     video_autoencoder: AutoencoderSection
     image_autoencoder: AutoencoderSection
     text: TextSection
@@ -115,7 +116,14 @@ class Pretraining:
     @cached_property
     def instructions(self) -> Curation:
         """Surgical captions as the benchmark's generators read them."""
-        return Curation(narrated=self.surgical, **self.common)
+        section = self.config.curation
+        return Curation(
+            narrated=self.surgical,
+            refine=section.refine,
+            dynamics=section.dynamics,
+            resolution=section.resolution,
+            **self.common,
+        )
 
     def _autoencoder(self, section: AutoencoderSection, *clips: ClipSource) -> AutoencoderTraining:
         return AutoencoderTraining(
@@ -214,10 +222,10 @@ class Pretraining:
         return OphClipTraining(clips=clips, fit=self.config.ophclip_nano, **self.common)
 
 
-def ship(name: str, stage: Stage, command: str) -> Path:
-    """Copy a trained network to `generator/weights/NAME` (fp16) with its card."""
+def ship(name: str, stage: Stage, command: str, output: Path) -> Path:
+    """Copy a trained network to `output/NAME` (fp16) with its card."""
     result = stage.run()
-    target = WEIGHTS_ROOT / name
+    target = output / name
     shutil.rmtree(target, ignore_errors=True)
     source = stage.weights()  # type: ignore[attr-defined]
     kept = (".safetensors", ".json", ".model", ".txt")
@@ -261,6 +269,7 @@ def main() -> int:
     command = argparse.ArgumentParser(prog="python -m benchmarks.pretrain", description=__doc__)
     command.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME")
     command.add_argument("--config", default="_pretrain_nano")
+    command.add_argument("--output", type=Path, default=WEIGHTS_ROOT)
     command.add_argument("--cache", type=Path, default=Path("results/cache"))
     options = command.parse_args()
     try:
@@ -270,7 +279,8 @@ def main() -> int:
             if name not in NAMES:
                 raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
             shown = f"python -m benchmarks.pretrain {name}"
-            print(f"shipped {ship(name, getattr(pretraining, name), shown)}")
+            shipped = ship(name, getattr(pretraining, name), shown, options.output)
+            print(f"shipped {shipped}")
     except pydantic.ValidationError as error:
         print(f"error: {options.config}: {error.errors()[0]}", file=sys.stderr)
         return 2

@@ -144,4 +144,4 @@ def curves_svg(title: str, curves: Sequence[Curve]) -> str:
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # matplotlib names its groups alike in every figure; an id must be unique on the page.
-    return re.sub(r' id="[A-Za-z0-9]+_\d+"', "", svg)
+    return re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)

@@ -23,7 +23,7 @@ from benchmarks.tables.render import markdown, write_table
 from benchmarks.tables.schema import Table1, Table2
 from classifiers.training import LOG_NAME
 from core.files import write_json
-from core.frame_cache import FrameCache
+from classifiers.cache import FrameCache
 from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
 

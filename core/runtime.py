@@ -41,8 +41,9 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
         return torch.device(self.device)
 
     def apply(self) -> None:
-        """Set this process's thread counts."""
+        """Set this process's thread counts and silence the libraries' own bars and notices."""
         limit_threads(self.threads)
+        quiet_libraries()
 
 
 def limit_threads(threads: int) -> None:
@@ -52,6 +53,15 @@ def limit_threads(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+
+
+def quiet_libraries() -> None:
+    """No progress bars and notices of model libraries: the suite shows its own progress."""
+    for name in ("diffusers", "transformers"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.logging.set_verbosity_error()
+            module.logging.disable_progress_bar()
 
 
 def derive_seed(*parts: Any) -> int:

@@ -214,5 +214,7 @@ class LatentDataset:
             row = index - (self._ends[shard - 1] if shard else 0)
             for column, name in zip(columns, ("latents", "text", "mask"), strict=True):
                 column.append(self._files[shard].get_slice(name)[int(row)])
-        latents, text, mask = (torch.stack(column) for column in columns)
+        # CPU autocast cannot stack booleans, and stored values must not be rounded again.
+        with torch.autocast("cpu", enabled=False):
+            latents, text, mask = (torch.stack(column) for column in columns)
         return latents.float(), text.float(), mask

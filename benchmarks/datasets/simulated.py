@@ -118,7 +118,11 @@ class OphSim(Stage):
     height: int = pydantic.Field(default=64, ge=32)
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        sizes = self.model_dump(exclude={"infra", "runtime", "kind"})
+        sizes = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in Stage.model_fields
+        }
         frames = write_ophsim(folder, **sizes, workers=self.runtime.workers)
         return {"cases": len(frames)}
 

@@ -136,7 +136,7 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     }
     if name not in kinds:
         raise UserError(f"{folder}: {name!r} is no autoencoder; known: {', '.join(kinds)}")
-    model = kinds[name].from_pretrained(folder, torch_dtype=torch.float32)
+    model = kinds[name].from_pretrained(folder, dtype=torch.float32)
     return model.eval().requires_grad_(False)
 
 

@@ -74,7 +74,7 @@ class BoraAssembly(Weights):
 def load_stdit(folder: Path) -> STDiT:
     """Load the denoiser of a Bora folder.  Raises: UserError: if it holds none."""
     try:
-        return STDiT.from_pretrained(folder / "transformer", torch_dtype=torch.float32)
+        return STDiT.from_pretrained(folder / "transformer", dtype=torch.float32)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"weights {folder}: no STDiT can be read: {reason}") from None

@@ -20,7 +20,7 @@ _MEDICAL_WORD = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|\n+")
 _ABBREVIATION = re.compile(r"\b(Dr|Mr|Mrs|Ms|Prof|St|vs|approx|e\.g|i\.e)\.", re.IGNORECASE)
-_INFLECTION = re.compile(r"(?:t?ing|es|s)$")
+_INFLECTION = re.compile(r"(?:t?ing|es|(?<!s)s)$")
 _PROTECTED_DOT = "\u2024"
 
 

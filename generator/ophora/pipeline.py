@@ -92,7 +92,7 @@ class OphoraAssembly(Weights):
 def load_pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> CogVideoXPipeline:
     """Load a CogVideoX pipeline folder.  Raises: UserError: if it holds another architecture."""
     try:
-        pipeline = CogVideoXPipeline.from_pretrained(folder, torch_dtype=dtype)
+        pipeline = CogVideoXPipeline.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"weights {folder}: no CogVideoX pipeline can be read: {reason}") from None

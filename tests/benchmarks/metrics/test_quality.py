@@ -54,7 +54,7 @@ def clip_training(folder: Path, **fields: Any) -> OphClipTraining:
         "clips": DiscClips(count=84, seed=2, held_out_every=5, infra={"folder": folder}),
         "network": SMALL_CLIP,
         "protocol": PROTOCOL,
-        "fit": FitSettings(steps=100, batch_size=18, learning_rate=3e-3, weight_decay=0.01),
+        "fit": FitSettings(steps=60, batch_size=16, learning_rate=5e-3, weight_decay=0.01),
     }
     return OphClipTraining(**(values | fields), infra={"folder": folder}, runtime=ALONE)
 
@@ -114,7 +114,7 @@ def test_metrics_mean_what_they_say(folder: Path) -> None:
     fvd, score = "fvd_slowfast_nano_36x9", "clipscore_mean_embedding_ophclip_nano_36x9"
     assert same[fvd]["value"] < 1e-4 and same["fid_ophclip_nano_36x9"]["value"] < 1e-4
     assert frozen[fvd]["value"] > fresh[fvd]["value"]
-    assert swapped[score]["value"] < fresh[score]["value"] - 10
+    assert swapped[score]["value"] < fresh[score]["value"] - 3
     assert swapped[fvd]["value"] == fresh[fvd]["value"]  # prompts do not enter FVD
     assert same[score]["value"] == same[score]["real"]
 

@@ -21,7 +21,8 @@ def draw(label: int, seed: int, num_frames: int = 9, width: int = 64, height: in
     colour = list(COLOURS.values())[label // len(MOTIONS)]
     start = rng.uniform((14, 12), (width - 14, height - 12))
     step = rng.choice([-1, 1], 2) * (1.6 if label % len(MOTIONS) else 0.0)
-    frames = np.full((num_frames, height, width, 3), rng.integers(0, 60), np.uint8)
+    ground = (np.array(colour) * rng.uniform(0.2, 0.5)).astype(np.uint8)
+    frames = np.tile(ground, (num_frames, height, width, 1))
     for index, frame in enumerate(frames):
         centre = np.clip(start + index * step, 4, (width - 4, height - 4)).round().astype(int)
         cv2.circle(frame, (int(centre[0]), int(centre[1])), 6, colour, -1)
@@ -29,8 +30,8 @@ def draw(label: int, seed: int, num_frames: int = 9, width: int = 64, height: in
 
 
 class DiscClips(ClipSource):
-    """`count` clips, classes in turn. swap: captions of another class; grey: frames without motion
-    and colour; every `held_out_every`-th clip is of split test.
+    """`count` clips, classes in turn. swap: captions of another colour; frozen: the first frame only,
+    repeated; every `held_out_every`-th clip is of split test.
     """
 
     count: int = 24

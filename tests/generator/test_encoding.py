@@ -1,0 +1,100 @@
+"""Pre-encoding: shapes, scaling, zero padding, resuming, damaged shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
+
+from core.errors import UserError
+from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
+from generator.backbone.text import corrupt_spans, word_tokenizer
+from generator.base import ClipShape
+from generator.encoding import Encoding, training_frames
+
+
+def encoding(root: Path, **fields: object) -> Encoding:
+    clips = CaptionedClips(**{"num_clips": 6, **fields}, **common(root))
+    parts = ophora_base(root)
+    return Encoding(
+        clips=clips, parts=parts, shape=SHAPE, max_text_tokens=TEXT_TOKENS, **common(root)
+    )
+
+
+def test_latents_are_the_scaled_posterior(tmp_path: Path) -> None:
+    stage = encoding(tmp_path)
+    data = stage.load()
+    latents, text, mask = data.rows([4, 0])
+    assert len(data) == 6 and data.latent_shape == (3, 4, 4, 4)
+    assert latents.shape == (2, 3, 4, 4, 4) and text.shape == (2, TEXT_TOKENS, 16)
+    assert mask.dtype == torch.bool and mask.sum(1).tolist() == [6, 6]  # five words and the end
+    vae = load_autoencoder(stage.parts.weights() / "vae")
+    manifest = stage.clips.manifest()
+    frames = training_frames(manifest, manifest.clips[4], SHAPE)
+    with torch.inference_mode():
+        posterior = posterior_of(vae, to_network(frames[None]))
+    scale = vae.config.scaling_factor
+    error = latents[0].transpose(0, 1) - posterior.mean[0] * scale
+    spread = posterior.std[0] * scale
+    assert error.abs().max() > 0  # sampled, not the mean
+    assert (error.abs() < 6 * spread + 1e-2).all()
+
+
+def test_short_clips_end_in_zero_frames(tmp_path: Path) -> None:
+    clips = CaptionedClips(num_clips=2, last_is_short=True, **common(tmp_path))
+    manifest = clips.manifest()
+    frames = training_frames(manifest, manifest.clips[1], SHAPE)
+    assert frames.shape == (9, 32, 32, 3)
+    assert frames[:5].max() > 0 and frames[5:].max() == 0
+    assert training_frames(manifest, manifest.clips[0], SHAPE)[8].max() > 0
+
+
+def test_damaged_shard_is_named(tmp_path: Path) -> None:
+    stage = encoding(tmp_path)
+    stage.run()
+    shard = next(stage.folder.glob("shard-*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"shard-00000.safetensors: damaged"):
+        stage.load()
+
+
+def test_one_unreadable_clip_is_left_out_and_counted(tmp_path: Path) -> None:
+    stage = encoding(tmp_path, broken=(2,))
+    result = stage.run()
+    assert result["clips"] == 5 and result["unreadable"] == ["c2.mp4"]
+    assert len(stage.load()) == 5
+
+
+def test_more_unreadable_clips_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="2 of 6 videos are unreadable"):
+        encoding(tmp_path, broken=(2, 3)).run()
+
+
+@pytest.mark.parametrize("frames", [5, 13, 20])
+def test_frame_counts_that_the_autoencoder_changes_are_refused(frames: int) -> None:
+    with pytest.raises(ValueError, match="8k or 8k"):
+        ClipShape(num_frames=frames, width=32, height=32)
+
+
+def test_tokenizer_survives_saving_and_splits_unknown_words(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(["The forceps tear"])
+    tokenizer.save_pretrained(tmp_path)
+    loaded = type(tokenizer).from_pretrained(tmp_path)
+    text = "the forceps tear, zq"
+    assert loaded(text).input_ids == tokenizer(text).input_ids
+    assert tokenizer.convert_ids_to_tokens(tokenizer("the forceps").input_ids) == [
+        "▁the", "▁forceps", "</s>",
+    ]  # fmt: skip
+    assert tokenizer.unk_token_id not in tokenizer(text).input_ids
+
+
+def test_span_corruption_hides_what_the_target_shows() -> None:
+    ids = list(range(100, 120))
+    source, target = corrupt_spans(ids, [1, 2, 3], torch.Generator().manual_seed(0))
+    hidden = [token for token in target[:-1] if token >= 100]
+    assert sorted(hidden + [token for token in source if token >= 100]) == ids
+    assert 0 < len(hidden) < 8 and source[-1] == target[-1] == 1
+
+

@@ -1,0 +1,132 @@
+"""The contract of every generator: shape, dtype, seeds, training, saving, loading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import CogVideoXPipeline
+from tests.generator.tiny import (
+    CAPTIONS,
+    SHAPE,
+    TEXT_TOKENS,
+    CaptionedClips,
+    bora_base,
+    common,
+    ophora_base,
+    weights,
+)
+
+from core.errors import UserError
+from generator.base import ClipShape, Generator, Sampling, Weights
+from generator.bora.training import BoraTraining, GivenBora
+from generator.encoding import Encoding
+from generator.ophora.training import GivenOphora, OphoraTraining
+from generator.training import Optimisation
+
+SAMPLING = Sampling(steps=2, guidance_scale=3.0)
+OPTIMISATION = Optimisation(steps=3, batch_size=4, lr=1e-2, checkpoint_every=1)
+
+
+def trained(base: Weights, root: Path, shape: ClipShape = SHAPE) -> Generator:
+    """A generator of `base`'s kind after three real steps."""
+    ophora = type(base).__name__ == "OphoraAssembly"
+    encoding = Encoding(
+        clips=CaptionedClips(**common(root)),
+        parts=base,
+        shape=shape,
+        max_text_tokens=TEXT_TOKENS,
+        mask_padding=not ophora,
+        **common(root),
+    )
+    kind, name = (OphoraTraining, "TPT") if ophora else (BoraTraining, "fine-tuned")
+    return kind(name=name, init=base, encoding=encoding, optimisation=OPTIMISATION, **common(root))
+
+
+@pytest.fixture(params=[ophora_base, bora_base], ids=["ophora", "bora"])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> Weights:
+    make: Callable[[Path], Weights] = request.param
+    return make(tmp_path)
+
+
+def test_contract(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path)
+    result = generator.run()
+    assert result["steps"] == 3 and result["samples"] == 12 and np.isfinite(result["last_loss"])
+    sampler = generator.sampler()
+    clips = sampler(CAPTIONS[:2], [1, 2], SAMPLING)
+    assert clips.shape == (2, *(SHAPE.num_frames, SHAPE.height, SHAPE.width, 3))
+    assert clips.dtype == np.uint8
+    assert np.array_equal(clips, sampler(CAPTIONS[:2], [1, 2], SAMPLING))
+    other = sampler(CAPTIONS[:2], [1, 3], SAMPLING)
+    assert np.array_equal(clips[0], other[0]) and not np.array_equal(clips[1], other[1])
+    same_prompt = sampler([CAPTIONS[0]] * 2, [1, 2], SAMPLING)
+    assert not np.array_equal(same_prompt[0], same_prompt[1])
+
+
+def test_training_moves_the_denoiser_and_nothing_else(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path)
+    before, after = base.weights(), generator.weights()
+    changed = {
+        file.relative_to(before).parts[0]
+        for file in before.rglob("*.safetensors")
+        if file.read_bytes() != (after / file.relative_to(before)).read_bytes()
+    }
+    assert changed == {"transformer"}
+
+
+def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path)
+    kind = GivenOphora if isinstance(generator, OphoraTraining) else GivenBora
+    given = kind(given=weights(generator.weights(), tmp_path), shape=SHAPE, **common(tmp_path))
+    expected = generator.sampler()(CAPTIONS[:1], [5], SAMPLING)
+    assert np.array_equal(given.sampler()(CAPTIONS[:1], [5], SAMPLING), expected)
+
+
+def test_latents_of_another_shape_are_refused(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path, ClipShape(num_frames=9, width=48, height=32))
+    with pytest.raises(UserError, match="use weights made for this clip shape"):
+        generator.run()
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    wrong = {"ophora": bora_base(tmp_path).weights(), "bora": ophora_base(tmp_path).weights()}
+    ophora = GivenOphora(given=weights(wrong["ophora"], tmp_path), shape=SHAPE, **common(tmp_path))
+    with pytest.raises(UserError, match="no CogVideoX pipeline can be read"):
+        ophora.sampler()
+    bora = GivenBora(given=weights(wrong["bora"], tmp_path), shape=SHAPE, **common(tmp_path))
+    with pytest.raises(UserError, match="no STDiT can be read"):
+        bora.sampler()
+
+
+def test_ophora_folder_is_a_plain_cogvideox_pipeline(tmp_path: Path) -> None:
+    generator = trained(ophora_base(tmp_path), tmp_path)
+    ours = generator.sampler()(CAPTIONS[:1], [7], SAMPLING)
+    pipeline = CogVideoXPipeline.from_pretrained(generator.weights(), dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    video = pipeline(
+        prompt=CAPTIONS[0],
+        num_frames=SHAPE.num_frames,
+        width=SHAPE.width,
+        height=SHAPE.height,
+        num_inference_steps=SAMPLING.steps,
+        guidance_scale=SAMPLING.guidance_scale,
+        max_sequence_length=TEXT_TOKENS,
+        generator=torch.Generator().manual_seed(7),
+        output_type="np",
+    ).frames
+    assert np.array_equal(np.round(video * 255).astype(np.uint8), ours)
+
+
+def test_bora_learns_variance_and_starts_at_zero(tmp_path: Path) -> None:
+    from generator.bora.pipeline import load_stdit
+
+    model = load_stdit(bora_base(tmp_path).weights())
+    latents = torch.randn(2, 9, 4, 4, 4)
+    text, mask = model.null_condition(2)
+    output = model(latents, torch.tensor([10, 900]), text, mask)
+    assert output.shape == (2, 9, 8, 4, 4)
+    assert output.abs().max() == 0  # zero-initialised final projection

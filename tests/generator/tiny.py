@@ -1,0 +1,121 @@
+"""Tiny but real parts for generator tests: clips on disk, VAE, T5, assembled pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import T5Config, T5EncoderModel
+
+from core.clip import MANIFEST_NAME, Clip, Manifest
+from core.runtime import Runtime
+from core.stage import ClipSource
+from core.video import Frames, write_video
+from generator.backbone.autoencoder import AutoencoderSettings
+from generator.backbone.text import word_tokenizer
+from generator.base import ClipShape, GivenWeights
+from generator.bora.pipeline import BoraAssembly, STDiTSettings
+from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
+
+SHAPE = ClipShape(num_frames=9, width=32, height=32)
+CAPTIONS = ("a blue square moves left", "a red disc grows slowly", "the green bar turns right")
+TEXT_DIM, TEXT_TOKENS = 16, 8
+VIDEO_VAE = AutoencoderSettings(
+    dimension=3, channels=(4, 4, 4, 4), latent_channels=4, norm_groups=2
+)
+IMAGE_VAE = VIDEO_VAE.model_copy(update={"dimension": 2})
+TRANSFORMER = TransformerSettings(
+    num_layers=1,
+    num_attention_heads=2,
+    attention_head_dim=16,
+    time_embed_dim=8,
+    text_embed_dim=TEXT_DIM,
+    max_text_tokens=TEXT_TOKENS,
+    latent_channels=4,
+)
+STDIT = STDiTSettings(
+    depth=1, hidden_size=32, num_heads=2, patch_size=2, text_dim=TEXT_DIM,
+    max_text_tokens=TEXT_TOKENS,
+)  # fmt: skip
+
+
+def common(root: Path) -> dict[str, Any]:
+    """Machinery of a test's stages."""
+    return {"infra": {"folder": str(root / "cache")}, "runtime": Runtime(workers=1, device="cpu")}
+
+
+def moving_square(colour: int, num_frames: int = 12, size: int = 32) -> Frames:
+    """(T, size, size, 3) uint8: a square that moves to the right."""
+    frames = np.full((num_frames, size, size, 3), 40, np.uint8)
+    for index in range(num_frames):
+        frames[index, 8:20, 2 + index : 14 + index, colour] = 220
+    return frames
+
+
+class CaptionedClips(ClipSource):
+    """`num_clips` captioned clips; the last is shorter than SHAPE where `last_is_short`."""
+
+    num_clips: int = 6
+    last_is_short: bool = False
+    broken: tuple[int, ...] = ()
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        clips = []
+        for index in range(self.num_clips):
+            short = self.last_is_short and index == self.num_clips - 1
+            frames = moving_square(index % 3, 5 if short else 12)
+            write_video(folder / "clips" / f"c{index}.mp4", frames)
+            if index in self.broken:
+                (folder / "clips" / f"c{index}.mp4").write_bytes(b"no video")
+            caption = CAPTIONS[index % len(CAPTIONS)]
+            clips.append(
+                Clip(clip_id=f"c{index}", video_id="v", path=f"c{index}.mp4", caption=caption,
+                     source="tiny", split="train")
+            )  # fmt: skip
+        Manifest(root=folder / "clips", clips=tuple(clips)).save(folder / MANIFEST_NAME)
+        return {"clips": len(clips)}
+
+
+def weights(path: Path, root: Path) -> GivenWeights:
+    return GivenWeights.at(path, **common(root))
+
+
+def text_folder(root: Path) -> Path:
+    """A random T5 with the captions' words."""
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer(CAPTIONS)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=TEXT_DIM, d_kv=8, d_ff=16, num_layers=1, num_heads=2
+    )
+    T5EncoderModel(config).save_pretrained(root / "text" / "text_encoder")
+    tokenizer.save_pretrained(root / "text" / "tokenizer")
+    return root / "text"
+
+
+def autoencoder_folder(root: Path, settings: AutoencoderSettings) -> Path:
+    torch.manual_seed(0)
+    folder = root / f"vae{settings.dimension}"
+    settings.build(SHAPE).save_pretrained(folder)
+    return folder
+
+
+def ophora_base(root: Path) -> OphoraAssembly:
+    return OphoraAssembly(
+        autoencoder=weights(autoencoder_folder(root, VIDEO_VAE), root),
+        text=weights(text_folder(root), root),
+        shape=SHAPE,
+        transformer=TRANSFORMER,
+        **common(root),
+    )
+
+
+def bora_base(root: Path) -> BoraAssembly:
+    return BoraAssembly(
+        autoencoder=weights(autoencoder_folder(root, IMAGE_VAE), root),
+        text=weights(text_folder(root), root),
+        shape=SHAPE,
+        transformer=STDIT,
+        **common(root),
+    )
