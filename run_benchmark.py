@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config, overrides_of(options))
     inputs = Inputs(options.results, options.data_root, options.corpus_root)
     plan = Plan(config, inputs)
-    plan.check(options.only)
+    plan.check(options.only, dry_run=options.dry_run)
     if options.data_root is None:
         say(f"data: OphSim (simulated), scale {config.scale}; --data-root DIR runs on real data")
     if options.dry_run:

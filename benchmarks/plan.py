@@ -9,7 +9,7 @@ sets and classifiers are put together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,14 @@ def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a run. Building it validates the inputs; nothing is computed before `run`."""
+    """All stages of a run. Building it validates the inputs; nothing is computed before `run`.
+
+    missing: encoders that are not there (yet): `check` refuses them, a dry run only lists them.
+    """
 
     config: BenchmarkConfig
     inputs: Inputs
+    missing: list[str] = field(default_factory=list, compare=False)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -110,12 +114,14 @@ class Plan:
     def hash_memory(self) -> Path:
         return self.inputs.results / "cache" / "hashes.json"
 
-    def check(self, only: str | None = None) -> None:
+    def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
         """Build every stage, so that a wrong input is found before the first one runs.
 
-        Raises: UserError.
+        Raises: UserError: for the first fault; a dry run tolerates encoders that are missing.
         """
         names = [name for name, _, _ in self.waves()]
+        if self.missing and not dry_run:
+            raise UserError(self.missing[0])
         if only is not None and only not in names:
             raise UserError(f"--only {only}: {did_you_mean(only, names)}")
 
@@ -355,6 +361,15 @@ class Plan:
         )
 
     @cached_property
+    def encoders(self) -> dict[str, EncoderFolder]:
+        """The metrics' encoders."""
+        section = self.config.quality
+        return {
+            "video_encoder": self._encoder(section.video_encoder),
+            "image_text_encoder": self._encoder(section.image_text_encoder),
+        }
+
+    @cached_property
     def qualities(self) -> list[QualityPlan]:
         """Rows of Table 1 for the generators in use; none where no caption is held out."""
         if self.inputs.data_root and not self.inputs.corpus_root:
@@ -383,15 +398,19 @@ class Plan:
         return GenerationQuality(
             real=real,
             generated=generated,
-            video_encoder=self._encoder(section.video_encoder),
-            image_text_encoder=self._encoder(section.image_text_encoder),
+            **self.encoders,
             settings=settings,
             **self.common,
         )
 
     def _encoder(self, name: str) -> EncoderFolder:
         path = next((p for p in (Path(name), PROJECT_ROOT / name) if p.is_dir()), Path(name))
-        return EncoderFolder(**EncoderFolder.identify(path), **self.common)
+        try:
+            found = EncoderFolder.identify(path)
+        except UserError as error:
+            self.missing.append(str(error))
+            found = {"path": path, "sha256": "0" * 64}
+        return EncoderFolder(**found, **self.common)
 
     # -- order --------------------------------------------------------------------------------
 

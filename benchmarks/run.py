@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tabulate
+
+from benchmarks.cost import a100_hours
 from benchmarks.evaluation import (
     SOURCE,
     Cell,
@@ -230,17 +233,19 @@ def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def describe(plan: Plan) -> str:
-    """The plan as a table: stage, state, cost, folder."""
-    import tabulate
-
-    rows = [
-        [
-            stage_name(stage),
-            "done" if stage.is_done() else "to do",
-            stage.cost(),
-            f"{stage.folder.parent.name}/{stage.folder.name}",
-        ]
-        for stage in plan.tower()
-    ]
-    table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "folder below cache/"])
+    """The plan as a table: stage, state, cost, key (the end of its folder's name in the cache)."""
+    rows, hours = [], 0.0
+    for stage in plan.tower():
+        cost = stage.cost()
+        gpu = a100_hours(stage) if plan.config.scale == "paper" else None
+        if gpu is not None:
+            hours += gpu
+            cost += f", about {gpu:,.0f} A100-hours"
+        state = "done" if stage.is_done() else "to do"
+        rows.append([stage_name(stage), state, cost, stage.folder.name[-8:]])
+    table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
+    if hours:
+        table += f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/cost.py)"
+    for name in plan.missing:
+        table += f"\nmissing, needed before the run: {name}"
     return table

@@ -149,7 +149,7 @@ def test_one_unreadable_file_is_skipped_two_stop_the_run(
 
 def test_nothing_left_is_an_error_that_names_the_reason(corpus: Corpus, tmp_path: Path) -> None:
     root = corpus({"a_0": (moving(1, size=(96, 64)), CAPTION)})
-    with pytest.raises(UserError, match="keeps none of 1 .*low resolution"):
+    with pytest.raises(UserError, match=r"keeps none of 1 .*low resolution"):
         stages(root, tmp_path)[0].run()
 
 
