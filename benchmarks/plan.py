@@ -119,6 +119,12 @@ class Plan:
 
         Raises: UserError: for the first fault; a dry run tolerates encoders that are missing.
         """
+        if self.config.scale == "paper" and self.inputs.data_root is None and not dry_run:
+            raise UserError(
+                f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
+                "layout (the simulator draws at nano scale)"
+            )
+        _ = self.generators  # refused before a large data set's files are hashed
         names = [name for name, _, _ in self.waves()]
         if self.missing and not dry_run:
             raise UserError(self.missing[0])

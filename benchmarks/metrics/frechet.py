@@ -49,13 +49,22 @@ def gaussian_of(batches: Iterable[NDArray[np.floating]]) -> Gaussian:
 def frechet_distance(real: Gaussian, generated: Gaussian) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), symmetric in its arguments, never negative.
 
-    tr (C1 C2)^(1/2) is the sum of the square roots of the eigenvalues of C1^(1/2) C2 C1^(1/2); that
-    is symmetric: no complex residue and no negative result, as `scipy.linalg.sqrtm` may give.
+    With C1 = R R^T, tr (C1 C2)^(1/2) is the sum of the square roots of the eigenvalues of R^T C2 R.
+    That is symmetric: no complex residue and no negative result, as `scipy.linalg.sqrtm` may give.
     Source: Heusel et al. 2017 (arXiv 1706.08500), Eq. 6.
     """
-    values, vectors = np.linalg.eigh(real.covariance)
-    root = (vectors * np.sqrt(values.clip(min=0.0))) @ vectors.T
-    overlap = np.linalg.eigvalsh(root @ generated.covariance @ root).clip(min=0.0)
+    root = _root(real.covariance)
+    overlap = np.linalg.eigvalsh(root.T @ generated.covariance @ root).clip(min=0.0)
     shift = real.mean - generated.mean
     spread = np.trace(real.covariance) + np.trace(generated.covariance)
     return max(0.0, float(shift @ shift + spread - 2.0 * np.sqrt(overlap).sum()))
+
+
+def _root(covariance: Array) -> Array:
+    """R with R R^T = covariance: Cholesky's, or from eigenvalues where it is singular (N <= D)."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        root: Array = vectors * np.sqrt(values.clip(min=0.0))
+        return root

@@ -43,6 +43,7 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     norm_groups: int = pydantic.Field(default=4, ge=1)
     edge_weight: float = pydantic.Field(default=1.0, ge=0)
     kl_weight: float = pydantic.Field(default=1e-6, ge=0)
+    crop: int | None = pydantic.Field(default=None, ge=16, multiple_of=8)
 
     def build(self, shape: ClipShape) -> Autoencoder:
         """A freshly initialised network for clips of `shape`."""
@@ -93,6 +94,8 @@ class AutoencoderTraining(Weights):
                 # Frames are independent for the 2D network: one a clip gives more variety a step.
                 picks = (batch.uniform("frame") * self.shape.num_frames).long().numpy()
                 clips = clips[np.arange(len(clips)), picks][:, None]
+            if self.settings.crop is not None:
+                clips = random_crops(clips, self.settings.crop, batch)
             return reconstruction_loss(model, to_network(clips).to(device), batch, self.settings)
 
         result = fit(
@@ -122,6 +125,19 @@ class AutoencoderTraining(Weights):
             runtime=self.runtime,
         )
         return cache.load().frames
+
+
+def random_crops(clips: np.ndarray, side: int, batch: Batch) -> np.ndarray:
+    """(B, T, H, W, 3) uint8 -> (B, T, side, side, 3): a place of its own for each sample."""
+    height, width = clips.shape[2:4]
+    tops = (batch.uniform("top") * (height - side + 1)).long().tolist()
+    lefts = (batch.uniform("left") * (width - side + 1)).long().tolist()
+    return np.stack(
+        [
+            clip[:, top : top + side, left : left + side]
+            for clip, top, left in zip(clips, tops, lefts, strict=True)
+        ]
+    )
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:

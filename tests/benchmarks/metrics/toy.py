@@ -30,8 +30,8 @@ def draw(label: int, seed: int, num_frames: int = 9, width: int = 64, height: in
 
 
 class DiscClips(ClipSource):
-    """`count` clips, classes in turn. swap: captions of another colour; frozen: the first frame only,
-    repeated; every `held_out_every`-th clip is of split test.
+    """`count` clips, classes in turn. swap: captions of another colour; frozen: only the first
+    frame, repeated; every `held_out_every`-th clip is of split test.
     """
 
     count: int = 24

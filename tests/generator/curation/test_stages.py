@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 import pytest
 
 from core.clip import Clip
@@ -122,6 +123,7 @@ def test_an_interrupted_run_looks_at_no_clip_twice_and_ends_the_same(
         assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(corpus: Corpus, tmp_path: Path) -> None:
     texts = []
     for workers in (1, 2):
@@ -161,7 +163,7 @@ def test_endpoints_refine_and_judge_with_images(
         if isinstance(content, str):
             return INSTRUCTION
         assert content[0]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
-        return "Yes, a logo." if number == 5 else "No."
+        return "Yes, a logo." if number == 4 else "No."
 
     server = chat_server(script)
     endpoint = Endpoint(base_url=server.base_url, model="m", concurrency=1)
@@ -175,7 +177,7 @@ def test_endpoints_refine_and_judge_with_images(
     assert clean.run()["clips_out"] == 2
     assert {row["caption_by"] for row in rows(curation).values()} == {"llm"}
     # One call for the three equal captions; then two frames a clip, but one after a "yes".
-    assert [row["frames_read"] for row in rows(clean).values()] == ["2", "2", "1"]
+    assert [row["frames_read"] for row in rows(clean).values()] == ["2", "1", "2"]
     assert len(server.bodies) == 1 + 5
 
 
@@ -249,7 +251,7 @@ def test_a_bad_csv_is_named_with_line_and_field(tmp_path: Path, text: str, messa
 
 
 def test_a_folder_without_clips_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no clips\.csv in it"):
+    with pytest.raises(pydantic.ValidationError, match=r"no clips\.csv in it"):
         NarratedFolder(root=tmp_path, source="x")
     (tmp_path / "clips.csv").write_text("clip id,caption\n../../etc/x,y\n")
     infra = {"folder": tmp_path / "cache"}
