@@ -69,18 +69,18 @@ class ClassSynthesis(ClipSource):
     def requests(self) -> list[Request]:
         """The synthesis plan: class by class, prompts in turn, a seed of its own for each clip."""
         book = PromptBook.load()
-        requests = []
+        requests: list[Request] = []
         for class_id, operations in enumerate(self.operations_of_class):
             prompts = book.prompts_for(self.task, class_id, operations, self.settings.policy)
-            for index in range(self.settings.clips_per_class if prompts else 0):
-                requests.append(
-                    Request(
-                        clip_id=f"{self.task}{class_id:03d}_{index:04d}",
-                        prompt=prompts[index % len(prompts)],
-                        seed=derive_seed(self.settings.seed, self.task, class_id, index),
-                        **{f"{self.task}_id": class_id},
-                    )
+            requests += [
+                Request(
+                    clip_id=f"{self.task}{class_id:03d}_{index:04d}",
+                    prompt=prompts[index % len(prompts)],
+                    seed=derive_seed(self.settings.seed, self.task, class_id, index),
+                    **{f"{self.task}_id": class_id},
                 )
+                for index in range(self.settings.clips_per_class if prompts else 0)
+            ]
         return requests
 
     def cost(self) -> str:

@@ -28,7 +28,7 @@ from benchmarks.metrics.quality import GenerationQuality, QualitySettings
 from classifiers.training import ClassifierTraining
 from core.clip import Split, Task
 from core.errors import UserError, did_you_mean
-from classifiers.cache import FrameCache
+from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
 from generator.base import Generator, Weights, weights_named
 from generator.bora.training import BoraTraining, GivenBora

@@ -26,7 +26,7 @@ from benchmarks.tables.render import markdown, write_table
 from benchmarks.tables.schema import Table1, Table2
 from classifiers.training import LOG_NAME
 from core.files import write_json
-from classifiers.cache import FrameCache
+from core.frame_cache import FrameCache
 from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
 
@@ -82,9 +82,9 @@ def stage_name(stage: Stage) -> str:
             parts.append(f"{attribute} {value}")
     mixture = getattr(stage, "mixture", None)
     if mixture is not None:
-        extra = [getattr(source, "source", None) for source in mixture.sources[1:]]
-        extra = [name or getattr(mixture.sources[1], "name", "") for name in extra]
-        parts += [type(stage.network).__name__, "+".join(["source", *extra])]  # type: ignore[attr-defined]
+        extra = [getattr(s, "source", getattr(s, "name", "")) for s in mixture.sources[1:]]
+        network = type(getattr(stage, "network", None)).__name__
+        parts += [network, "+".join(["source", *map(str, extra)])]
     return ", ".join(parts)
 
 

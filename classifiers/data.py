@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.cache import FrameTable
 from classifiers.recipe import Recipe
 from core.clip import Manifest, Split, Task
 from core.errors import UserError
+from core.frame_cache import FrameTable
 from core.mixture import Chosen
 from core.runtime import derive_seed
 

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from classifiers.cache import FrameCache, FrameTable
 from classifiers.data import Batches, LabelledSplit, TrainingSet, labelled_split
 from classifiers.networks import Classifier, Network
 from classifiers.prediction import normalise, predict
@@ -27,6 +26,7 @@ from classifiers.recipe import Recipe
 from core.clip import Task
 from core.errors import UserError
 from core.files import atomic_path, write_json, write_text
+from core.frame_cache import FrameCache, FrameTable
 from core.mixture import Mixture
 from core.progress import Progress
 from core.runtime import derive_seed, seed_everything
@@ -61,7 +61,8 @@ class ClassifierTraining(Stage):
         return FrameCache(
             clips=clips,
             num_frames=self.num_frames,
-            size=self.size,
+            width=self.size,
+            height=self.size,
             infra={"folder": self.infra.folder},
             runtime=self.runtime,
         )

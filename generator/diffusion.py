@@ -1,4 +1,4 @@
-"""What all diffusion generators share: timestep strata, caption dropout, training from an encoding."""
+"""What diffusion generators share: timestep strata, caption dropout, the training call."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Clips -> 8 fps frames -> posterior sample x scaling factor -> sharded safetensor
 from __future__ import annotations
 
 import bisect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,10 @@ class Encoding(Stage):
             encoder.write_shard(file, part)
         encoder.write_empty_prompt(folder / "empty_prompt.safetensors")
         unreadable = dict(pair for file in files for pair in read_json(_notes(file))["unreadable"])
-        check_unreadable(unreadable, total=len({clip.path for clip in manifest.clips}))
+        num_files = len({clip.path for clip in manifest.clips})
+        check_unreadable(sorted(unreadable), num_files, manifest.root)
+        for reason in unreadable.values():
+            print(f"warning: skipped a clip: {reason}", file=sys.stderr, flush=True)
         rows = [read_json(_notes(file))["clips"] for file in files]
         return {
             "clips": sum(rows),
@@ -166,9 +170,14 @@ def training_frames(manifest: Manifest, clip: Clip, shape: ClipShape) -> Frames:
     Raises: UnreadableVideo.
     """
     size = (shape.width, shape.height)
-    span = {"start_s": clip.start_s, "end_s": clip.end_s, "size": size}
-    path = manifest.path_of(clip)
-    frames = read_span(path, num_frames=shape.num_frames, short="keep", **span)
+    frames = read_span(
+        manifest.path_of(clip),
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        num_frames=shape.num_frames,
+        size=size,
+        short="keep",
+    )
     missing = shape.num_frames - len(frames)
     return np.pad(frames, ((0, missing), (0, 0), (0, 0), (0, 0)))
 

@@ -7,7 +7,7 @@ same diffusers classes are trained here, long before any benchmark run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pydantic
@@ -24,16 +24,19 @@ from core.stage import ClipSource
 from generator.base import ClipShape, Weights
 from generator.training import Batch, Optimisation, fit
 
-Autoencoder = AutoencoderKLCogVideoX | AutoencoderKL
+# AutoencoderKLCogVideoX | AutoencoderKL; diffusers comes without types.
+Autoencoder: TypeAlias = Any
 SCALING_CLIPS = 64  # clips whose latents set the scaling factor
 
 
 class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Architecture and objective.
 
-    dimension: 3 = AutoencoderKLCogVideoX (4x in time, 8x in space), 2 = AutoencoderKL (8x in space).
+    dimension: 3 = AutoencoderKLCogVideoX (4x in time, 8x in space), 2 = AutoencoderKL (8x space).
     edge_weight: weight of the L1 of spatial differences, which keeps thin instruments sharp
-    (our choice); kl_weight as usual for latent diffusion, where the latent is barely regularised.
+    (our choice). kl_weight: small, as usual where diffusion runs on the latents. crop: side in
+    pixels of the random crops trained on, None for whole frames; the network is convolutional,
+    and crops give more steps for the same work (our choice).
     """
 
     dimension: Literal[2, 3]
@@ -124,7 +127,7 @@ class AutoencoderTraining(Weights):
             infra={"folder": self.infra.folder},
             runtime=self.runtime,
         )
-        return cache.load().frames
+        return cache.table().frames
 
 
 def random_crops(clips: np.ndarray, side: int, batch: Batch) -> np.ndarray:
@@ -168,7 +171,7 @@ def to_frames(video: Tensor) -> np.ndarray:
 
 
 def posterior_of(model: Autoencoder, video: Tensor) -> Any:
-    """The latent distribution of (B, 3, T, H, W) clips: (B, C, T', H/8, W/8), T' = T for the 2D VAE.
+    """Latent distribution of (B, 3, T, H, W) clips: (B, C, T', H/8, W/8), T' = T for the 2D VAE.
 
     The 2D network sees frames as a batch; the shapes of `mean` and `std` are those of a clip.
     """
@@ -194,7 +197,7 @@ def decode(model: Autoencoder, latent: Tensor) -> Tensor:
 def reconstruction_loss(
     model: Autoencoder, video: Tensor, batch: Batch, settings: AutoencoderSettings
 ) -> Tensor:
-    """L1 of pixels + edge_weight * L1 of spatial differences + kl_weight * KL(posterior || N(0, 1)).
+    """L1 of pixels + edge_weight * L1 of spatial differences + kl_weight * KL(posterior, N(0, 1)).
 
     Args: video: (B, 3, T, H, W) in [-1, 1].  Returns: scalar.
     """

@@ -1,4 +1,4 @@
-"""The frozen text encoder at nano scale: a T5 with a word vocabulary, trained by T5's own objective.
+"""The frozen text encoder at nano scale: a T5 with a word vocabulary and T5's own objective.
 
 At paper scale T5 v1.1 XXL is loaded instead; both are `T5EncoderModel` with a `T5Tokenizer`.
 """

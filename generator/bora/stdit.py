@@ -124,7 +124,7 @@ class STDiT(ModelMixin, ConfigMixin):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(self.patchify.weight.flatten(1))
-        nn.init.normal_(self.time_block[1].weight, std=0.02)
+        nn.init.normal_(self.time_block[1].weight, std=0.02)  # type: ignore[union-attr]
         for block in self.blocks:
             for layer in (block.temporal.to_out[0], block.cross.to_out[0]):
                 nn.init.zeros_(layer.weight)

@@ -21,6 +21,8 @@ _MEDICAL_WORD = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|\n+")
 _ABBREVIATION = re.compile(r"\b(Dr|Mr|Mrs|Ms|Prof|St|vs|approx|e\.g|i\.e)\.", re.IGNORECASE)
 _INFLECTION = re.compile(r"(?:t?ing|es|(?<!s)s)$")
+_WORD = re.compile(r"\w+(?:'\w+)*")
+_KEY_LETTERS = 3  # letters that the lexicon is looked up by
 _PROTECTED_DOT = "\u2024"
 
 
@@ -38,8 +40,40 @@ class Match:
         return WEIGHT.get(self.kind, 0)
 
 
+@dataclass(frozen=True)
+class _Term:
+    """One entry of the lexicon: its words, what stands between them, and how the last one ends."""
+
+    words: tuple[str, ...]
+    separators: tuple[str, ...]  # "" for white space, else "-" or "/"
+    ending: Literal["", "s", "*"]  # exact, plural allowed, any
+    kind: Kind
+    stem: str
+
+    def matches(self, words: list[re.Match[str]], first: int) -> bool:
+        """Whether the term stands at words[first], given that its first word may do so."""
+        last = first + len(self.words) - 1
+        if last >= len(words):
+            return False
+        here = words[first : last + 1]
+        between = (
+            left.string[left.end() : right.start()].strip()
+            for left, right in zip(here, here[1:], strict=False)
+        )
+        if tuple(between) != self.separators:
+            return False
+        spoken = [word.group().lower() for word in here]
+        if spoken[:-1] != list(self.words[:-1]):
+            return False
+        end, wanted = spoken[-1], self.words[-1]
+        if self.ending == "*":
+            return end.startswith(wanted)
+        return end == wanted or (self.ending == "s" and end == wanted + "s")
+
+
 @cache
-def _entries() -> dict[str, Kind]:
+def _index() -> dict[str, tuple[_Term, ...]]:
+    """Terms by the first letters of their first word, longest first."""
     data = yaml.safe_load(_LEXICON.read_text(encoding="utf-8"))
     kinds: list[tuple[Kind, list[str]]] = [
         ("strong", [term for group in data["strong"].values() for term in group]),
@@ -49,35 +83,41 @@ def _entries() -> dict[str, Kind]:
         ("filler", data["talk"]["fillers"]),
         ("opener", data["talk"]["openers"]),
     ]
-    entries: dict[str, Kind] = {}
-    for kind, terms in kinds:
-        for term in terms:
-            entries.setdefault(str(term), kind)
-    return entries
-
-
-@cache
-def _scanner() -> tuple[re.Pattern[str], tuple[str, ...]]:
-    # Longest first, so that "support ring" wins over "support" at the same place.
-    terms = sorted(_entries(), key=lambda term: (-len(term.rstrip("*")), term))
-    patterns = []
-    for term in terms:
-        body = re.escape(term.rstrip("*")).replace(r"\ ", r"\s+")
-        plural = "s?" if _entries()[term] in WEIGHT else ""
-        patterns.append(f"({body}{r'[a-z]*' if term.endswith('*') else plural})")
-    text = "|".join(patterns)
-    return re.compile(rf"(?<![\w'])(?:{text})(?![\w'])", re.IGNORECASE), tuple(terms)
+    index: dict[str, list[_Term]] = {}
+    for kind, entries in kinds:
+        for entry in entries:
+            body = entry.rstrip("*")
+            ending: Literal["", "s", "*"] = "s" if kind in WEIGHT else ""
+            words = tuple(_WORD.findall(body))
+            separators = tuple(part.strip() for part in _WORD.split(body)[1:-1])
+            term = _Term(
+                words, separators, "*" if body != entry else ending, kind, _INFLECTION.sub("", body)
+            )
+            index.setdefault(words[0][:_KEY_LETTERS], []).append(term)
+    return {
+        key: tuple(sorted(terms, key=lambda term: -len(" ".join(term.words))))
+        for key, terms in index.items()
+    }
 
 
 def find_terms(text: str) -> list[Match]:
-    """The lexicon's terms in `text`, in order, none overlapping."""
-    pattern, terms = _scanner()
-    straight = text.replace("’", "'")
-    found = []
-    for match in pattern.finditer(straight):
-        term = terms[(match.lastindex or 1) - 1]
-        stem = _INFLECTION.sub("", term.rstrip("*"))
-        found.append(Match(match.start(), match.end(), _entries()[term], stem))
+    """The lexicon's terms in `text`, in order, none overlapping; the longest one at a place wins.
+
+    Hyphens part words: "bent-tip" is "bent" and "tip".
+    """
+    words = list(_WORD.finditer(text.replace("’", "'")))
+    index, found, first = _index(), [], 0
+    while first < len(words):
+        word = words[first].group().lower()
+        keys = dict.fromkeys(word[:length] for length in range(_KEY_LETTERS, 0, -1))
+        candidates = (term for key in keys for term in index.get(key, ()))
+        term = next((term for term in candidates if term.matches(words, first)), None)
+        if term is None:
+            first += 1
+            continue
+        last = first + len(term.words) - 1
+        found.append(Match(words[first].start(), words[last].end(), term.kind, term.stem))
+        first = last + 1
     return found
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor
 
@@ -82,7 +81,7 @@ class OphoraTraining(Generator):
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
-def replace_transformer(transformer: torch.nn.Module, folder: Path) -> None:
+def replace_transformer(transformer: CogVideoXTransformer3DModel, folder: Path) -> None:
     """Save a network over a shared folder's files without touching what they are linked to."""
     for file in folder.iterdir():
         file.unlink()

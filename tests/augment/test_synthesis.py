@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.generator.tiny import SHAPE, CaptionedClips, common, ophora_base, weights
 
 from augment.synthesis import CaptionSynthesis, ClassSynthesis, SynthesisSettings
 from core.errors import UserError
 from core.video import probe, read_span
 from generator.base import Sampling
 from generator.ophora.training import GivenOphora
+from tests.generator.tiny import SHAPE, CaptionedClips, common, ophora_base, weights
 
 SAMPLING = Sampling(steps=1, guidance_scale=2.0, batch_size=3)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
 
 from core.errors import UserError
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import corrupt_spans, word_tokenizer
 from generator.base import ClipShape
 from generator.encoding import Encoding, training_frames
+from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
 
 
 def encoding(root: Path, **fields: object) -> Encoding:
@@ -68,7 +68,7 @@ def test_one_unreadable_clip_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_more_unreadable_clips_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="2 of 6 videos are unreadable"):
+    with pytest.raises(UserError, match="2 of 6 video files"):
         encoding(tmp_path, broken=(2, 3)).run()
 
 
@@ -96,5 +96,3 @@ def test_span_corruption_hides_what_the_target_shows() -> None:
     hidden = [token for token in target[:-1] if token >= 100]
     assert sorted(hidden + [token for token in source if token >= 100]) == ids
     assert 0 < len(hidden) < 8 and source[-1] == target[-1] == 1
-
-

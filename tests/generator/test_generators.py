@@ -9,6 +9,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import CogVideoXPipeline
+
+from core.errors import UserError
+from generator.base import ClipShape, Generator, Sampling, Weights
+from generator.bora.training import BoraTraining, GivenBora
+from generator.encoding import Encoding
+from generator.ophora.training import GivenOphora, OphoraTraining
+from generator.training import Optimisation
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,
@@ -19,13 +26,6 @@ from tests.generator.tiny import (
     ophora_base,
     weights,
 )
-
-from core.errors import UserError
-from generator.base import ClipShape, Generator, Sampling, Weights
-from generator.bora.training import BoraTraining, GivenBora
-from generator.encoding import Encoding
-from generator.ophora.training import GivenOphora, OphoraTraining
-from generator.training import Optimisation
 
 SAMPLING = Sampling(steps=2, guidance_scale=3.0)
 OPTIMISATION = Optimisation(steps=3, batch_size=4, lr=1e-2, checkpoint_every=1)

@@ -59,9 +59,7 @@ def test_bound_is_the_divergence_of_two_gaussians() -> None:
         Normal(mean(clean.double()), posterior.sqrt()),
         Normal(mean(implied), (0.5 * log_variance).exp()),
     ) / torch.log(torch.tensor(2.0))
-    found = variational_bound(
-        guess, 2 * share - 1, clean, noisy, torch.tensor([step, step]), bar
-    )
+    found = variational_bound(guess, 2 * share - 1, clean, noisy, torch.tensor([step, step]), bar)
     assert torch.allclose(found, expected.flatten(1).mean(1).float(), rtol=1e-4)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifiers import cache
-from classifiers.cache import FrameCache, open_frames
+from core import frame_cache
 from core.clip import Clip, Manifest
 from core.errors import UserError
+from core.frame_cache import FrameCache, open_frames
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import read_span, write_video
@@ -46,7 +46,12 @@ class OneClipFiles(ClipSource):
 def _cache(source: ClipSource, tmp_path: Path, workers: int = 1) -> FrameCache:
     infra = {"folder": str(tmp_path)}
     return FrameCache(
-        clips=source, num_frames=5, size=16, infra=infra, runtime=Runtime(workers=workers)
+        clips=source,
+        num_frames=5,
+        width=16,
+        height=16,
+        infra=infra,
+        runtime=Runtime(workers=workers),
     )
 
 
@@ -73,8 +78,8 @@ def test_every_clip_is_what_reading_it_alone_gives(tmp_path: Path) -> None:
 def test_worker_processes_give_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "CLIPS_PER_CHUNK", 4)
-    monkeypatch.setattr(cache, "CLIPS_PER_WORKER", 4)
+    monkeypatch.setattr(frame_cache, "CLIPS_PER_CHUNK", 4)
+    monkeypatch.setattr(frame_cache, "CLIPS_PER_WORKER", 4)
     source = ToyClips(videos=3, infra={"folder": str(tmp_path)})
     alone = _cache(source, tmp_path / "alone")
     together = _cache(source, tmp_path / "together", workers=2)
@@ -84,9 +89,9 @@ def test_worker_processes_give_the_same_file(
 def test_a_killed_run_goes_on_at_the_next_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "CLIPS_PER_CHUNK", CLASSES)
+    monkeypatch.setattr(frame_cache, "CLIPS_PER_CHUNK", CLASSES)
     stage = _cache(ToyClips(videos=4, infra={"folder": str(tmp_path)}), tmp_path)
-    decode, decoded = cache._decode_chunk, []
+    decode, decoded = frame_cache._decode_chunk, []
 
     def decode_until_killed(chunk: Any) -> dict[str, str]:
         decoded.append(chunk.record.name)
@@ -94,7 +99,7 @@ def test_a_killed_run_goes_on_at_the_next_chunk(
             raise KeyboardInterrupt
         return decode(chunk)
 
-    monkeypatch.setattr(cache, "_decode_chunk", decode_until_killed)
+    monkeypatch.setattr(frame_cache, "_decode_chunk", decode_until_killed)
     with pytest.raises(KeyboardInterrupt):
         stage.execute(stage.folder)
     assert not (stage.folder / "clip_ids.json").exists()
@@ -135,13 +140,9 @@ def test_more_than_one_file_and_more_than_one_percent_is_an_error(tmp_path: Path
     assert _cache(source, tmp_path).run()["clips"] == 9
 
 
-def test_the_limit_is_one_file_or_one_percent() -> None:
-    assert not cache._too_many(1, 2)
-    assert not cache._too_many(2, 200)
-    assert cache._too_many(2, 199)
-
-
-def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
-    stage = _cache(OneClipFiles(files=1, broken=1, infra={"folder": str(tmp_path)}), tmp_path)
-    with pytest.raises(UserError, match="1 of 1 video files"):
-        stage.run()
+def test_the_limit_is_one_file_or_one_percent(tmp_path: Path) -> None:
+    frame_cache.check_unreadable(["a"], 2, tmp_path)
+    frame_cache.check_unreadable(["a", "b"], 200, tmp_path)
+    for bad, files in ((["a", "b"], 199), (["a"], 1)):
+        with pytest.raises(UserError, match=f"{len(bad)} of {files} video files"):
+            frame_cache.check_unreadable(bad, files, tmp_path)

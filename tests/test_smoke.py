@@ -1,0 +1,197 @@
+"""The whole path as a user runs it: `--config smoke`, killed, resumed, repeated, on real videos."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.video import probe, read_span, write_video
+
+ROOT = Path(__file__).parents[1]
+REAL_VIDEOS = ROOT.parent / "shared" / "data" / "real_videos"
+TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
+
+
+def command(results: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable, "run_benchmark.py", "--config", "smoke", "--results", str(results),
+        *arguments,
+    ]  # fmt: skip
+
+
+def run(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(results, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    return {name: (results / "smoke" / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of one uninterrupted run."""
+    results = tmp_path_factory.mktemp("uninterrupted")
+    run(results)
+    return results
+
+
+@pytest.mark.slow
+def test_smoke_computes_every_cell_of_both_tables(finished: Path) -> None:
+    folder = finished / "smoke"
+    table2 = json.loads((folder / "table2.json").read_text())
+    assert table2["data"] == "OphSim" and table2["scale"] == "nano"
+    found = {(r["training_data"], r["classifier"], r["split"]) for r in table2["rows"]}
+    assert found == {
+        (data, classifier, split)
+        for data in ("Source", "Source + Bora", "Source + Ophora")
+        for classifier in ("SlowFast", "MViTv2")
+        for split in ("val", "test")
+    }
+    assert all(0 <= row["top1"]["mean"] <= row["top5"]["mean"] <= 100 for row in table2["rows"])
+    paper = {
+        (r["training_data"], r["split"]): r["top1"]["paper"]
+        for r in table2["rows"]
+        if r["classifier"] == "SlowFast"
+    }
+    assert paper["Source + Ophora", "test"] == 41.05
+    table1 = json.loads((folder / "table1.json").read_text())
+    models = [row["model"] for row in table1["rows"]]
+    assert models == ["Bora (w/ Ophora-160K)", "Ophora (TPT-only)", "Ophora"]
+    record = json.loads((folder / "run.json").read_text())
+    counts = record["datasets"]["phase"]["classes"]
+    assert all(len(counts[split]) == 52 for split in ("train", "val", "test"))
+    assert len(list(folder.glob("cells/phase/*/*/seed0.json"))) == 6
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image") >= 3 and "OphSim" in page
+
+
+@pytest.mark.slow
+def test_second_run_comes_from_the_cache_with_identical_tables(finished: Path) -> None:
+    before = tables(finished)
+    stages = {file: file.stat().st_mtime_ns for file in finished.rglob("result.json")}
+    printed = run(finished).stdout
+    assert tables(finished) == before
+    assert {file: file.stat().st_mtime_ns for file in finished.rglob("result.json")} == stages
+    assert before["table2.md"].decode().strip() in printed
+
+
+def kill_when(results: Path, stage: str, partial: str) -> None:
+    """Start the command, kill -9 it when a stage has partial files but no result."""
+    process = subprocess.Popen(
+        command(results), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    cache, deadline = results / "cache", time.monotonic() + 600
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            for folder in cache.glob(f"*{stage}*/*/"):
+                if any(folder.glob(partial)) and not (folder / "result.json").exists():
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.wait()
+                    time.sleep(0.5)  # its workers die with it
+                    if not (folder / "result.json").exists():
+                        return
+                    pytest.fail(f"{stage} finished before the kill took effect")
+            time.sleep(0.01)
+    finally:
+        process.kill()
+    pytest.fail(f"{stage} was never seen half done (exit code {process.poll()})")
+
+
+@pytest.mark.slow
+def test_killed_three_times_gives_the_tables_of_one_run(finished: Path, tmp_path: Path) -> None:
+    kill_when(tmp_path, "OphoraTraining", "checkpoint.pt")
+    kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4")
+    kill_when(tmp_path, "ClassifierTraining", "checkpoint.pt")
+    run(tmp_path)
+    assert tables(tmp_path) == tables(finished)
+
+
+@pytest.mark.slow
+def test_no_wait_refuses_a_stage_that_another_run_holds(tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not list(tmp_path.glob("cache/*OphSim*/*/")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        second = subprocess.run(
+            command(tmp_path, "--no-wait", "--sources", "source"),
+            cwd=ROOT, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert second.returncode == 2, second.stderr
+        assert re.search(r"^error: another run holds ", second.stderr, re.MULTILINE)
+    finally:
+        first.kill()
+
+
+def real_dataset(root: Path) -> Path:
+    """OphNet2024's layout from two real videos, cut into cases; csv with BOM and CRLF."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(["video_id", "start", "end", "split", "surgery_id", "phase_id"])
+    case = 0
+    for video, phase in zip(sorted(REAL_VIDEOS.iterdir()), (6, 7), strict=True):
+        info = probe(video)
+        for part in range(6):
+            start, end = (info.duration_s * (part + offset) / 6 for offset in (0, 0.95))
+            frames = read_span(video, start_s=start, end_s=end, size=(170, 128))
+            path = root / "videos" / f"case_{case:04d}.mp4"
+            write_video(path, frames, fps=info.fps)
+            split = ("train", "train", "train", "train", "val", "test")[part]
+            length = len(frames) / info.fps
+            writer.writerow([path.stem, 0, round(length * 0.5, 2), split, 0, phase])
+            # Ends after the video does; phase 0 is in no other split than train.
+            other = 0 if split == "train" and part == 0 else phase
+            writer.writerow([path.stem, round(length * 0.5, 2), length + 1, split, 0, other])
+            case += 1
+    name = "OphNet2024_loca_challenge_phase.csv"
+    (root / name).write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason="the real test videos are not here")
+def test_real_videos_with_ones_own_augmentation(tmp_path: Path) -> None:
+    data = real_dataset(tmp_path / "data")
+    mine = tmp_path / "mine"
+    arguments = [
+        "--data-root", str(data), "--sources", "source", f"mine={mine}",
+        "--classifiers", "slowfast",
+        # Few clips: a smaller batch, so that an epoch has more than one step.
+        "--set", "classifiers.slowfast.recipe.batch_size=4",
+    ]  # fmt: skip
+    rows = []
+    for level in (30, 200):  # two different folders at one path, one after the other
+        frames = np.full((12, 64, 96, 3), level, np.uint8)
+        frames[::2] += 20
+        write_video(mine / "Capsulorhexis" / "a.mp4", frames)
+        write_video(mine / "6" / "b.mp4", frames[::-1].copy())
+        run(tmp_path / "results", *arguments)
+        folder = tmp_path / "results" / "smoke"
+        table = json.loads((folder / "table2.json").read_text())
+        assert table["data"] == "OphNet2024"
+        assert {row["training_data"] for row in table["rows"]} == {"Source", "Source + mine"}
+        cell = json.loads((folder / "cells/phase/slowfast/mine/seed0.json").read_text())
+        rows.append(cell["provenance"]["key"])
+    assert rows[0] != rows[1]
+    refused = subprocess.run(
+        [*command(tmp_path / "results"), "--data-root", str(data)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert refused.returncode == 2 and "--corpus-root" in refused.stderr
