@@ -219,7 +219,7 @@ class MViTv2(Network):
 
 
 # Nano presets, for 8 frames of 64 x 64 pixels.  Source: our choice, the sizes that train at about
-# 150 clips a second on one CPU thread (a 7-pixel stem or a 4-pixel patch costs a third more or
+# 150 clips a second on one CPU thread (a 7-pixel stem or a 4-pixel patch costs a quarter more or
 # five times as much).
 SLOWFAST_NANO = SlowFast(depth=18, stem_dim_outs=(16, 2), stem_kernel=5)
 MVITV2_NANO = MViTv2(

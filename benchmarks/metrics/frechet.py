@@ -63,7 +63,8 @@ def frechet_distance(real: Gaussian, generated: Gaussian) -> float:
 def _root(covariance: Array) -> Array:
     """R with R R^T = covariance: Cholesky's, or from eigenvalues where it is singular (N <= D)."""
     try:
-        return np.linalg.cholesky(covariance)
+        factor: Array = np.linalg.cholesky(covariance).astype(np.float64)
+        return factor
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         root: Array = vectors * np.sqrt(values.clip(min=0.0))

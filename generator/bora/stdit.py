@@ -98,7 +98,8 @@ class STDiT(ModelMixin, ConfigMixin):
         self.patchify = nn.Conv2d(in_channels, hidden_size, patch_size, stride=patch_size)
         self.time_proj = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(256, hidden_size)
-        self.time_block = nn.Sequential(nn.SiLU(), nn.Linear(hidden_size, 6 * hidden_size))
+        time_linear = nn.Linear(hidden_size, 6 * hidden_size)
+        self.time_block = nn.Sequential(nn.SiLU(), time_linear)
         self.caption_projection = PixArtAlphaTextProjection(text_dim, hidden_size)
         self.null_text = nn.Parameter(torch.randn(max_text_tokens, text_dim) / text_dim**0.5)
         self.blocks = nn.ModuleList(
@@ -124,10 +125,10 @@ class STDiT(ModelMixin, ConfigMixin):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(self.patchify.weight.flatten(1))
-        nn.init.normal_(self.time_block[1].weight, std=0.02)  # type: ignore[union-attr]
         for block in self.blocks:
-            for layer in (block.temporal.to_out[0], block.cross.to_out[0]):
-                nn.init.zeros_(layer.weight)
+            assert isinstance(block, STDiTBlock)
+            for projection in (block.temporal.to_out[0], block.cross.to_out[0]):
+                nn.init.zeros_(projection.weight)
         nn.init.zeros_(self.final.weight)
 
     def null_condition(self, batch: int) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -57,8 +58,7 @@ class _Term:
             return False
         here = words[first : last + 1]
         between = (
-            left.string[left.end() : right.start()].strip()
-            for left, right in zip(here, here[1:], strict=False)
+            left.string[left.end() : right.start()].strip() for left, right in pairwise(here)
         )
         if tuple(between) != self.separators:
             return False

@@ -152,25 +152,24 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
 @pytest.mark.slow
 def test_kill_9_and_the_same_command_again_give_the_same_bytes(tmp_path: Path) -> None:
     recipe = ADAMW.model_copy(update={"epochs": 12})
-    whole = stage_in(tmp_path / "whole", recipe=recipe)
+    whole = stage_in(tmp_path / "whole", TINY_SLOWFAST, recipe)
     whole.run()
     folder = tmp_path / "killed"
     code = (
         "import pathlib, sys, time\n"
         "from classifiers import training\n"
-        "from tests.classifiers.test_training import ADAMW, stage_in\n"
+        "from tests.classifiers.test_training import ADAMW, TINY_SLOWFAST, stage_in\n"
         "step = training._Run._step\n"
         "training._Run._step = lambda run, n: (time.sleep(0.1), step(run, n))[1]\n"
         "recipe = ADAMW.model_copy(update={'epochs': 12})\n"
-        "stage_in(pathlib.Path(sys.argv[1]), recipe=recipe).run()\n"
+        "stage_in(pathlib.Path(sys.argv[1]), TINY_SLOWFAST, recipe).run()\n"
     )
     command = [sys.executable, "-c", code, str(folder)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as process:
-        killed = stage_in(folder, recipe=recipe)
-        log, deadline = killed.folder / "epochs.jsonl", time.monotonic() + 120
-        while not log.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        killed = stage_in(folder, TINY_SLOWFAST, recipe)
+        while not (killed.folder / "epochs.jsonl").exists() and process.poll() is None:
+            time.sleep(0.02)  # ends at the latest when the child has finished all epochs
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL and 1 <= len(_epochs(killed)) < 12
     killed.run()

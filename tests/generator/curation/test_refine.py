@@ -47,6 +47,7 @@ FRAMES_OF_SPEECH = [
     "Okay folks, now watch how {}.",
     "What I want to show you is that {}.",
     "You know, um, {}.",
+    "What we are seeing here is that {}.",
 ]
 CAPTION = "Hi all. The injector pushes a folded lens into the bag. Please subscribe."
 CLEAN = "The injector pushes a folded lens into the bag."
