@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="where results go")
     add("--no-wait", action="store_true", help="exit 2 if another run holds a stage")
     add("--dry-run", action="store_true", help="print the stages and their cost; compute nothing")
+    add("--compare", nargs="+", type=Path, metavar="RUN_DIR", help="runs' Table 2, side by side")
     add("--list", action="store_true", help="list configurations, sources and classifiers")
     return command
 
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
     from benchmarks.catalogue import catalogue
+    from benchmarks.compare import compare
     from benchmarks.config import config_names, load_config
     from benchmarks.plan import Inputs, Plan
     from benchmarks.run import describe, execute, say
@@ -63,6 +65,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.list:
         print(catalogue())
+        return 0
+    if options.compare:
+        print(compare(options.compare))
         return 0
     if options.config is None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")

@@ -32,7 +32,7 @@ from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
 from generator.base import Generator, Weights, weights_named
 from generator.bora.training import BoraTraining, GivenBora
-from generator.curation.narrated import NarratedFolder
+from generator.curation.narrated import NarratedFolder, read_captions
 from generator.curation.stages import Curation, PrivacyFilter
 from generator.encoding import Encoding
 from generator.ophora.training import GivenOphora, OphoraTraining
@@ -169,7 +169,8 @@ class Plan:
             return OphVLSim(**dict(self.config.corpus), **self.common)
         if not root.is_dir():
             raise UserError(f"--corpus-root {root}: no such folder")
-        return NarratedFolder(root=root, source=root.name, **self.common)
+        read_captions(root)  # pydantic would wrap the clear message of a wrong folder
+        return NarratedFolder(root=root, source=root.resolve().name, **self.common)
 
     def _curate(self, narrated: ClipSource) -> Curation:
         section = self.config.curation

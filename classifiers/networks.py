@@ -1,7 +1,7 @@
 """SlowFast and MViTv2: one class each; nano and paper scale differ in widths, depths and sizes.
 
 Both are configurations (plain data, part of a stage's key) whose `build` gives a torch module.
-The defaults are the paper's networks; the nano presets are at the end of the file.
+The defaults are the paper's networks; the nano ones are in `benchmarks/configs/_nano.yaml`.
 """
 
 from __future__ import annotations
@@ -216,18 +216,3 @@ class MViTv2(Network):
         )
         _lay_out(model, torch.channels_last_3d)
         return model
-
-
-# Nano presets, for 8 frames of 64 x 64 pixels.  Source: our choice, the sizes that train at about
-# 150 clips a second on one CPU thread (a 7-pixel stem or a 4-pixel patch costs a quarter more or
-# five times as much).
-SLOWFAST_NANO = SlowFast(depth=18, stem_dim_outs=(16, 2), stem_kernel=5)
-MVITV2_NANO = MViTv2(
-    embed_dims=32,
-    num_layers=4,
-    downscale_indices=(1, 3),
-    patch_stride=(2, 8, 8),
-    pool_kernel=(1, 3, 3),
-    kv_stride=(1, 2, 2),
-    drop_path=0.1,
-)

@@ -1,6 +1,6 @@
 """How a classifier is trained: optimiser, learning-rate curve, number of steps. Plain numbers.
 
-One recipe trains all arms of a table; the presets at the end name where their numbers come from.
+One recipe trains all arms of a table; the configurations name where their numbers come from.
 """
 
 from __future__ import annotations
@@ -87,39 +87,3 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
             return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum)
         kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
         return kind(groups, lr=self.learning_rate)
-
-
-# As the paper's text has it: "Adam, lr 0.1, 35 epochs", batch 64 (SlowFast) / 32 (MViTv2).  The
-# rate is that of SGD, so these may diverge; the result then says so.
-# Source: the text of Ophora (MICCAI 2025); what it does not state is left at "none".
-SLOWFAST_AS_STATED = Recipe(
-    optimizer="adam",
-    learning_rate=0.1,
-    weight_decay=0.0,
-    epochs=35,
-    batch_size=64,
-    decay="constant",
-)
-MVITV2_AS_STATED = SLOWFAST_AS_STATED.model_copy(update={"batch_size": 32})
-
-# The networks' own recipes, at the paper's epochs and batch sizes.
-# Source: SlowFast (SGD 0.1 at batch 64, momentum 0.9, weight decay 1e-4, cosine, warm-up).
-SLOWFAST_REFERENCE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    weight_decay=1e-4,
-    epochs=35,
-    batch_size=64,
-    warmup_epochs=3,
-)
-# Source: mmaction2, mvit-small-p244 (AdamW 1.6e-3 at batch 512, weight decay 0.05, clip 1).
-MVITV2_REFERENCE = Recipe(
-    optimizer="adamw",
-    learning_rate=1e-4,
-    weight_decay=0.05,
-    epochs=35,
-    batch_size=32,
-    warmup_epochs=3,
-    grad_clip=1.0,
-    label_smoothing=0.1,
-)

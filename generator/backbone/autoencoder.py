@@ -21,6 +21,7 @@ from core.files import read_json
 from core.frame_cache import FrameCache
 from core.runtime import seed_everything
 from core.stage import ClipSource
+from generator.backbone.autoencoder_init import initialise_as_resampler
 from generator.base import ClipShape, Weights
 from generator.training import Batch, Optimisation, fit
 
@@ -36,7 +37,8 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     edge_weight: weight of the L1 of spatial differences, which keeps thin instruments sharp
     (our choice). kl_weight: small, as usual where diffusion runs on the latents. crop: side in
     pixels of the random crops trained on, None for whole frames; the network is convolutional,
-    and crops give more steps for the same work (our choice).
+    and crops give more steps for the same work (our choice). resampler_init: see
+    `initialise_as_resampler`.
     """
 
     dimension: Literal[2, 3]
@@ -46,6 +48,7 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     norm_groups: int = pydantic.Field(default=4, ge=1)
     edge_weight: float = pydantic.Field(default=1.0, ge=0)
     kl_weight: float = pydantic.Field(default=1e-6, ge=0)
+    resampler_init: bool = False
     crop: int | None = pydantic.Field(default=None, ge=16, multiple_of=8)
 
     def build(self, shape: ClipShape) -> Autoencoder:
@@ -84,6 +87,8 @@ class AutoencoderTraining(Weights):
         device = self.runtime.torch_device()
         seed_everything(self.optimisation.seed)
         model = self.settings.build(self.shape)
+        if self.settings.resampler_init:
+            initialise_as_resampler(model)
         if self.init is not None:
             model.load_state_dict(load_autoencoder(self.init.weights()).state_dict())
 

@@ -76,12 +76,6 @@ class Keyframes(pydantic.BaseModel, frozen=True, extra="forbid"):
         return (self.cuts - 1) / self.seconds
 
 
-# Source: our choice, on OphVL-sim clips drawn from another seed than those that are reported.
-NANO = DynamicsSettings(
-    max_keyframes_per_s=2.8, motion_threshold=5.2, cut_threshold=22.0, width_px=32
-)
-
-
 class _LastKeyframeDetector(ContentDetector):
     """PySceneDetect's content value, measured against the last keyframe."""
 

@@ -17,6 +17,3 @@ class ResolutionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Why a clip of that size is dropped, or None."""
         enough = info.width >= self.min_width_px and info.height >= self.min_height_px
         return None if enough else "low resolution"
-
-
-NANO = ResolutionSettings(min_width_px=144, min_height_px=96)  # half of the raw clips' 288x192

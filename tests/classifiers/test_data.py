@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from classifiers.data import Batches, TrainingSet, augment, labelled_split
-from classifiers.networks import MVITV2_NANO
 from classifiers.prediction import MEAN, STD, normalise, penultimate_features, predict
 from classifiers.recipe import Recipe
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameTable
 from core.mixture import Chosen
+from tests.presets import MVITV2_NANO
 
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=0.0, epochs=2, batch_size=4)
 

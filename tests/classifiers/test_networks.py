@@ -6,8 +6,9 @@ import pydantic
 import pytest
 import torch
 
-from classifiers.networks import MVITV2_NANO, SLOWFAST_NANO, MViTv2, Network, SlowFast
+from classifiers.networks import MViTv2, Network, SlowFast
 from core.errors import UserError
+from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
 
 def _count(network: Network, num_frames: int, size: int) -> int:

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from classifiers.recipe import (
+    Recipe,
+)
+from tests.presets import (
     MVITV2_AS_STATED,
     MVITV2_REFERENCE,
     SLOWFAST_AS_STATED,
     SLOWFAST_REFERENCE,
-    Recipe,
 )
 
 

@@ -16,13 +16,14 @@ import safetensors.torch
 import torch
 
 from classifiers import training
-from classifiers.networks import MVITV2_NANO, SLOWFAST_NANO, MViTv2, Network, SlowFast
+from classifiers.networks import MViTv2, Network, SlowFast
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.runtime import Runtime
 from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
+from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
 TINY = MViTv2(
     embed_dims=8,

@@ -10,7 +10,6 @@ from scenedetect.detectors import ContentDetector
 from core.errors import UnreadableVideo
 from core.video import Frames, probe, read_frames, write_video
 from generator.curation.dynamics import (
-    NANO,
     DynamicsSettings,
     KeyframeCounter,
     Keyframes,
@@ -19,6 +18,7 @@ from generator.curation.dynamics import (
 from generator.curation.privacy import OcrPrivacy, find_text, judge_clip, sampled_frames
 from generator.curation.resolution import ResolutionSettings
 from tests.generator.curation.scenes import eye, moving, with_text
+from tests.presets import DYNAMICS_NANO
 
 REAL_VIDEOS = Path(__file__).parents[4] / "shared" / "data" / "real_videos"
 OCR = OcrPrivacy()
@@ -68,7 +68,7 @@ def test_dynamics_tells_static_moving_and_cut_ridden_clips_apart(tmp_path: Path)
     ):
         write_video(tmp_path / f"{name}.mp4", frames)
         path = tmp_path / f"{name}.mp4"
-        problems.append(NANO.problem_of(count_keyframes(path, probe(path), NANO)))
+        problems.append(DYNAMICS_NANO.problem_of(count_keyframes(path, probe(path), DYNAMICS_NANO)))
     assert problems == ["static", None, "restless"]
 
 

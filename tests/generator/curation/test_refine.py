@@ -37,7 +37,7 @@ TALK = [
     "Mrs Lindqvist, keep your chin down for me, that is lovely.",
     "Is the coffee ready yet?",
     "Beginners should never hurry here.",
-    "The slides are downloaded from our website after registering.",
+    "Slides can be downloaded from our website after registering.",
     "Did you sleep well last night, sir?",
 ]
 FRAMES_OF_SPEECH = [

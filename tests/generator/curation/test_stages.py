@@ -14,9 +14,8 @@ from core.clip import Clip
 from core.errors import UserError
 from core.runtime import Runtime
 from core.stage import fingerprint
-from generator.curation import dynamics, resolution
+from generator.curation import dynamics
 from generator.curation.decisions import assign_splits
-from generator.curation.dynamics import NANO
 from generator.curation.endpoint import Endpoint
 from generator.curation.narrated import NarratedFolder, read_captions
 from generator.curation.privacy import OpenAIPrivacy
@@ -24,8 +23,9 @@ from generator.curation.refine import OpenAIRefine
 from generator.curation.stages import JOURNAL_NAME, Curation, PrivacyFilter
 from tests.generator.curation.chat_server import ChatServer
 from tests.generator.curation.scenes import eye, moving, with_text
+from tests.presets import DYNAMICS_NANO, RESOLUTION_NANO
 
-SMALL = {"dynamics": NANO, "resolution": resolution.NANO}
+SMALL = {"dynamics": DYNAMICS_NANO, "resolution": RESOLUTION_NANO}
 CAPTION = "Hi there, viewers. The hook turns the lens implant in the bag."
 INSTRUCTION = "The hook turns the lens implant in the bag."
 Corpus = Callable[..., Path]
