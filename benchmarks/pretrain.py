@@ -78,6 +78,8 @@ class PretrainConfig(Section):
     clip: ClipShape
     natural: CorpusSection
     biomed: CorpusSection
+    natural_base: CorpusSection
+    biomed_base: CorpusSection
     surgical: CorpusSection
     encoder_cases: dict[str, int]
     curation: CurationSection
@@ -98,15 +100,19 @@ class Pretraining:
         self.config = config
         self.common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": config.runtime}
 
+    def _natural(self, section: CorpusSection) -> NaturalSim:
+        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+
+    def _biomed(self, section: CorpusSection) -> BiomedSim:
+        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+
     @cached_property
     def natural(self) -> NaturalSim:
-        section = self.config.natural
-        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+        return self._natural(self.config.natural)
 
     @cached_property
     def biomed(self) -> BiomedSim:
-        section = self.config.biomed
-        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+        return self._biomed(self.config.biomed)
 
     @cached_property
     def surgical(self) -> OphVLSim:
@@ -166,7 +172,7 @@ class Pretraining:
             **self.common,
         )
         encoding = Encoding(
-            clips=self.natural,
+            clips=self._natural(self.config.natural_base),
             parts=assembly,
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,
@@ -192,7 +198,7 @@ class Pretraining:
             **self.common,
         )
         encoding = Encoding(
-            clips=self.biomed,
+            clips=self._biomed(self.config.biomed_base),
             parts=assembly,
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,

@@ -25,6 +25,8 @@ from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
 from benchmarks.metrics.encoders import EncoderFolder
 from benchmarks.metrics.quality import GenerationQuality, QualitySettings
+from benchmarks.plan.data import PROJECT_ROOT, Inputs
+from benchmarks.plan.generators import TABLE_NAMES, GeneratorPlan
 from classifiers.training import ClassifierTraining
 from core.clip import Split, Task
 from core.errors import UserError, did_you_mean
@@ -37,24 +39,15 @@ from generator.curation.stages import Curation, PrivacyFilter
 from generator.encoding import Encoding
 from generator.ophora.training import GivenOphora, OphoraTraining
 
-PROJECT_ROOT = Path(__file__).parents[1]
+__all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan", "QualityPlan"]
+
 CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
-TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
 # Rows of Table 1: model as the paper names it, its training data, generator in the plan.
 QUALITY_ROWS = (
     ("Bora (w/ Ophora-160K)", "Ophora-160K", "bora"),
     ("Ophora (TPT-only)", "Ophora-160K", "ophora_tpt"),
     ("Ophora", "Ophora-160K", "ophora"),
 )
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the user brings, beside the configuration."""
-
-    results: Path
-    data_root: Path | None = None
-    corpus_root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,25 +87,8 @@ def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All stages of a run. Building it validates the inputs; nothing is computed before `run`.
-
-    missing: encoders that are not there (yet): `check` refuses them, a dry run only lists them.
-    """
-
-    config: BenchmarkConfig
-    inputs: Inputs
-    missing: list[str] = field(default_factory=list, compare=False)
-
-    @property
-    def common(self) -> dict[str, Any]:
-        """Machinery every stage gets."""
-        cache = self.inputs.results / "cache"
-        return {"infra": {"folder": str(cache)}, "runtime": self.config.runtime}
-
-    @property
-    def hash_memory(self) -> Path:
-        return self.inputs.results / "cache" / "hashes.json"
+class Plan(GeneratorPlan):
+    """All stages of a run. Building it validates the inputs; nothing is computed before."""
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
         """Build every stage, so that a wrong input is found before the first one runs.
@@ -130,162 +106,6 @@ class Plan:
             raise UserError(self.missing[0])
         if only is not None and only not in names:
             raise UserError(f"--only {only}: {did_you_mean(only, names)}")
-
-    # -- data ---------------------------------------------------------------------------------
-
-    @cached_property
-    def datasets(self) -> dict[Task, OphNet]:
-        """The labelled data of each task: the user's folder, else OphSim."""
-        root = self.inputs.data_root
-        if root is None:
-            simulator = OphSim(**self.config.ophsim.model_dump(), **self.common)
-            return {
-                task: OphNet(task=task, name="OphSim", written_by=simulator, **self.common)
-                for task in self.config.tasks
-            }
-        if not root.is_dir():
-            raise UserError(f"--data-root {root}: no such folder")
-        return {task: self._dataset_at(root, task) for task in self.config.tasks}
-
-    def _dataset_at(self, root: Path, task: Task) -> OphNet:
-        simulated = find_annotation(root, task).name.startswith("OphSim")
-        return OphNet.at(
-            root,
-            task=task,
-            name="OphSim" if simulated else "OphNet2024",
-            hash_memory=self.hash_memory,
-            **self.common,
-        )
-
-    @property
-    def data_name(self) -> str:
-        return next(iter(self.datasets.values())).name
-
-    @cached_property
-    def narrated(self) -> ClipSource:
-        """The generators' raw training data."""
-        root = self.inputs.corpus_root
-        if root is None:
-            return OphVLSim(**dict(self.config.corpus), **self.common)
-        if not root.is_dir():
-            raise UserError(f"--corpus-root {root}: no such folder")
-        read_captions(root)  # pydantic would wrap the clear message of a wrong folder
-        return NarratedFolder(root=root, source=root.resolve().name, **self.common)
-
-    def _curate(self, narrated: ClipSource) -> Curation:
-        section = self.config.curation
-        return Curation(
-            narrated=narrated,
-            refine=section.refine,
-            dynamics=section.dynamics,
-            resolution=section.resolution,
-            **self.common,
-        )
-
-    def _clean(self, curated: ClipSource) -> PrivacyFilter:
-        privacy = self.config.curation.privacy
-        return PrivacyFilter(clips=curated, privacy=privacy, **self.common)
-
-    @cached_property
-    def curated(self) -> Curation:
-        """Ophora-160K."""
-        return self._curate(self.narrated)
-
-    @cached_property
-    def clean(self) -> PrivacyFilter:
-        """Ophora-28K."""
-        return self._clean(self.curated)
-
-    @cached_property
-    def held_out(self) -> tuple[ClipSource, Split | None]:
-        """Clean captioned clips that no generator saw, and the split that holds them."""
-        if self.inputs.corpus_root is not None:
-            return self.clean, "val"
-        corpus = OphVLSim(**dict(self.config.quality.corpus), **self.common)
-        return self._clean(self._curate(corpus)), None
-
-    # -- generators ---------------------------------------------------------------------------
-
-    def _weights(self, name: str) -> Weights:
-        return weights_named(name, root=PROJECT_ROOT, **self.common)
-
-    def _training(self, section: DiffusionTrainingSection) -> dict[str, Any]:
-        return {"optimisation": section.optimisation, "diffusion": section.diffusion}
-
-    @cached_property
-    def generators(self) -> dict[str, Generator]:
-        """Every generator that the chosen sources need, by name.
-
-        Raises: UserError: if real data came without a corpus or weights to make them from.
-        """
-        wanted = [name for name in self.config.sources if name in TABLE_NAMES]
-        generators: dict[str, Generator] = {}
-        for name in wanted:
-            section = getattr(self.config, name)
-            if section.weights is None and self.inputs.data_root and not self.inputs.corpus_root:
-                raise UserError(
-                    f"source {name!r} with --data-root needs a generator: train generators on "
-                    f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
-                )
-            generators |= self._ophora() if name == "ophora" else {"bora": self._bora()}
-        return generators
-
-    def _ophora(self) -> dict[str, Generator]:
-        section, shape = self.config.ophora, self.config.clip
-        if section.weights is not None:
-            given = self._weights(section.weights)
-            return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
-        base = self._weights(section.base)
-        encoding = {"parts": base, "shape": shape, "max_text_tokens": section.max_text_tokens}
-        checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
-        tpt = OphoraTraining(
-            name="TPT",
-            init=base,
-            encoding=Encoding(clips=self.curated, split="train", **encoding, **self.common),
-            **self._training(section.tpt),
-            **checkpointing,
-            **self.common,
-        )
-        p2ft = OphoraTraining(
-            name="P2FT",
-            init=tpt,
-            encoding=Encoding(clips=self.clean, split="train", **encoding, **self.common),
-            **self._training(section.p2ft),
-            **checkpointing,
-            **self.common,
-        )
-        return {"ophora_tpt": tpt, "ophora": p2ft}
-
-    def _bora(self) -> Generator:
-        section, shape = self.config.bora, self.config.clip
-        guided = {"guided_channels": section.guided_channels}
-        if section.weights is not None:
-            given = self._weights(section.weights)
-            return GivenBora(given=given, shape=shape, **guided, **self.common)
-        base = self._weights(section.base)
-        encoding = Encoding(
-            clips=self.curated,
-            split="train",
-            parts=base,
-            shape=shape,
-            max_text_tokens=section.max_text_tokens,
-            mask_padding=True,
-            **self.common,
-        )
-        return BoraTraining(
-            name="fine-tuned",
-            init=base,
-            encoding=encoding,
-            **self._training(section.fine_tuning),
-            **guided,
-            **self.common,
-        )
-
-    def sampling_of(self, generator: str) -> Any:
-        """Sampling settings of a generator by its name in the plan."""
-        return getattr(self.config, generator.partition("_")[0]).sampling
-
-    # -- arms ---------------------------------------------------------------------------------
 
     @cached_property
     def arms(self) -> dict[Task, dict[str, ClipSource | None]]:

@@ -1,0 +1,120 @@
+"""The data of a run: the labelled set, the narrated corpus, and what curation keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config import BenchmarkConfig
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.ophnet_csv import find_annotation
+from benchmarks.datasets.simulated import OphSim, OphVLSim
+from core.clip import Split, Task
+from core.errors import UserError
+from core.stage import ClipSource
+from generator.curation.narrated import NarratedFolder, read_captions
+from generator.curation.stages import Curation, PrivacyFilter
+
+PROJECT_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the user brings, beside the configuration."""
+
+    results: Path
+    data_root: Path | None = None
+    corpus_root: Path | None = None
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Data stages. missing: encoders that are not there (yet): `Plan.check` refuses them, a dry
+    run only lists them."""
+
+    config: BenchmarkConfig
+    inputs: Inputs
+    missing: list[str] = field(default_factory=list, compare=False)
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Machinery every stage gets."""
+        cache = self.inputs.results / "cache"
+        return {"infra": {"folder": str(cache)}, "runtime": self.config.runtime}
+
+    @property
+    def hash_memory(self) -> Path:
+        return self.inputs.results / "cache" / "hashes.json"
+
+    @cached_property
+    def datasets(self) -> dict[Task, OphNet]:
+        """The labelled data of each task: the user's folder, else OphSim."""
+        root = self.inputs.data_root
+        if root is None:
+            simulator = OphSim(**self.config.ophsim.model_dump(), **self.common)
+            return {
+                task: OphNet(task=task, name="OphSim", written_by=simulator, **self.common)
+                for task in self.config.tasks
+            }
+        if not root.is_dir():
+            raise UserError(f"--data-root {root}: no such folder")
+        return {task: self._dataset_at(root, task) for task in self.config.tasks}
+
+    def _dataset_at(self, root: Path, task: Task) -> OphNet:
+        simulated = find_annotation(root, task).name.startswith("OphSim")
+        return OphNet.at(
+            root,
+            task=task,
+            name="OphSim" if simulated else "OphNet2024",
+            hash_memory=self.hash_memory,
+            **self.common,
+        )
+
+    @property
+    def data_name(self) -> str:
+        return next(iter(self.datasets.values())).name
+
+    @cached_property
+    def narrated(self) -> ClipSource:
+        """The generators' raw training data."""
+        root = self.inputs.corpus_root
+        if root is None:
+            return OphVLSim(**dict(self.config.corpus), **self.common)
+        if not root.is_dir():
+            raise UserError(f"--corpus-root {root}: no such folder")
+        read_captions(root)  # pydantic would wrap the clear message of a wrong folder
+        return NarratedFolder(root=root, source=root.resolve().name, **self.common)
+
+    def _curate(self, narrated: ClipSource) -> Curation:
+        section = self.config.curation
+        return Curation(
+            narrated=narrated,
+            refine=section.refine,
+            dynamics=section.dynamics,
+            resolution=section.resolution,
+            **self.common,
+        )
+
+    def _clean(self, curated: ClipSource) -> PrivacyFilter:
+        privacy = self.config.curation.privacy
+        return PrivacyFilter(clips=curated, privacy=privacy, **self.common)
+
+    @cached_property
+    def curated(self) -> Curation:
+        """Ophora-160K."""
+        return self._curate(self.narrated)
+
+    @cached_property
+    def clean(self) -> PrivacyFilter:
+        """Ophora-28K."""
+        return self._clean(self.curated)
+
+    @cached_property
+    def held_out(self) -> tuple[ClipSource, Split | None]:
+        """Clean captioned clips that no generator saw, and the split that holds them."""
+        if self.inputs.corpus_root is not None:
+            return self.clean, "val"
+        corpus = OphVLSim(**dict(self.config.quality.corpus), **self.common)
+        return self._clean(self._curate(corpus)), None

@@ -1,0 +1,101 @@
+"""The generators of a run: trained from the curated corpus, or named by the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmarks.config import DiffusionTrainingSection
+from benchmarks.plan.data import PROJECT_ROOT, DataPlan
+from core.errors import UserError
+from generator.base import Generator, Weights, weights_named
+from generator.bora.training import BoraTraining, GivenBora
+from generator.encoding import Encoding
+from generator.ophora.training import GivenOphora, OphoraTraining
+
+TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
+
+
+@dataclass(frozen=True)
+class GeneratorPlan(DataPlan):
+    """Generator stages."""
+
+    def _weights(self, name: str) -> Weights:
+        return weights_named(name, root=PROJECT_ROOT, **self.common)
+
+    def _training(self, section: DiffusionTrainingSection) -> dict[str, Any]:
+        return {"optimisation": section.optimisation, "diffusion": section.diffusion}
+
+    @cached_property
+    def generators(self) -> dict[str, Generator]:
+        """Every generator that the chosen sources need, by name.
+
+        Raises: UserError: if real data came without a corpus or weights to make them from.
+        """
+        wanted = [name for name in self.config.sources if name in TABLE_NAMES]
+        generators: dict[str, Generator] = {}
+        for name in wanted:
+            section = getattr(self.config, name)
+            if section.weights is None and self.inputs.data_root and not self.inputs.corpus_root:
+                raise UserError(
+                    f"source {name!r} with --data-root needs a generator: train generators on "
+                    f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
+                )
+            generators |= self._ophora() if name == "ophora" else {"bora": self._bora()}
+        return generators
+
+    def _ophora(self) -> dict[str, Generator]:
+        section, shape = self.config.ophora, self.config.clip
+        if section.weights is not None:
+            given = self._weights(section.weights)
+            return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
+        base = self._weights(section.base)
+        encoding = {"parts": base, "shape": shape, "max_text_tokens": section.max_text_tokens}
+        checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
+        tpt = OphoraTraining(
+            name="TPT",
+            init=base,
+            encoding=Encoding(clips=self.curated, split="train", **encoding, **self.common),
+            **self._training(section.tpt),
+            **checkpointing,
+            **self.common,
+        )
+        p2ft = OphoraTraining(
+            name="P2FT",
+            init=tpt,
+            encoding=Encoding(clips=self.clean, split="train", **encoding, **self.common),
+            **self._training(section.p2ft),
+            **checkpointing,
+            **self.common,
+        )
+        return {"ophora_tpt": tpt, "ophora": p2ft}
+
+    def _bora(self) -> Generator:
+        section, shape = self.config.bora, self.config.clip
+        guided = {"guided_channels": section.guided_channels}
+        if section.weights is not None:
+            given = self._weights(section.weights)
+            return GivenBora(given=given, shape=shape, **guided, **self.common)
+        base = self._weights(section.base)
+        encoding = Encoding(
+            clips=self.curated,
+            split="train",
+            parts=base,
+            shape=shape,
+            max_text_tokens=section.max_text_tokens,
+            mask_padding=True,
+            **self.common,
+        )
+        return BoraTraining(
+            name="fine-tuned",
+            init=base,
+            encoding=encoding,
+            **self._training(section.fine_tuning),
+            **guided,
+            **self.common,
+        )
+
+    def sampling_of(self, generator: str) -> Any:
+        """Sampling settings of a generator by its name in the plan."""
+        return getattr(self.config, generator.partition("_")[0]).sampling
