@@ -9,7 +9,7 @@ sets and classifiers are put together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,6 @@ from typing import Any
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
-from benchmarks.config import BenchmarkConfig, DiffusionTrainingSection
-from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.ophnet_csv import find_annotation
-from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
 from benchmarks.metrics.encoders import EncoderFolder
@@ -28,16 +24,12 @@ from benchmarks.metrics.quality import GenerationQuality, QualitySettings
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
 from benchmarks.plan.generators import TABLE_NAMES, GeneratorPlan
 from classifiers.training import ClassifierTraining
-from core.clip import Split, Task
+from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
-from generator.base import Generator, Weights, weights_named
-from generator.bora.training import BoraTraining, GivenBora
-from generator.curation.narrated import NarratedFolder, read_captions
-from generator.curation.stages import Curation, PrivacyFilter
-from generator.encoding import Encoding
-from generator.ophora.training import GivenOphora, OphoraTraining
+from generator.bora.training import GivenBora
+from generator.ophora.training import GivenOphora
 
 __all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan", "QualityPlan"]
 
