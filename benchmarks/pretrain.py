@@ -31,12 +31,12 @@ from benchmarks.metrics.fitting import FitSettings
 from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan import PROJECT_ROOT
 from core.errors import UserError, did_you_mean
-from core.files import sha256_of_file, write_text
+from core.files import sha256_of_file, write_json, write_text
 from core.runtime import Runtime, commit_of
 from core.stage import ClipSource, Stage
 from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
 from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
-from generator.base import ClipShape
+from generator.base import TRAINING_RECORD, ClipShape, Generator
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.bora.training import BoraTraining
 from generator.curation.stages import Curation
@@ -245,6 +245,9 @@ def ship(name: str, stage: Stage, command: str, output: Path) -> Path:
             _save_half(file, place)
         else:
             shutil.copyfile(file, place)
+    if isinstance(stage, Generator):
+        record = {key: result[key] for key in ("steps", "samples", "parameters", "last_loss")}
+        write_json(target / TRAINING_RECORD, record)
     write_text(target / "CARD.md", card(name, stage, result, command, target))
     return target
 

@@ -106,6 +106,8 @@ def write_results(plan: Plan, folder: Path) -> None:
     if table1 is not None:
         write_table(table1, folder, "table1")
     record = run_record(plan, cells)
+    for line in generator_lines(plan):
+        say(line)
     write_report(
         folder / "report.html",
         Report(
@@ -162,6 +164,32 @@ def quality_table(plan: Plan) -> Table1 | None:
         scale=plan.config.scale,
         protocol=f"{section.num_clips} held-out clips, {frames}{section.protocol.height}, h264",
     )
+
+
+def generator_lines(plan: Plan) -> list[str]:
+    """For each generator: what was loaded and what was trained by this run."""
+    lines = []
+    for name, generator in plan.generators.items():
+        trained: list[str] = []
+        loaded: dict[str, Any] = {}
+        result: dict[str, Any] | None = generator.run()
+        while result is not None:
+            if "loaded" in result:
+                loaded = result
+            elif "samples" in result:
+                trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
+            result = result.get("init")
+        seen = f", {loaded['samples']:,} samples" if "samples" in loaded else ""
+        origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:12]}{seen})"
+        lines.append(f"{name}: loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}")
+    return lines
+
+
+def curation_record(plan: Plan) -> dict[str, Any]:
+    """Counts of the curation, where generators were trained on its clips."""
+    if not plan.trains_generators():
+        return {}
+    return {"Ophora-160K": plan.curated.run(), "Ophora-28K": plan.clean.run()}
 
 
 def notes(plan: Plan) -> list[str]:
@@ -223,6 +251,7 @@ def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
         "datasets": {task: data.run() for task, data in plan.datasets.items()},
         "warnings": [w for data in plan.datasets.values() for w in data.run()["warnings"]],
         "unreadable_files": unreadable_files(plan),
+        "curation": curation_record(plan),
         "generators": {name: stage.run() for name, stage in plan.generators.items()},
         "cells": [str(cell.path) for cell in cells],
         "stages": [

@@ -121,6 +121,11 @@ def map_unordered(
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except KeyboardInterrupt:
+            # The person wants it to stop now; what the workers have half done is resumed later.
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -81,8 +81,9 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         return Path(folder)
 
     def is_done(self) -> bool:
-        """Whether the result is stored."""
-        return (self.folder / RESULT_NAME).is_file()
+        """Whether the result is stored (looking creates no folder)."""
+        folder = self.infra.uid_folder()
+        return folder is not None and (Path(folder) / RESULT_NAME).is_file()
 
     def seconds(self) -> float | None:
         """Wall-clock seconds of the run that finished the stage (None while it is not done)."""

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Protocol
 import pydantic
 
 from core.errors import UserError
-from core.files import sha256_of_files
+from core.files import read_json, sha256_of_files
 from core.runtime import Runtime
 from core.stage import Stage
 from core.video import Frames
+
+TRAINING_RECORD = "training.json"  # beside shipped weights: steps, samples, last loss
 
 
 class Sampling(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -86,7 +88,9 @@ class GivenWeights(Weights):
         return cls(path=path, sha256=digest, infra=infra, runtime=runtime)
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        return {"loaded": self.path.name, "sha256": self.sha256}
+        result = {"loaded": self.path.name, "sha256": self.sha256}
+        record = self.path / TRAINING_RECORD
+        return {**result, **read_json(record)} if record.is_file() else result
 
     def weights(self) -> Path:
         self.run()

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from generator.encoding import LatentDataset
 from generator.training import Batch, Optimisation, fit
 
+HELD_OUT_CLIPS = 256
+HELD_OUT_BATCH = 32
+
 
 class DiffusionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Choices of diffusion training that are not the optimiser's.
@@ -61,11 +64,12 @@ def train_denoiser(
     num_timesteps: int,
     description: str,
     device: torch.device,
+    held_out: LatentDataset | None = None,
 ) -> dict[str, Any]:
-    """Fit a denoiser on pre-encoded clips.
+    """Fit a denoiser on pre-encoded clips; measure the loss on held-out ones before and after.
 
     Args: sample_loss: (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D),
-    mask (B, L), dropped (B,)) -> loss a sample (B,).  Returns: as `fit`.
+    mask (B, L), dropped (B,)) -> loss a sample (B,).  Returns: as `fit`, and `held_out_loss`.
     """
 
     def loss(batch: Batch) -> Tensor:
@@ -76,4 +80,35 @@ def train_denoiser(
         tensors = (latents, noise, timesteps, text, mask, dropped)
         return sample_loss(*(tensor.to(device) for tensor in tensors))
 
-    return fit(model, loss, len(data), optimisation, folder, description=description, device=device)
+    def measure() -> float | None:
+        if held_out is None:
+            return None
+        return held_out_loss(model.to(device), sample_loss, held_out, num_timesteps, device)
+
+    before = measure()
+    result = fit(
+        model, loss, len(data), optimisation, folder, description=description, device=device
+    )
+    return {**result, "held_out_loss": {"before": before, "after": measure()}}
+
+
+@torch.inference_mode()
+def held_out_loss(
+    model: nn.Module,
+    sample_loss: SampleLoss,
+    data: LatentDataset,
+    num_timesteps: int,
+    device: torch.device,
+) -> float:
+    """Mean loss over up to HELD_OUT_CLIPS clips, with fixed noise and evenly spread timesteps."""
+    model.eval()
+    losses = []
+    for start in range(0, min(len(data), HELD_OUT_CLIPS), HELD_OUT_BATCH):
+        numbers = list(range(start, min(start + HELD_OUT_BATCH, len(data), HELD_OUT_CLIPS)))
+        batch = Batch(numbers, numbers, seed=0)
+        latents, text, mask = data.rows(numbers)
+        timesteps = draw_timesteps(batch, num_timesteps, HELD_OUT_BATCH)
+        kept = torch.zeros(len(numbers), dtype=torch.bool)
+        tensors = (latents, batch.normal(data.latent_shape), timesteps, text, mask, kept)
+        losses.append(sample_loss(*(tensor.to(device) for tensor in tensors)))
+    return round(float(torch.cat(losses).mean()), 6)

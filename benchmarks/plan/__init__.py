@@ -239,7 +239,7 @@ class Plan(GeneratorPlan):
         Data stages use all workers inside; generators and classifiers are one process each.
         """
         data: list[Stage] = list(self.datasets.values())
-        if self.generators and not self._all_given():
+        if self.trains_generators():
             data += [self.curated, self.clean]
         if self.qualities:
             data.append(self.held_out[0])
@@ -251,8 +251,10 @@ class Plan(GeneratorPlan):
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True
 
-    def _all_given(self) -> bool:
-        return all(isinstance(g, (GivenOphora, GivenBora)) for g in self.generators.values())
+    def trains_generators(self) -> bool:
+        """Whether any generator is trained from the corpus, not just loaded."""
+        given = (GivenOphora, GivenBora)
+        return any(not isinstance(generator, given) for generator in self.generators.values())
 
     def _caches(self) -> list[Stage]:
         caches = {

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.config import DiffusionTrainingSection
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
 from core.errors import UserError
+from core.stage import ClipSource
 from generator.base import Generator, Weights, weights_named
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
@@ -56,7 +57,7 @@ class GeneratorPlan(DataPlan):
         tpt = OphoraTraining(
             name="TPT",
             init=base,
-            encoding=Encoding(clips=self.curated, split="train", **encoding, **self.common),
+            **self._encoded(self.curated, encoding),
             **self._training(section.tpt),
             **checkpointing,
             **self.common,
@@ -64,12 +65,19 @@ class GeneratorPlan(DataPlan):
         p2ft = OphoraTraining(
             name="P2FT",
             init=tpt,
-            encoding=Encoding(clips=self.clean, split="train", **encoding, **self.common),
+            **self._encoded(self.clean, encoding),
             **self._training(section.p2ft),
             **checkpointing,
             **self.common,
         )
         return {"ophora_tpt": tpt, "ophora": p2ft}
+
+    def _encoded(self, clips: ClipSource, settings: dict[str, Any]) -> dict[str, Encoding]:
+        """What a training reads: its clips and the held-out ones."""
+        return {
+            name: Encoding(clips=clips, split=split, **settings, **self.common)
+            for name, split in (("encoding", "train"), ("held_out", "val"))
+        }
 
     def _bora(self) -> Generator:
         section, shape = self.config.bora, self.config.clip
@@ -78,19 +86,16 @@ class GeneratorPlan(DataPlan):
             given = self._weights(section.weights)
             return GivenBora(given=given, shape=shape, **guided, **self.common)
         base = self._weights(section.base)
-        encoding = Encoding(
-            clips=self.curated,
-            split="train",
-            parts=base,
-            shape=shape,
-            max_text_tokens=section.max_text_tokens,
-            mask_padding=True,
-            **self.common,
-        )
+        encoding = {
+            "parts": base,
+            "shape": shape,
+            "max_text_tokens": section.max_text_tokens,
+            "mask_padding": True,
+        }
         return BoraTraining(
             name="fine-tuned",
             init=base,
-            encoding=encoding,
+            **self._encoded(self.curated, encoding),
             **self._training(section.fine_tuning),
             **guided,
             **self.common,

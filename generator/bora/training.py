@@ -22,6 +22,7 @@ class BoraTraining(Generator):
     """Continue `init`'s STDiT on the encoded clips; VAE and T5 stay frozen.
 
     name: "base" (its own pre-training) or "fine-tuned" (on Ophora-160K, the Bora of Table 2).
+    held_out: clips that the loss is measured on before and after; they train nothing.
     guided_channels: see `BoraSampler`.
     Source: Bora's released training: AdamW lr 1e-5, weight decay 0, EMA, caption dropout 0.1.
     """
@@ -29,6 +30,7 @@ class BoraTraining(Generator):
     name: Literal["base", "fine-tuned"]
     init: Weights
     encoding: Encoding
+    held_out: Encoding | None = None
     diffusion: DiffusionSettings = DiffusionSettings(caption_dropout=0.1, timestep_strata=1)
     optimisation: Optimisation
     guided_channels: int | None = 3
@@ -72,6 +74,7 @@ class BoraTraining(Generator):
             num_timesteps=scheduler.config.num_train_timesteps,
             description=f"Bora {self.name}",
             device=self.runtime.torch_device(),
+            held_out=self.held_out.load() if self.held_out else None,
         )
         target = folder / "weights"
         for part in ("vae", "text_encoder", "tokenizer", "scheduler"):

@@ -26,7 +26,8 @@ from generator.training import Optimisation
 class OphoraTraining(Generator):
     """Continue `init`'s transformer on the encoded clips; VAE and T5 stay frozen.
 
-    name: which training this is, for progress and tables. `weights/` is a CogVideoXPipeline folder.
+    name: which training this is, for progress and tables. held_out: clips that the loss is measured
+    on before and after; they train nothing. `weights/` is a CogVideoXPipeline folder.
     Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
     Source: Ophora, Sec. 3.1, and its released code.
     """
@@ -34,6 +35,7 @@ class OphoraTraining(Generator):
     name: Literal["base", "TPT", "P2FT"]
     init: Weights
     encoding: Encoding
+    held_out: Encoding | None = None
     diffusion: DiffusionSettings = DiffusionSettings()
     optimisation: Optimisation
     gradient_checkpointing: bool = False
@@ -69,6 +71,7 @@ class OphoraTraining(Generator):
             num_timesteps=scheduler.config.num_train_timesteps,
             description=f"Ophora {self.name}",
             device=device,
+            held_out=self.held_out.load() if self.held_out else None,
         )
         share_folder(start, folder / "weights")
         replace_transformer(transformer, folder / "weights" / "transformer")

@@ -43,7 +43,14 @@ def trained(base: Weights, root: Path, shape: ClipShape = SHAPE) -> Generator:
         **common(root),
     )
     kind, name = (OphoraTraining, "TPT") if ophora else (BoraTraining, "fine-tuned")
-    return kind(name=name, init=base, encoding=encoding, optimisation=OPTIMISATION, **common(root))
+    return kind(
+        name=name,
+        init=base,
+        encoding=encoding,
+        held_out=encoding,
+        optimisation=OPTIMISATION,
+        **common(root),
+    )
 
 
 @pytest.fixture(params=[ophora_base, bora_base], ids=["ophora", "bora"])
@@ -55,6 +62,8 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Weights:
 def test_contract(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
     result = generator.run()
+    before, after = result["held_out_loss"]["before"], result["held_out_loss"]["after"]
+    assert np.isfinite([before, after]).all() and before != after
     assert result["steps"] == 3 and result["samples"] == 12 and np.isfinite(result["last_loss"])
     sampler = generator.sampler()
     clips = sampler(CAPTIONS[:2], [1, 2], SAMPLING)
