@@ -81,6 +81,7 @@ class PretrainConfig(Section):
     natural_base: CorpusSection
     biomed_base: CorpusSection
     surgical: CorpusSection
+    encoder_corpus: CorpusSection
     encoder_cases: dict[str, int]
     curation: CurationSection
     video_autoencoder: AutoencoderSection
@@ -121,10 +122,10 @@ class Pretraining:
 
     @cached_property
     def instructions(self) -> Curation:
-        """Surgical captions as the benchmark's generators read them."""
+        """Clips of cases of their own with captions as the benchmark's generators read them."""
         section = self.config.curation
         return Curation(
-            narrated=self.surgical,
+            narrated=OphVLSim(**dict(self.config.encoder_corpus), **self.common),
             refine=section.refine,
             dynamics=section.dynamics,
             resolution=section.resolution,

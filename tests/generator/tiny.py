@@ -101,21 +101,25 @@ def autoencoder_folder(root: Path, settings: AutoencoderSettings) -> Path:
     return folder
 
 
-def ophora_base(root: Path) -> OphoraAssembly:
+def ophora_base(
+    root: Path, shape: ClipShape = SHAPE, transformer: TransformerSettings = TRANSFORMER
+) -> OphoraAssembly:
     return OphoraAssembly(
         autoencoder=weights(autoencoder_folder(root, VIDEO_VAE), root),
         text=weights(text_folder(root), root),
-        shape=SHAPE,
-        transformer=TRANSFORMER,
+        shape=shape,
+        transformer=transformer,
         **common(root),
     )
 
 
-def bora_base(root: Path) -> BoraAssembly:
+def bora_base(
+    root: Path, shape: ClipShape = SHAPE, transformer: STDiTSettings = STDIT
+) -> BoraAssembly:
     return BoraAssembly(
         autoencoder=weights(autoencoder_folder(root, IMAGE_VAE), root),
         text=weights(text_folder(root), root),
-        shape=SHAPE,
-        transformer=STDIT,
+        shape=shape,
+        transformer=transformer,
         **common(root),
     )
