@@ -10,7 +10,8 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -92,15 +93,22 @@ def _start_worker(threads: int, search_path: Sequence[str]) -> None:
     limit_threads(threads)
 
 
-def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
-    """A pool of spawned processes (decord and OpenMP do not survive a fork)."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(threads, list(sys.path)),
-    )
+# Pools of this process by (workers, threads). Starting a worker and importing the libraries takes
+# longer than many a stage, so workers are kept for the next one.
+_POOLS: dict[tuple[int, int], ProcessPoolExecutor] = {}
+
+
+def _process_pool(workers: int, threads: int) -> ProcessPoolExecutor:
+    """The pool of spawned processes (decord and OpenMP do not survive a fork)."""
+    if (workers, threads) not in _POOLS:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
+        _POOLS[workers, threads] = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(threads, list(sys.path)),
+        )
+    return _POOLS[workers, threads]
 
 
 def map_unordered(
@@ -108,27 +116,31 @@ def map_unordered(
 ) -> Iterator[tuple[A, R]]:
     """Apply `function` to every item, in `workers` processes, yielding (item, result) when done.
 
-    With one worker or one item it runs here, which keeps tracebacks and start-up time short. The
-    first failure cancels what has not begun and is raised.
+    With one worker or one item it runs here, which keeps tracebacks and start-up time short; so it
+    does inside a worker, which has a core of its own and no more. The first failure cancels what
+    has not begun and is raised when the other running items have ended.
     """
     todo = list(items)
-    if workers == 1 or len(todo) <= 1:
+    if workers == 1 or len(todo) <= 1 or multiprocessing.parent_process() is not None:
         for item in todo:
             yield item, function(item)
         return
-    with process_pool(min(workers, len(todo)), threads) as pool:
-        futures: dict[Future[R], A] = {pool.submit(function, item): item for item in todo}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except KeyboardInterrupt:
-            # The person wants it to stop now; what the workers have half done is resumed later.
-            for child in multiprocessing.active_children():
-                child.kill()
-            raise
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = _process_pool(workers, threads)
+    futures: dict[Future[R], A] = {pool.submit(function, item): item for item in todo}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except (KeyboardInterrupt, BrokenProcessPool):
+        # The person wants it to stop now, or a worker was killed: what is half done is resumed
+        # later, by new workers.
+        del _POOLS[workers, threads]
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 def library_versions() -> dict[str, str]:

@@ -247,7 +247,7 @@ class Plan(GeneratorPlan):
         clips = [arm for arms in self.arms.values() for arm in arms.values() if arm is not None]
         generated = [row.stage.generated for row in self.qualities]
         yield "synthesis", [*clips, *generated], True
-        yield "generation quality", [row.stage for row in self.qualities], True
+        yield "generation quality", [row.stage for row in self.qualities], False
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True
 

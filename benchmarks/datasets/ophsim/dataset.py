@@ -10,15 +10,13 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +27,7 @@ from benchmarks.datasets.taxonomy import OTHERS_OPERATION
 from core.errors import UserError
 from core.files import atomic_path, read_json, write_json
 from core.progress import track
+from core.runtime import map_unordered
 from core.video import write_video
 
 SIMULATOR_VERSION: Final = "1"  # any change to what is drawn or planned gets a new one
@@ -158,26 +157,12 @@ def _write_case(root: Path, case: Case, width: int, height: int, fps: float) -> 
     return case.video_id, digest
 
 
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
 def _render_all(
     root: Path, cases: Sequence[Case], width: int, height: int, fps: float, workers: int
 ) -> Iterator[tuple[str, str]]:
-    if workers <= 1:
-        for case in cases:
-            yield _write_case(root, case, width, height, fps)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        futures = [pool.submit(_write_case, root, case, width, height, fps) for case in cases]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:  # an interrupted run must not render what is still queued
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    write = partial(_write_case, root, width=width, height=height, fps=fps)
+    for _, written in map_unordered(write, cases, workers=workers):
+        yield written
 
 
 def write_ophsim(
