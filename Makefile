@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 
 help:
 	@echo "make benchmark  Table 2 (phase) at nano scale; make benchmark ARGS=\"...\" passes options"
-	@echo "make smoke      everything, tiny, under two minutes"
+	@echo "make smoke      everything, tiny, about two minutes"
 	@echo "make test       the tests; make test ARGS=\"tests/core -x\" runs some"
 	@echo "make check      ruff, mypy, import-linter"
 	@echo "make format     let ruff rewrite the code"
