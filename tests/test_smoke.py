@@ -13,9 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
+from benchmarks.config import load_config
+from benchmarks.plan import Inputs, Plan
 from core.video import probe, read_span, write_video
 
 ROOT = Path(__file__).parents[1]
@@ -123,21 +126,19 @@ def test_killed_three_times_gives_the_tables_of_one_run(finished: Path, tmp_path
 
 @pytest.mark.slow
 def test_no_wait_refuses_a_stage_that_another_run_holds(tmp_path: Path) -> None:
-    first = subprocess.Popen(
-        command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 300
-        while not list(tmp_path.glob("cache/*OphSim*/*/")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        second = subprocess.run(
+    plan = Plan(load_config("smoke"), Inputs(tmp_path))
+    folder = plan.datasets["phase"].folder
+    with filelock.FileLock(f"{folder}.lock"):
+        done = subprocess.run(
             command(tmp_path, "--no-wait", "--sources", "source"),
-            cwd=ROOT, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert second.returncode == 2, second.stderr
-        assert re.search(r"^error: another run holds ", second.stderr, re.MULTILINE)
-    finally:
-        first.kill()
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"^error: another run holds ", done.stderr, re.MULTILINE)
+    assert not (folder / "result.json").exists()
 
 
 def real_dataset(root: Path) -> Path:
