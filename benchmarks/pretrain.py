@@ -78,8 +78,6 @@ class PretrainConfig(Section):
     clip: ClipShape
     natural: CorpusSection
     biomed: CorpusSection
-    natural_base: CorpusSection
-    biomed_base: CorpusSection
     surgical: CorpusSection
     encoder_corpus: CorpusSection
     encoder_cases: dict[str, int]
@@ -101,19 +99,15 @@ class Pretraining:
         self.config = config
         self.common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": config.runtime}
 
-    def _natural(self, section: CorpusSection) -> NaturalSim:
-        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
-
-    def _biomed(self, section: CorpusSection) -> BiomedSim:
-        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
-
     @cached_property
     def natural(self) -> NaturalSim:
-        return self._natural(self.config.natural)
+        section = self.config.natural
+        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
 
     @cached_property
     def biomed(self) -> BiomedSim:
-        return self._biomed(self.config.biomed)
+        section = self.config.biomed
+        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
 
     @cached_property
     def surgical(self) -> OphVLSim:
@@ -132,9 +126,10 @@ class Pretraining:
             **self.common,
         )
 
-    def _autoencoder(self, section: AutoencoderSection, *clips: ClipSource) -> AutoencoderTraining:
+    def _autoencoder(self, section: AutoencoderSection, others: ClipSource) -> AutoencoderTraining:
+        # Surgical clips count twice: it is their instruments that the latents must keep.
         return AutoencoderTraining(
-            clips=clips,
+            clips=(others, self.surgical, self.surgical),
             shape=self.config.clip,
             settings=section.settings,
             optimisation=section.optimisation,
@@ -144,12 +139,12 @@ class Pretraining:
     @cached_property
     def video_autoencoder(self) -> AutoencoderTraining:
         section = self.config.video_autoencoder
-        return self._autoencoder(section, self.natural, self.surgical)
+        return self._autoencoder(section, self.natural)
 
     @cached_property
     def image_autoencoder(self) -> AutoencoderTraining:
         section = self.config.image_autoencoder
-        return self._autoencoder(section, self.biomed, self.surgical)
+        return self._autoencoder(section, self.biomed)
 
     @cached_property
     def text(self) -> TextEncoderTraining:
@@ -173,7 +168,7 @@ class Pretraining:
             **self.common,
         )
         encoding = Encoding(
-            clips=self._natural(self.config.natural_base),
+            clips=self.natural,
             parts=assembly,
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,
@@ -199,7 +194,7 @@ class Pretraining:
             **self.common,
         )
         encoding = Encoding(
-            clips=self._biomed(self.config.biomed_base),
+            clips=self.biomed,
             parts=assembly,
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,
@@ -229,7 +224,7 @@ class Pretraining:
         return OphClipTraining(clips=clips, fit=self.config.ophclip_nano, **self.common)
 
 
-def ship(name: str, stage: Stage, command: str, output: Path) -> Path:
+def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path) -> Path:
     """Copy a trained network to `output/NAME` (fp16) with its card."""
     result = stage.run()
     target = output / name
@@ -249,7 +244,8 @@ def ship(name: str, stage: Stage, command: str, output: Path) -> Path:
     if isinstance(stage, Generator):
         record = {key: result[key] for key in ("steps", "samples", "parameters", "last_loss")}
         write_json(target / TRAINING_RECORD, record)
-    write_text(target / "CARD.md", card(name, stage, result, command, target))
+    made_by = f"`{command}` at commit {commit}"
+    write_text(target / "CARD.md", card(name, stage, result, made_by, target))
     return target
 
 
@@ -261,9 +257,9 @@ def _save_half(source: Path, target: Path) -> None:
     save_file(halved, target, metadata)
 
 
-def card(name: str, stage: Stage, result: dict[str, Any], command: str, folder: Path) -> str:
+def card(name: str, stage: Stage, result: dict[str, Any], made_by: str, folder: Path) -> str:
     """How the weights were made: data, numbers, command, commit, hashes."""
-    lines = [f"# {name}", "", f"Made by `{command}` at commit {commit_of(PROJECT_ROOT)}.", ""]
+    lines = [f"# {name}", "", f"Made by {made_by}.", ""]
     lines += ["| stage | result | seconds |", "| --- | --- | --- |"]
     for below in stage.tower():
         shown = json.dumps(below.run())[:400] if below.is_done() else ""
@@ -285,11 +281,12 @@ def main() -> int:
     try:
         config = PretrainConfig.model_validate(load_yaml(options.config))
         pretraining = Pretraining(config, options.cache)
+        commit = commit_of(PROJECT_ROOT)  # before the first copy changes the work tree
         for name in options.names:
             if name not in NAMES:
                 raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
             shown = f"python -m benchmarks.pretrain {name}"
-            shipped = ship(name, getattr(pretraining, name), shown, options.output)
+            shipped = ship(name, getattr(pretraining, name), shown, commit, options.output)
             print(f"shipped {shipped}")
     except pydantic.ValidationError as error:
         print(f"error: {options.config}: {error.errors()[0]}", file=sys.stderr)
