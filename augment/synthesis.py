@@ -140,7 +140,7 @@ def synthesise(
     missing = [batch for batch in batches if not all(_file(folder, r).is_file() for r in batch)]
     left = sum(map(len, missing))
     with Progress(f"synthesis ({source})", len(requests), "clips", len(requests) - left) as shown:
-        sampler = generator.sampler() if missing else None
+        sampler = generator.sampler(sampling.precision) if missing else None
         for batch in missing:
             assert sampler is not None
             videos = sampler([r.prompt for r in batch], [r.seed for r in batch], sampling)

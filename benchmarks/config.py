@@ -23,7 +23,7 @@ from classifiers.networks import Network
 from classifiers.recipe import Recipe
 from core.clip import Task
 from core.errors import UserError, did_you_mean
-from core.runtime import Runtime
+from core.runtime import Precision, Runtime
 from generator.base import ClipShape, Sampling
 from generator.curation.dynamics import DynamicsSettings
 from generator.curation.privacy import OcrPrivacy, PrivacySettings
@@ -81,6 +81,7 @@ class OphoraSection(Section):
     """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
 
     weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
+    encoding_precision: type that the VAE and the T5 are loaded in to encode the training clips.
     """
 
     base: str
@@ -90,12 +91,14 @@ class OphoraSection(Section):
     p2ft: DiffusionTrainingSection
     sampling: Sampling
     gradient_checkpointing: bool = False
+    encoding_precision: Precision = "fp32"
 
 
 class BoraSection(Section):
     """base: folder of Bora's own weights (or a hub id, "org/name").
 
     weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
+    encoding_precision: type that the VAE and the T5 are loaded in to encode the training clips.
     """
 
     base: str
@@ -104,6 +107,7 @@ class BoraSection(Section):
     fine_tuning: DiffusionTrainingSection
     sampling: Sampling
     guided_channels: int | None = 3
+    encoding_precision: Precision = "fp32"
 
 
 class ClassifierSection(Section):

@@ -19,6 +19,13 @@ import numpy as np
 import pydantic
 import torch
 
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
 A = TypeVar("A")
 R = TypeVar("R")
 

@@ -13,7 +13,7 @@ import pydantic
 
 from core.errors import UserError
 from core.files import read_json, sha256_of_files
-from core.runtime import Runtime
+from core.runtime import Precision, Runtime
 from core.stage import Stage
 from core.video import Frames
 
@@ -25,12 +25,14 @@ class Sampling(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     batch_size: prompts a forward pass (it does not change which seed a clip gets).
     dynamic_guidance: Ophora's and CogVideoX's `use_dynamic_cfg`, as the official pipeline does it.
+    precision: type that the networks are loaded in.
     """
 
     steps: int = pydantic.Field(ge=1, le=1000)
     guidance_scale: float = pydantic.Field(ge=1)
     batch_size: int = pydantic.Field(default=16, ge=1)
     dynamic_guidance: bool = False
+    precision: Precision = "fp32"
 
 
 class ClipShape(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -101,7 +103,7 @@ class Generator(Weights):
     """A trained text-to-video generator."""
 
     @abstractmethod
-    def sampler(self) -> Sampler:
+    def sampler(self, precision: Precision = "fp32") -> Sampler:
         """Load the weights (training them first if need be) and return the sampler."""
 
 

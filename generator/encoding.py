@@ -23,7 +23,7 @@ from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
 from core.frame_cache import check_unreadable
 from core.progress import track
-from core.runtime import derive_seed
+from core.runtime import DTYPES, Precision, derive_seed
 from core.stage import ClipSource, Stage
 from core.video import Frames, read_span
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
@@ -37,6 +37,7 @@ class Encoding(Stage):
     """Latents (N, T', C, h, w) and text embeddings (N, L, D) of the captioned `clips`, float16.
 
     parts: a folder with `vae`, `text_encoder` and `tokenizer`. split: encode only that split.
+    precision: type that the frozen networks are loaded in.
     The posterior is sampled (a seed per clip id) and multiplied by the VAE's scaling factor; the
     released Ophora code does neither. The empty prompt's embedding is kept for guidance.
     """
@@ -47,6 +48,7 @@ class Encoding(Stage):
     max_text_tokens: int = pydantic.Field(ge=1)
     mask_padding: bool = False
     split: Split | None = None
+    precision: Precision = "fp32"
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
@@ -101,10 +103,11 @@ class _Encoder:
         self.stage = stage
         self.device = stage.runtime.torch_device()
         parts = stage.parts.weights()
-        self.vae = load_autoencoder(parts / "vae").to(self.device)
+        dtype = DTYPES[stage.precision]
+        self.vae = load_autoencoder(parts / "vae", dtype).to(self.device)
         self.scaling_factor = float(self.vae.config.scaling_factor)
         self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")
-        self.text_encoder = load_text_encoder(parts / "text_encoder").to(self.device)
+        self.text_encoder = load_text_encoder(parts / "text_encoder", dtype).to(self.device)
 
     def text(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         stage = self.stage
@@ -150,16 +153,17 @@ class _Encoder:
     def latent(self, frames: Frames, seed: int) -> Tensor:
         """(T, H, W, 3) uint8 -> (T', C, h, w) float16, sampled and scaled."""
         with torch.inference_mode():
-            posterior = posterior_of(self.vae, to_network(frames[None]).to(self.device))
+            video = to_network(frames[None]).to(self.device, self.vae.dtype)
+            posterior = posterior_of(self.vae, video)
         rng = torch.Generator().manual_seed(seed)
         noise = torch.randn(posterior.mean.shape, generator=rng).to(self.device)
-        latent = (posterior.mean + posterior.std * noise) * self.scaling_factor
+        latent = (posterior.mean.float() + posterior.std.float() * noise) * self.scaling_factor
         return latent[0].transpose(0, 1).half().cpu()
 
 
-def load_text_encoder(folder: Path) -> T5EncoderModel:
-    """A frozen float32 T5 encoder."""
-    model = T5EncoderModel.from_pretrained(folder, dtype=torch.float32)
+def load_text_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> T5EncoderModel:
+    """A frozen T5 encoder."""
+    model = T5EncoderModel.from_pretrained(folder, dtype=dtype)
     return model.eval().requires_grad_(False)
 
 

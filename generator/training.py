@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.files import atomic_path
 from core.progress import Progress
-from core.runtime import derive_seed, seed_everything
+from core.runtime import DTYPES, Precision, derive_seed, seed_everything
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
@@ -48,7 +48,7 @@ class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = pydantic.Field(default=1e-3, ge=0)
     grad_clip: float = pydantic.Field(default=1.0, gt=0)
     ema_decay: float | None = pydantic.Field(default=None, gt=0, lt=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     checkpoint_every: int = pydantic.Field(default=200, ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
@@ -229,7 +229,7 @@ class _Run:
         self.mean_loss, self.log = state["mean_loss"], state["log"]
 
 
-def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def _autocast(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[Any]:
     if precision == "fp32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    return torch.autocast(device.type, DTYPES[precision])

@@ -52,7 +52,12 @@ class GeneratorPlan(DataPlan):
             given = self._weights(section.weights)
             return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
         base = self._weights(section.base)
-        encoding = {"parts": base, "shape": shape, "max_text_tokens": section.max_text_tokens}
+        encoding = {
+            "parts": base,
+            "shape": shape,
+            "max_text_tokens": section.max_text_tokens,
+            "precision": section.encoding_precision,
+        }
         checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
         tpt = OphoraTraining(
             name="TPT",
@@ -90,6 +95,7 @@ class GeneratorPlan(DataPlan):
             "parts": base,
             "shape": shape,
             "max_text_tokens": section.max_text_tokens,
+            "precision": section.encoding_precision,
             "mask_padding": True,
         }
         return BoraTraining(

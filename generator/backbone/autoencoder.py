@@ -148,8 +148,8 @@ def random_crops(clips: np.ndarray, side: int, batch: Batch) -> np.ndarray:
     )
 
 
-def load_autoencoder(folder: Path) -> Autoencoder:
-    """A frozen float32 VAE from a diffusers folder, video (3D) or image (2D) by its config.
+def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoencoder:
+    """A frozen VAE from a diffusers folder, video (3D) or image (2D) by its config.
 
     Raises: UserError: if the folder holds another kind of network.
     """
@@ -160,7 +160,7 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     }
     if name not in kinds:
         raise UserError(f"{folder}: {name!r} is no autoencoder; known: {', '.join(kinds)}")
-    model = kinds[name].from_pretrained(folder, dtype=torch.float32)
+    model = kinds[name].from_pretrained(folder, dtype=dtype)
     return model.eval().requires_grad_(False)
 
 

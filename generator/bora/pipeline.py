@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import T5Tokenizer
 
 from core.errors import UserError
-from core.runtime import seed_everything
+from core.runtime import DTYPES, Precision, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.backbone.text import encode_text
@@ -71,10 +71,10 @@ class BoraAssembly(Weights):
         return {"parameters": sum(p.numel() for p in model.parameters())}
 
 
-def load_stdit(folder: Path) -> STDiT:
+def load_stdit(folder: Path, dtype: torch.dtype = torch.float32) -> STDiT:
     """Load the denoiser of a Bora folder.  Raises: UserError: if it holds none."""
     try:
-        return STDiT.from_pretrained(folder / "transformer", dtype=torch.float32)
+        return STDiT.from_pretrained(folder / "transformer").to(dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"weights {folder}: no STDiT can be read: {reason}") from None
@@ -92,11 +92,13 @@ class BoraSampler:
         shape: ClipShape,
         device: torch.device,
         guided_channels: int | None = 3,
+        precision: Precision = "fp32",
     ) -> None:
         self.device, self.shape, self.guided_channels = device, shape, guided_channels
-        self.model = load_stdit(folder).to(device).eval()
-        self.vae = load_autoencoder(folder / "vae").to(device)
-        self.text_encoder = load_text_encoder(folder / "text_encoder").to(device)
+        dtype = DTYPES[precision]
+        self.model = load_stdit(folder, dtype).to(device).eval()
+        self.vae = load_autoencoder(folder / "vae", dtype).to(device)
+        self.text_encoder = load_text_encoder(folder / "text_encoder", dtype).to(device)
         self.tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
         self.scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
 
@@ -125,14 +127,15 @@ class BoraSampler:
             )
             latents = step.prev_sample.transpose(1, 2)
         scaled = latents.transpose(1, 2) / self.vae.config.scaling_factor
-        return to_frames(decode(self.vae, scaled))
+        return to_frames(decode(self.vae, scaled.to(self.vae.dtype)))
 
     def _guided(
         self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, scale: float
     ) -> Tensor:
         """(B, T, 2C, h, w): noise with guidance on the guided channels, variance as conditioned."""
         times = timestep.to(self.device).expand(2 * len(latents))
-        conditioned, empty = self.model(torch.cat([latents] * 2), times, text, mask).chunk(2)
+        doubled = torch.cat([latents] * 2).to(self.model.dtype)
+        conditioned, empty = self.model(doubled, times, text, mask).float().chunk(2)
         guided = self.guided_channels or latents.shape[2]
         output: Tensor = conditioned.clone()
         difference = conditioned[:, :, :guided] - empty[:, :, :guided]

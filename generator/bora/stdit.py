@@ -62,14 +62,16 @@ class STDiTBlock(nn.Module):
         x = x + gate1 * across.view(batch, patches, frames, dim).transpose(1, 2)
 
         mask = text_mask[:, None].expand(-1, frames * patches, -1)
-        crossed = self.cross(x.flatten(1, 2), encoder_hidden_states=text, attention_mask=bias(mask))
+        crossed = self.cross(
+            x.flatten(1, 2), encoder_hidden_states=text, attention_mask=bias(mask, x.dtype)
+        )
         x = x + crossed.view_as(x)
         return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
 
-def bias(mask: Tensor) -> Tensor:
+def bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive attention bias of a boolean mask: 0 where True, very negative where False."""
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -1e4)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -1e4)
 
 
 class STDiT(ModelMixin, ConfigMixin):

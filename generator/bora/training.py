@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from core.errors import UserError
+from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
 from generator.bora.objective import noise_and_bound_loss
 from generator.bora.pipeline import BoraSampler, load_stdit
@@ -82,13 +83,9 @@ class BoraTraining(Generator):
         model.save_pretrained(target / "transformer")
         return {**result, "clips": len(data), "init": self.init.run()}
 
-    def sampler(self) -> BoraSampler:
-        return BoraSampler(
-            self.weights(),
-            self.encoding.shape,
-            self.runtime.torch_device(),
-            self.guided_channels,
-        )
+    def sampler(self, precision: Precision = "fp32") -> BoraSampler:
+        device, shape = self.runtime.torch_device(), self.encoding.shape
+        return BoraSampler(self.weights(), shape, device, self.guided_channels, precision)
 
     def cost(self) -> str:
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
@@ -107,6 +104,6 @@ class GivenBora(Generator):
     def weights(self) -> Path:
         return self.given.weights()
 
-    def sampler(self) -> BoraSampler:
+    def sampler(self, precision: Precision = "fp32") -> BoraSampler:
         device = self.runtime.torch_device()
-        return BoraSampler(self.weights(), self.shape, device, self.guided_channels)
+        return BoraSampler(self.weights(), self.shape, device, self.guided_channels, precision)

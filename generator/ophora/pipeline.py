@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -13,7 +13,7 @@ from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline, CogVideoXTransfo
 from transformers import T5Tokenizer
 
 from core.errors import UserError
-from core.runtime import seed_everything
+from core.runtime import DTYPES, Precision, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import load_autoencoder
 from generator.base import ClipShape, Sampling, Weights
@@ -108,10 +108,9 @@ class OphoraSampler:
         folder: Path,
         shape: ClipShape,
         device: torch.device,
-        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+        precision: Precision = "fp32",
     ) -> None:
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        self.pipeline = load_pipeline(folder, dtypes[precision]).to(device)
+        self.pipeline = load_pipeline(folder, DTYPES[precision]).to(device)
         self.shape = shape
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:

@@ -16,6 +16,7 @@ from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor
 
 from core.errors import UserError
+from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
 from generator.diffusion import DiffusionSettings, train_denoiser
 from generator.encoding import Encoding
@@ -77,8 +78,9 @@ class OphoraTraining(Generator):
         replace_transformer(transformer, folder / "weights" / "transformer")
         return {**result, "clips": len(data), "init": self.init.run()}
 
-    def sampler(self) -> OphoraSampler:
-        return OphoraSampler(self.weights(), self.encoding.shape, self.runtime.torch_device())
+    def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
+        device = self.runtime.torch_device()
+        return OphoraSampler(self.weights(), self.encoding.shape, device, precision)
 
     def cost(self) -> str:
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
@@ -117,5 +119,6 @@ class GivenOphora(Generator):
     def weights(self) -> Path:
         return self.given.weights()
 
-    def sampler(self) -> OphoraSampler:
-        return OphoraSampler(self.weights(), self.shape, self.runtime.torch_device())
+    def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
+        device = self.runtime.torch_device()
+        return OphoraSampler(self.weights(), self.shape, device, precision)

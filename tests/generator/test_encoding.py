@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.errors import UserError
+from core.runtime import Precision
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import corrupt_spans, word_tokenizer
 from generator.base import ClipShape
@@ -15,16 +16,22 @@ from generator.encoding import Encoding, training_frames
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
 
 
-def encoding(root: Path, **fields: object) -> Encoding:
+def encoding(root: Path, precision: Precision = "fp32", **fields: object) -> Encoding:
     clips = CaptionedClips(**{"num_clips": 6, **fields}, **common(root))
     parts = ophora_base(root)
     return Encoding(
-        clips=clips, parts=parts, shape=SHAPE, max_text_tokens=TEXT_TOKENS, **common(root)
+        clips=clips,
+        parts=parts,
+        shape=SHAPE,
+        max_text_tokens=TEXT_TOKENS,
+        precision=precision,
+        **common(root),
     )
 
 
-def test_latents_are_the_scaled_posterior(tmp_path: Path) -> None:
-    stage = encoding(tmp_path)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_latents_are_the_scaled_posterior(precision: Precision, tmp_path: Path) -> None:
+    stage = encoding(tmp_path, precision)
     data = stage.load()
     latents, text, mask = data.rows([4, 0])
     assert len(data) == 6 and data.latent_shape == (3, 4, 4, 4)

@@ -11,6 +11,7 @@ import torch
 from diffusers import CogVideoXPipeline
 
 from core.errors import UserError
+from core.runtime import Precision
 from generator.base import ClipShape, Generator, Sampling, Weights
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
@@ -76,6 +77,15 @@ def test_contract(base: Weights, tmp_path: Path) -> None:
     assert not np.array_equal(same_prompt[0], same_prompt[1])
 
 
+def test_half_precision_samples_nearly_the_same(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path)
+    exact, half = (
+        generator.sampler(precision)(CAPTIONS[:2], [1, 2], SAMPLING).astype(float)
+        for precision in ("fp32", "bf16")
+    )
+    assert 0 < np.abs(half - exact).mean() < 6  # of 255 levels
+
+
 def test_training_moves_the_denoiser_and_nothing_else(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
     before, after = base.weights(), generator.weights()
@@ -111,10 +121,15 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         bora.sampler()
 
 
-def test_ophora_folder_is_a_plain_cogvideox_pipeline(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_ophora_folder_is_a_plain_cogvideox_pipeline(
+    precision: Precision, dtype: torch.dtype, tmp_path: Path
+) -> None:
     generator = trained(ophora_base(tmp_path), tmp_path)
-    ours = generator.sampler()(CAPTIONS[:1], [7], SAMPLING)
-    pipeline = CogVideoXPipeline.from_pretrained(generator.weights(), dtype=torch.float32)
+    ours = generator.sampler(precision)(CAPTIONS[:1], [7], SAMPLING)
+    pipeline = CogVideoXPipeline.from_pretrained(generator.weights(), dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     video = pipeline(
         prompt=CAPTIONS[0],
