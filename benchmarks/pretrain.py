@@ -27,7 +27,6 @@ from benchmarks.config import CorpusSection, CurationSection, Section, load_yaml
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
-from benchmarks.metrics.fitting import FitSettings
 from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan import PROJECT_ROOT
 from core.errors import UserError, did_you_mean
@@ -87,8 +86,8 @@ class PretrainConfig(Section):
     text: TextSection
     ophora_base: OphoraBaseSection
     bora_base: BoraBaseSection
-    slowfast_nano: FitSettings
-    ophclip_nano: FitSettings
+    slowfast_nano: Optimisation
+    ophclip_nano: Optimisation
     runtime: Runtime = Runtime()
 
 
@@ -215,13 +214,15 @@ class Pretraining:
         """FVD's encoder: labelled OphSim cases of a seed of their own."""
         simulator = OphSim(**self.config.encoder_cases, **self.common)
         cases = OphNet(task="operation", name="OphSim", written_by=simulator, **self.common)
-        return VideoEncoderTraining(clips=cases, fit=self.config.slowfast_nano, **self.common)
+        return VideoEncoderTraining(
+            clips=cases, optimisation=self.config.slowfast_nano, **self.common
+        )
 
     @cached_property
     def ophclip_nano(self) -> OphClipTraining:
         """FID's and CLIPScore's encoder, on instructions of the surgical corpus."""
-        clips = self.instructions
-        return OphClipTraining(clips=clips, fit=self.config.ophclip_nano, **self.common)
+        optimisation = self.config.ophclip_nano
+        return OphClipTraining(clips=self.instructions, optimisation=optimisation, **self.common)
 
 
 def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path) -> Path:

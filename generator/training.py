@@ -1,4 +1,4 @@
-"""The one training loop: every network of the generators is fitted by it.
+"""The one training loop: generators, autoencoders, T5 and metric encoders are fitted by it.
 
 Plan -> batch of global sample numbers -> loss -> clip -> AdamW -> EMA -> checkpoint.
 
@@ -119,6 +119,7 @@ def fit(
     with Progress(description, settings.steps, "steps", done=run.step) as progress:
         while run.step < settings.steps:
             batch = batch_at(run.step, settings.batch_size, num_samples, settings.seed)
+            torch.manual_seed(derive_seed(settings.seed, "step", run.step))  # for dropout
             with _autocast(settings.precision, device):
                 loss = loss_function(batch).mean()
             run.update(loss, description)

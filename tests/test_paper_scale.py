@@ -16,12 +16,12 @@ import pytest
 
 import run_benchmark
 from benchmarks.metrics.encoders import VideoEncoderTraining
-from benchmarks.metrics.fitting import FitSettings
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.ophclip import OphClipTraining
 from classifiers.networks import SlowFast
 from core.video import write_video
 from generator.base import ClipShape
+from generator.training import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 from tests.generator.curation.chat_server import ChatServer
 from tests.generator.tiny import STDIT, TRANSFORMER, bora_base, common, ophora_base
@@ -59,15 +59,15 @@ def corpus(root: Path) -> Path:
 def encoders(root: Path) -> dict[str, Path]:
     """Both metric encoders after one training step."""
     clips = DiscClips(count=8, width=32, height=32, **common(root))
-    fit = FitSettings(steps=1, batch_size=2)
+    once = Optimisation(steps=1, batch_size=2, lr=1e-3)
     video = VideoEncoderTraining(
         clips=clips,
         network=SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=4),
         protocol=PROTOCOL,
-        fit=fit,
+        optimisation=once,
         **common(root),
     )
-    image_text = OphClipTraining(clips=clips, protocol=PROTOCOL, fit=fit, **common(root))
+    image_text = OphClipTraining(clips=clips, protocol=PROTOCOL, optimisation=once, **common(root))
     return {"video_encoder": video.weights(), "image_text_encoder": image_text.weights()}
 
 

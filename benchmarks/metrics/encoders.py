@@ -6,6 +6,8 @@ the family `MetricEncoder` provides it: trained by the run, or shipped and verif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,15 +18,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmarks.metrics.fitting import FitSettings, fit
-from benchmarks.metrics.frames import FrameProtocol, batches, decode_once
+from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.networks import Classifier, Network, SlowFast
 from classifiers.prediction import normalise, penultimate_features, predict
-from core.clip import Manifest
+from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
+from core.frame_cache import FrameCache, FrameTable
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
+from generator.training import Batch, Optimisation, fit
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
@@ -39,6 +42,44 @@ class MetricEncoder(Stage):
         """Run the stage if need be; the folder that holds the encoder."""
         self.run()
         return self.folder
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Clips to train on, with their frames on disk."""
+
+    clips: list[Clip]
+    table: FrameTable
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """(B, T, H, W, 3) uint8 of the clips at `indices`."""
+        return self.table.frames[[self.table.rows[self.clips[i].clip_id] for i in indices]]
+
+
+class EncoderTraining(MetricEncoder):
+    """What the trainings of encoders share: clips of cases that appear nowhere else in the
+    benchmark, those of split val or test held out; frames decoded once."""
+
+    version: ClassVar[str] = "2"
+
+    clips: ClipSource
+    protocol: FrameProtocol = FrameProtocol()
+    optimisation: Optimisation
+
+    def training_clips(self) -> TrainingClips:
+        """The clips to train on, decoded.  Raises: UserError: if fewer than two are left."""
+        frames = FrameCache(
+            clips=self.clips,
+            **self.protocol.model_dump(),
+            infra={"folder": self.infra.folder},
+            runtime=self.runtime,
+        ).table()
+        train, _ = split_held_out(self.clips.manifest())
+        readable = [clip for clip in train.clips if clip.clip_id in frames.rows]
+        return TrainingClips(readable, frames)
+
+    def cost(self) -> str:
+        return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
 class EncoderFolder(MetricEncoder):
@@ -124,42 +165,43 @@ class VideoEncoder:
 _NETWORKS: pydantic.TypeAdapter[Network] = pydantic.TypeAdapter(Network)
 
 
-class VideoEncoderTraining(MetricEncoder):
+class VideoEncoderTraining(EncoderTraining):
     """Train the video encoder behind FVD: a small SlowFast that names phases or operations.
 
-    clips: labelled clips of cases that appear nowhere else in the benchmark. Those of split val or
-    test are held out; the others are trained on. alpha 3 divides nine frames.
+    clips: labelled. alpha 3 divides nine frames.
     """
 
     name: str = pydantic.Field(default="slowfast_nano", pattern="[a-z0-9_]+")
-    clips: ClipSource
     task: Literal["phase", "operation"] = "operation"
     num_classes: int = pydantic.Field(default=107, ge=2)
     network: Network = SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3)
-    protocol: FrameProtocol = FrameProtocol()
-    fit: FitSettings = FitSettings(batch_size=32)
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Train, save, and report top-1 on the held-out clips (percent, None without any)."""
         device = self.runtime.torch_device()
-        train, held_out = split_held_out(self.clips.manifest())
-        array = decode_once(
-            train, self.protocol, folder / "clips.npy", workers=self.runtime.workers
-        )
+        train = self.training_clips()
         labels = torch.tensor([clip.label(self.task) for clip in train.clips], device=device)
         if int(labels.max()) >= self.num_classes:
             raise UserError(f"num_classes {self.num_classes}: a clip has label {int(labels.max())}")
-        seed_everything(self.fit.seed)
+        seed_everything(self.optimisation.seed)
         height = self.protocol.height
         model = self.network.build(self.num_classes, self.protocol.num_frames, height).to(device)
 
-        def loss_of(indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-            frames = augment(array[np.sort(indices)], generator)
-            targets = labels[torch.from_numpy(np.sort(indices)).to(device)]
-            logits = model(normalise(torch.from_numpy(frames).to(device)))
+        def loss(batch: Batch) -> Tensor:
+            frames = torch.from_numpy(mirror_half(train.frames(batch.index), batch))
+            logits = model(normalise(frames.to(device)))
+            targets = labels[batch.index]
             return nn.functional.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
 
-        losses = fit(model, loss_of, len(train), self.fit, folder, f"training {self.name}")
+        result = fit(
+            model,
+            loss,
+            len(train.clips),
+            self.optimisation,
+            folder,
+            description=f"training {self.name}",
+            device=device,
+        )
         config = {
             "encoder": "video",
             "name": self.name,
@@ -168,14 +210,9 @@ class VideoEncoderTraining(MetricEncoder):
             "protocol": self.protocol.model_dump(),
         }
         sha256 = save_encoder(folder, model, config)
-        (folder / "clips.npy").unlink()
-        return {
-            "sha256": sha256,
-            "steps": len(losses),
-            "train_clips": len(train),
-            "final_loss": round(float(np.mean(losses[-20:])), 4),
-            "held_out_top1": self._top1(held_out, model),
-        }
+        held_out = split_held_out(self.clips.manifest())[1]
+        found = {"train_clips": len(train.clips), "held_out_top1": self._top1(held_out, model)}
+        return {**result, "sha256": sha256, **found}
 
     def _top1(self, held_out: Manifest, model: Classifier) -> float | None:
         right = 0
@@ -185,9 +222,6 @@ class VideoEncoderTraining(MetricEncoder):
                 guess == clip.label(self.task) for clip, guess in zip(clips, guesses, strict=True)
             )
         return round(100.0 * right / len(held_out), 2) if len(held_out) else None
-
-    def cost(self) -> str:
-        return f"{self.fit.steps:,} steps of {self.fit.batch_size}"
 
 
 def split_held_out(manifest: Manifest) -> tuple[Manifest, Manifest]:
@@ -201,9 +235,9 @@ def split_held_out(manifest: Manifest) -> tuple[Manifest, Manifest]:
     return train, manifest.keep(clip for clip in manifest.clips if clip.split in ("val", "test"))
 
 
-def augment(frames: NDArray[np.uint8], generator: torch.Generator) -> NDArray[np.uint8]:
-    """Mirror half of the (B, T, H, W, 3) clips, so that left and right eyes are one."""
-    mirrored = torch.rand(len(frames), generator=generator).numpy() < 0.5
+def mirror_half(frames: NDArray[np.uint8], batch: Batch) -> NDArray[np.uint8]:
+    """Mirror half of a batch's (B, T, H, W, 3) clips, so that left and right eyes are one."""
+    mirrored = batch.uniform("mirror").numpy() < 0.5
     frames = np.array(frames)
     frames[mirrored] = frames[mirrored, :, :, ::-1]
     return frames

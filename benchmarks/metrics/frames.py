@@ -12,16 +12,12 @@ from typing import Annotated
 
 import numpy as np
 import pydantic
-from numpy.typing import NDArray
 
 from core.clip import Clip, Manifest
-from core.files import atomic_path
-from core.progress import track
-from core.runtime import map_unordered
 from core.video import FPS, Frames, read_span, resize, write_video
 
 CODEC_RULE = "h264 crf 18, written once at the compared size"
-CHUNK = 32  # clips a worker decodes at a time
+CHUNK = 32  # clips decoded at a time
 Even = Annotated[int, pydantic.Field(ge=16, multiple_of=2)]
 
 
@@ -70,35 +66,3 @@ def batches(
     for start in range(0, len(manifest), batch_size):
         clips = manifest.clips[start : start + batch_size]
         yield clips, np.stack([read_clip(manifest, clip, protocol) for clip in clips])
-
-
-def decode_once(
-    manifest: Manifest, protocol: FrameProtocol, path: Path, *, workers: int = 1
-) -> NDArray[np.uint8]:
-    """All clips as one memory-mapped (N, T, H, W, 3) uint8 array at `path` (.npy).
-
-    A training reads each clip many times, and decoding costs more than a training step. The file
-    appears when it is complete; if it is there already, it is only opened.
-    """
-    if not path.is_file():
-        chunks = [
-            (manifest.keep(manifest.clips[start : start + CHUNK]), protocol, start)
-            for start in range(0, len(manifest), CHUNK)
-        ]
-        with atomic_path(path) as temporary:
-            array = np.lib.format.open_memmap(
-                temporary, "w+", dtype=np.uint8, shape=(len(manifest), *protocol.shape)
-            )
-            done = map_unordered(_decode_chunk, chunks, workers=workers)
-            for (_, _, start), frames in track(
-                done, total=len(chunks), description="decoding clips", unit="chunks"
-            ):
-                array[start : start + len(frames)] = frames
-            array.flush()
-    loaded: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return loaded
-
-
-def _decode_chunk(chunk: tuple[Manifest, FrameProtocol, int]) -> Frames:
-    manifest, protocol, _ = chunk
-    return np.stack([read_clip(manifest, clip, protocol) for clip in manifest.clips])

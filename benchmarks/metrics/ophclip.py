@@ -23,20 +23,20 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from benchmarks.metrics.encoders import (
     CONFIG_NAME,
     WEIGHTS_NAME,
-    MetricEncoder,
-    augment,
+    EncoderTraining,
+    TrainingClips,
     load_weights,
+    mirror_half,
     save_encoder,
     split_held_out,
 )
-from benchmarks.metrics.fitting import FitSettings, LossOf, fit
-from benchmarks.metrics.frames import FrameProtocol, batches, decode_once
+from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.prediction import normalise
-from core.clip import Manifest
+from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import read_json, sha256_of_file, write_text
 from core.runtime import seed_everything
-from core.stage import ClipSource
+from generator.training import Batch, LossFunction, fit
 
 TOKENIZER_NAME = "tokenizer.json"
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
@@ -175,32 +175,30 @@ class OphClip:
         return result
 
 
-class OphClipTraining(MetricEncoder):
-    """Train OphCLIP-nano on captioned clips of cases that appear nowhere else in the benchmark.
-
-    Clips of split val or test are held out; the others are trained on.
-    """
+class OphClipTraining(EncoderTraining):
+    """Train OphCLIP-nano on captioned clips."""
 
     name: str = pydantic.Field(default="ophclip_nano", pattern="[a-z0-9_]+")
-    clips: ClipSource
     network: OphClipNetwork = OphClipNetwork()
-    protocol: FrameProtocol = FrameProtocol()
-    fit: FitSettings = FitSettings()
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Train, save, and report top-5 caption retrieval on the held-out clips (percent)."""
         device = self.runtime.torch_device()
-        train, held_out = split_held_out(self.clips.manifest())
-        captions = captions_of(train)
+        train = self.training_clips()
+        captions = captions_of(train.clips)
         tokenizer = build_tokenizer(captions, self.network.max_tokens)
         write_text(folder / TOKENIZER_NAME, tokenizer.to_str(pretty=True))
-        seed_everything(self.fit.seed)
+        seed_everything(self.optimisation.seed)
         model = OphClipModel(self.network, tokenizer.get_vocab_size()).to(device)
-        array = decode_once(
-            train, self.protocol, folder / "clips.npy", workers=self.runtime.workers
+        result = fit(
+            model,
+            _loss_on(model, train, captions, tokenize(tokenizer, captions), device),
+            len(captions),
+            self.optimisation,
+            folder,
+            description=f"training {self.name}",
+            device=device,
         )
-        loss_of = _loss_on(model, array, captions, tokenize(tokenizer, captions), device)
-        losses = fit(model, loss_of, len(train), self.fit, folder, f"training {self.name}")
         config = {
             "encoder": "image_text",
             "name": self.name,
@@ -208,49 +206,41 @@ class OphClipTraining(MetricEncoder):
             "protocol": self.protocol.model_dump(),
         }
         sha256 = save_encoder(folder, model, config)
-        (folder / "clips.npy").unlink()
-        return {
-            "sha256": sha256,
-            "steps": len(losses),
-            "train_clips": len(train),
-            "final_loss": round(float(np.mean(losses[-20:])), 4),
-            "held_out_top5": retrieval_top5(OphClip(folder, device), held_out),
-        }
-
-    def cost(self) -> str:
-        return f"{self.fit.steps:,} steps of {self.fit.batch_size}"
+        _, held_out = split_held_out(self.clips.manifest())
+        top5 = retrieval_top5(OphClip(folder, device), held_out)
+        return {**result, "sha256": sha256, "train_clips": len(captions), "held_out_top5": top5}
 
 
-def captions_of(manifest: Manifest) -> list[str]:
+def captions_of(clips: Sequence[Clip]) -> list[str]:
     """The captions of all clips, in order.  Raises: UserError: naming a clip without one."""
-    for clip in manifest.clips:
+    for clip in clips:
         if not clip.caption:
             raise UserError(f"clip {clip.clip_id!r} has no caption: this encoder needs one each")
-    return [clip.caption or "" for clip in manifest.clips]
+    return [clip.caption or "" for clip in clips]
 
 
 def _loss_on(
     model: OphClipModel,
-    array: NDArray[np.uint8],
+    train: TrainingClips,
     captions: Sequence[str],
     tokens: tuple[Tensor, Tensor],
     device: torch.device,
-) -> LossOf:
+) -> LossFunction:
     text_ids = torch.from_numpy(np.unique(list(captions), return_inverse=True)[1])
 
-    def loss_of(indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        indices = np.sort(indices)  # the array lies on disk
-        picked = torch.rand(array.shape[1], generator=generator).argsort()[:FRAMES_A_STEP].numpy()
-        frames = augment(array[indices][:, picked], generator)
+    def loss(batch: Batch) -> Tensor:
+        clips = train.frames(batch.index)
+        order = torch.rand(clips.shape[1], generator=next(batch.rngs("frames"))).argsort()
+        frames = mirror_half(clips[:, order[:FRAMES_A_STEP].numpy()], batch)
         features = model.frame_features(_images(frames, device))
-        images = model.image_projection(features).view(len(indices), FRAMES_A_STEP, -1)
+        images = model.image_projection(features).view(len(clips), FRAMES_A_STEP, -1)
         images = nn.functional.normalize(images, dim=-1).mean(dim=1)
-        ids, mask = (part[indices].to(device) for part in tokens)
-        same = text_ids[indices][:, None] == text_ids[indices][None, :]
+        ids, mask = (part[batch.index].to(device) for part in tokens)
+        same = text_ids[batch.index][:, None] == text_ids[batch.index][None, :]
         texts = model.text_embeddings(ids, mask)
         return contrastive_loss(images, texts, model.log_scale.exp(), same.to(device))
 
-    return loss_of
+    return loss
 
 
 def retrieval_top5(encoder: OphClip, held_out: Manifest) -> float | None:
@@ -258,7 +248,7 @@ def retrieval_top5(encoder: OphClip, held_out: Manifest) -> float | None:
 
     None without clips or with fewer than six distinct captions.
     """
-    captions = captions_of(held_out)
+    captions = captions_of(held_out.clips)
     distinct, own = np.unique(captions, return_inverse=True)
     if len(distinct) < 6:
         return None

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics import fitting
 from benchmarks.metrics.encoders import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -15,7 +14,6 @@ from benchmarks.metrics.encoders import (
     VideoEncoder,
     VideoEncoderTraining,
 )
-from benchmarks.metrics.fitting import CHECKPOINT_NAME, FitSettings, batch_indices, learning_rate
 from benchmarks.metrics.frames import FrameProtocol, read_clip
 from benchmarks.metrics.ophclip import (
     OphClip,
@@ -31,6 +29,8 @@ from core.errors import UserError
 from core.files import sha256_of_file
 from core.runtime import Runtime
 from core.video import read_span
+from generator import training
+from generator.training import Optimisation
 from tests.benchmarks.metrics.toy import CAPTIONS, DiscClips, draw
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)
@@ -44,7 +44,7 @@ def video_training(folder: Path, **fields: Any) -> VideoEncoderTraining:
         "num_classes": 6,
         "network": SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3),
         "protocol": PROTOCOL,
-        "fit": FitSettings(steps=4, batch_size=6, checkpoint_every_steps=2),
+        "optimisation": Optimisation(steps=4, batch_size=6, lr=2e-3, checkpoint_every=2),
     }
     return VideoEncoderTraining(**(values | fields), infra={"folder": folder}, runtime=ALONE)
 
@@ -54,7 +54,7 @@ def clip_training(folder: Path, **fields: Any) -> OphClipTraining:
         "clips": DiscClips(count=84, seed=2, held_out_every=5, infra={"folder": folder}),
         "network": SMALL_CLIP,
         "protocol": PROTOCOL,
-        "fit": FitSettings(steps=60, batch_size=16, learning_rate=5e-3, weight_decay=0.01),
+        "optimisation": Optimisation(steps=60, batch_size=16, lr=5e-3, warmup_steps=6),
     }
     return OphClipTraining(**(values | fields), infra={"folder": folder}, runtime=ALONE)
 
@@ -133,20 +133,19 @@ def test_a_killed_training_resumes_to_the_same_weights(
 ) -> None:
     straight = video_training(tmp_path / "straight").run()
     killed = video_training(tmp_path / "killed")
-    real_rate = fitting.learning_rate
 
-    def die_at_step_3(step: int, settings: FitSettings) -> float:
+    def die_at_step_3(step: int, *rest: Any) -> training.Batch:
         if step == 3:
             raise KeyboardInterrupt
-        return real_rate(step, settings)
+        return batch_at(step, *rest)
 
-    monkeypatch.setattr(fitting, "learning_rate", die_at_step_3)
+    batch_at = training.batch_at
+    monkeypatch.setattr(training, "batch_at", die_at_step_3)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
-    assert (killed.folder / CHECKPOINT_NAME).is_file()
+    assert (killed.folder / training.CHECKPOINT_NAME).is_file()
     monkeypatch.undo()
     assert killed.run()["sha256"] == straight["sha256"]
-    assert not (killed.folder / CHECKPOINT_NAME).exists()
 
 
 def test_a_shipped_encoder_is_identified_by_content(folder: Path, tmp_path: Path) -> None:
@@ -182,17 +181,6 @@ def test_clips_of_another_size_pass_once_through_the_codec(tmp_path: Path) -> No
     frames = read_clip(large, large.clips[0], PROTOCOL)
     plain = read_span(large.path_of(large.clips[0]), num_frames=9, size=(64, 32))
     assert 0 < np.abs(frames.astype(int) - plain).mean() < 4  # compressed, and the same picture
-
-
-def test_schedule_and_batches_have_closed_forms() -> None:
-    settings = FitSettings(steps=100, batch_size=4, learning_rate=0.01)
-    assert learning_rate(0, settings) == pytest.approx(0.001)
-    assert learning_rate(9, settings) == learning_rate(10, settings) == pytest.approx(0.01)
-    assert learning_rate(55, settings) == pytest.approx(0.005)
-    epoch = np.concatenate([batch_indices(step, 12, settings) for step in range(3)])
-    assert sorted(epoch) == list(range(12))
-    assert list(batch_indices(3, 12, settings)) != list(batch_indices(0, 12, settings))
-    assert len(batch_indices(0, 3, settings)) == 3
 
 
 def test_tokenizer_is_word_level_and_knows_what_it_does_not_know() -> None:
