@@ -18,6 +18,7 @@ import yaml
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix
+from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
@@ -128,7 +129,7 @@ class QualitySection(Section):
 
 
 class BenchmarkConfig(Section):
-    """Everything that decides a run's numbers, and `runtime`, which does not.
+    """Everything that decides a run's numbers; `runtime` and `cluster` do not.
 
     chosen_classifiers: those of `classifiers` to train; empty means all.
     """
@@ -155,6 +156,7 @@ class BenchmarkConfig(Section):
     synthesis: SynthesisSettings
     quality: QualitySection
     runtime: Runtime = Runtime()
+    cluster: Cluster | None = None
 
     @pydantic.model_validator(mode="after")
     def _sources_are_known(self) -> BenchmarkConfig:

@@ -31,11 +31,11 @@ from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan import PROJECT_ROOT
 from core.errors import UserError, did_you_mean
 from core.files import sha256_of_file, write_json, write_text
-from core.runtime import Runtime, commit_of
-from core.stage import ClipSource, Stage
+from core.runtime import Precision, Runtime, commit_of
+from core.stage import RECORD_NAME, RESULT_NAME, ClipSource, Stage
 from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
 from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
-from generator.base import TRAINING_RECORD, ClipShape, Generator
+from generator.base import TRAINING_RECORD, ClipShape, Generator, Weights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.bora.training import BoraTraining
 from generator.curation.stages import Curation
@@ -59,16 +59,18 @@ class TextSection(Section):
     optimisation: Optimisation
 
 
-class OphoraBaseSection(Section):
+class BaseSection(Section):
+    optimisation: Optimisation
+    diffusion: DiffusionSettings
+    encoding_precision: Precision
+
+
+class OphoraBaseSection(BaseSection):
     transformer: TransformerSettings
-    optimisation: Optimisation
-    diffusion: DiffusionSettings
 
 
-class BoraBaseSection(Section):
+class BoraBaseSection(BaseSection):
     transformer: STDiTSettings
-    optimisation: Optimisation
-    diffusion: DiffusionSettings
 
 
 class PretrainConfig(Section):
@@ -166,21 +168,7 @@ class Pretraining:
             transformer=section.transformer,
             **self.common,
         )
-        encoding = Encoding(
-            clips=self.natural,
-            parts=assembly,
-            shape=self.config.clip,
-            max_text_tokens=section.transformer.max_text_tokens,
-            **self.common,
-        )
-        return OphoraTraining(
-            name="base",
-            init=assembly,
-            encoding=encoding,
-            diffusion=section.diffusion,
-            optimisation=section.optimisation,
-            **self.common,
-        )
+        return OphoraTraining(**self._base(section, assembly, self.natural))
 
     @cached_property
     def bora_base(self) -> BoraTraining:
@@ -192,22 +180,34 @@ class Pretraining:
             transformer=section.transformer,
             **self.common,
         )
+        return BoraTraining(**self._base(section, assembly, self.biomed, mask_padding=True))
+
+    def _base(
+        self,
+        section: OphoraBaseSection | BoraBaseSection,
+        assembly: Weights,
+        clips: ClipSource,
+        *,
+        mask_padding: bool = False,
+    ) -> dict[str, Any]:
+        """Fields of a base model's training on `clips`."""
         encoding = Encoding(
-            clips=self.biomed,
+            clips=clips,
             parts=assembly,
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,
-            mask_padding=True,
+            mask_padding=mask_padding,
+            precision=section.encoding_precision,
             **self.common,
         )
-        return BoraTraining(
-            name="base",
-            init=assembly,
-            encoding=encoding,
-            diffusion=section.diffusion,
-            optimisation=section.optimisation,
+        return {
+            "name": "base",
+            "init": assembly,
+            "encoding": encoding,
+            "diffusion": section.diffusion,
+            "optimisation": section.optimisation,
             **self.common,
-        )
+        }
 
     @cached_property
     def slowfast_nano(self) -> VideoEncoderTraining:
@@ -234,7 +234,7 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
     kept = (".safetensors", ".json", ".model", ".txt")
     encoder = source == stage.folder  # the metrics' encoders share their stage's folder
     for file in sorted(path for path in source.rglob("*") if path.suffix in kept):
-        if encoder and file.name in ("result.json", "timing.json"):
+        if encoder and file.name in (RESULT_NAME, RECORD_NAME):
             continue
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -261,10 +261,13 @@ def _save_half(source: Path, target: Path) -> None:
 def card(name: str, stage: Stage, result: dict[str, Any], made_by: str, folder: Path) -> str:
     """How the weights were made: data, numbers, command, commit, hashes."""
     lines = [f"# {name}", "", f"Made by {made_by}.", ""]
-    lines += ["| stage | result | seconds |", "| --- | --- | --- |"]
+    lines += ["| stage | trained at | seconds | result |", "| --- | --- | --- | --- |"]
     for below in stage.tower():
         shown = json.dumps(below.run())[:400] if below.is_done() else ""
-        lines.append(f"| {type(below).__name__} | `{shown}` | {below.seconds()} |")
+        made = below.record()
+        lines.append(
+            f"| {type(below).__name__} | {made.get('commit')} | {made.get('seconds')} | `{shown}` |"
+        )
     lines += ["", f"Result: `{json.dumps(result)[:600]}`", "", "| file | sha256 |", "| --- | --- |"]
     for file in sorted(folder.rglob("*.safetensors")):
         lines.append(f"| {file.relative_to(folder)} | {sha256_of_file(file)} |")

@@ -11,6 +11,7 @@ from typing import Any
 import tabulate
 
 from benchmarks.cost import a100_hours
+from benchmarks.dispatch import run_as_jobs
 from benchmarks.evaluation import (
     SOURCE,
     Cell,
@@ -43,8 +44,13 @@ def execute(plan: Plan, only: str | None = None) -> Path:
 
     Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
     """
+    workers, cluster = plan.config.runtime.workers, plan.config.cluster
     for name, stages, side_by_side in plan.waves():
-        run_wave(name, stages, side_by_side=side_by_side, workers=plan.config.runtime.workers)
+        if cluster is not None:
+            say(f"== {name}, as jobs ({cluster.kind})")
+            run_as_jobs(stages, cluster)
+        else:
+            run_wave(name, stages, side_by_side=side_by_side, workers=workers)
         if name == only:
             say(f"stopped after {name!r}, as asked")
             break
@@ -238,7 +244,7 @@ def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
     tower = plan.tower()
     corpus = plan.inputs.corpus_root
     return {
-        "config": config.model_dump(mode="json", exclude={"runtime"}),
+        "config": config.model_dump(mode="json", exclude={"runtime", "cluster"}),
         "data": plan.data_name,
         "data_root": str(plan.inputs.data_root) if plan.inputs.data_root else None,
         "corpus": str(corpus) if corpus else "OphVL-sim",
@@ -255,7 +261,7 @@ def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
         "generators": {name: stage.run() for name, stage in plan.generators.items()},
         "cells": [str(cell.path) for cell in cells],
         "stages": [
-            {"stage": stage_name(stage), "folder": stage.folder.name, "seconds": stage.seconds()}
+            {"stage": stage_name(stage), "folder": stage.folder.name, **stage.record()}
             for stage in tower
         ],
     }

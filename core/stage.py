@@ -25,12 +25,13 @@ from exca.helpers import DiscriminatedModel
 from core.clip import MANIFEST_NAME, Manifest
 from core.errors import StageBusy
 from core.files import read_json, write_json
-from core.runtime import Runtime
+from core.runtime import Runtime, commit_of
 
 # exca logs the traceback of every failure, a user's typo included; the command decides instead.
 logging.getLogger("exca").setLevel(logging.CRITICAL)
 
 RESULT_NAME = "result.json"
+RECORD_NAME = "record.json"
 
 
 class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
@@ -67,7 +68,9 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
                 start = time.monotonic()
                 result = self.execute(folder)
                 seconds = time.monotonic() - start
-                write_json(folder / "timing.json", {"seconds_of_last_run": round(seconds, 2)})
+                commit = commit_of(Path(__file__).parent)
+                made = {"seconds": round(seconds, 2), "commit": commit}
+                write_json(folder / RECORD_NAME, made)
                 write_json(folder / RESULT_NAME, result)
             value: dict[str, Any] = read_json(folder / RESULT_NAME)
             return value
@@ -85,10 +88,11 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         folder = self.infra.uid_folder()
         return folder is not None and (Path(folder) / RESULT_NAME).is_file()
 
-    def seconds(self) -> float | None:
-        """Wall-clock seconds of the run that finished the stage (None while it is not done)."""
-        path = self.folder / "timing.json"
-        return float(read_json(path)["seconds_of_last_run"]) if path.is_file() else None
+    def record(self) -> dict[str, Any]:
+        """`seconds` (wall clock) and `commit` of the run that finished the stage."""
+        path = self.folder / RECORD_NAME
+        found: dict[str, Any] = read_json(path) if path.is_file() else {}
+        return found
 
     def upstream(self) -> Iterator[Stage]:
         """The stages that this one reads directly, in the order of its fields."""

@@ -1,0 +1,82 @@
+"""Stages as jobs of a cluster, one setting: `--set cluster.kind=slurm cluster.slurm_partition=gpu`
+
+Each stage is a job of its own, submitted when all it reads is done; the command itself only waits
+and writes the tables. Interrupted, it leaves the jobs running; given again, it waits for them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import pydantic
+from submitit.core.utils import UncompletedJobError
+
+from core.errors import UserError
+from core.stage import Stage
+
+
+class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Where and with what the jobs run; it never changes what they compute.
+
+    kind: "slurm", or "local" for job processes on this machine, all of a level at once. The other
+    fields are exca's and submitit's, with their names. cpus_per_task also sets `runtime.workers`.
+    """
+
+    kind: Literal["slurm", "local"]
+    timeout_min: int = pydantic.Field(default=24 * 60, ge=1)
+    cpus_per_task: int | None = pydantic.Field(default=None, ge=1)
+    gpus_per_node: int | None = pydantic.Field(default=None, ge=0)
+    mem_gb: float | None = pydantic.Field(default=None, gt=0)
+    slurm_partition: str | None = None
+    slurm_account: str | None = None
+    slurm_qos: str | None = None
+    slurm_constraint: str | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """What differs between a stage and its copy that runs as a job."""
+        fields = self.model_dump(exclude_none=True)
+        found = {f"infra.{name}": value for name, value in fields.items() if name != "kind"}
+        found["infra.cluster"] = self.kind
+        if self.cpus_per_task is not None:
+            found["runtime.workers"] = self.cpus_per_task
+        return found
+
+
+def levels(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
+    """The towers of `stages` in levels, each once: a level reads only what earlier levels made."""
+    depth: dict[str, int] = {}
+    found: dict[int, list[Stage]] = {}
+    for target in stages:
+        for stage in target.tower():
+            key = stage.infra.uid()
+            if key not in depth:
+                depth[key] = 1 + max((depth[up.infra.uid()] for up in stage.upstream()), default=-1)
+                found.setdefault(depth[key], []).append(stage)
+    yield from (found[level] for level in sorted(found))
+
+
+def run_as_jobs(stages: Sequence[Stage], cluster: Cluster) -> None:
+    """Run the towers of `stages` on a cluster and wait for them.
+
+    Raises: UserError: with the job's own line, if an input was wrong, or if there is no cluster.
+    """
+    for number, level in enumerate(levels(stages)):
+        todo = [stage for stage in level if not stage.is_done()]
+        try:
+            copies = [stage.infra.clone_obj(cluster.changes()) for stage in todo]
+            jobs = [copy.infra.job() for copy in copies]
+        except RuntimeError as error:  # submitit: no srun on this machine
+            raise UserError(f"cluster.kind {cluster.kind}: {error}") from None
+        for count, (stage, job) in enumerate(zip(todo, jobs, strict=True), start=1):
+            line = f"   level {number}, {count}/{len(todo)}: {type(stage).__name__}, job"
+            print(f"{line} {job.job_id}", file=sys.stderr, flush=True)
+            try:
+                job.result()
+            except UncompletedJobError as error:
+                wrong_input = re.search(r"(?m)^core\.errors\.UserError: (.+)$", str(error))
+                if wrong_input is None:
+                    raise
+                raise UserError(wrong_input[1]) from None
