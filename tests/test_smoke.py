@@ -93,6 +93,62 @@ def test_second_run_comes_from_the_cache_with_identical_tables(finished: Path) -
     assert before["table2.md"].decode().strip() in printed
 
 
+def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(results, *arguments),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_only_stops_after_a_stage_and_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    arms = ("--sources", "source", "--classifiers", "slowfast")
+    run(tmp_path, *arms, "--only", "decoding")
+    done = {file.parent.parent.name.split(".")[-2] for file in tmp_path.rglob("result.json")}
+    assert "FrameCache" in done and "ClassifierTraining" not in done
+    assert not (tmp_path / "smoke").exists()
+
+    process = start(tmp_path, *arms)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not any(
+        tmp_path.glob("cache/*ClassifierTraining*/*/checkpoint.pt")
+    ):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    run(tmp_path, *arms)
+    assert (tmp_path / "smoke" / "table2.md").is_file()
+
+
+@pytest.mark.slow
+def test_jobs_of_a_cluster_give_the_same_cells(finished: Path, tmp_path: Path) -> None:
+    arms = ("--sources", "source", "--classifiers", "slowfast")
+    run(tmp_path, *arms, "--set", "cluster.kind=local", "cluster.cpus_per_task=2")
+    cell = Path("smoke", "cells", "phase", "SlowFast", "Source", "seed0.json")
+    one, other = (json.loads((root / cell).read_text()) for root in (finished, tmp_path))
+    assert one == other
+
+
+@pytest.mark.slow
+def test_compare_puts_runs_side_by_side(finished: Path) -> None:
+    folder = str(finished / "smoke")
+    done = subprocess.run(
+        [sys.executable, "run_benchmark.py", "--compare", folder, folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    rows = [line for line in done.stdout.splitlines() if "MViTv2" in line]
+    assert done.returncode == 0 and len(rows) == 12 and rows[0] == rows[1]
+
+
 def kill_when(results: Path, stage: str, partial: str) -> None:
     """Start the command, kill -9 it when a stage has partial files but no result."""
     process = subprocess.Popen(
