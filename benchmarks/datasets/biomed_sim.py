@@ -7,20 +7,14 @@ Source of every range: our choice, by eye.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 
-from benchmarks.datasets.captioned import Row, write_corpus
+from benchmarks.datasets.captioned import Drawer
 from benchmarks.datasets.patterns import Colour, Plane, Rng, cloudy, mix, noise, veined
-from core.runtime import derive_seed
-from core.video import FPS, Frames, write_video
-
-VERSION: Final = "1"
-CLIPS_PER_VIDEO: Final = 4
+from core.video import Frames
 
 T = TypeVar("T")
 Painter = Callable[[float], Frames]  # time 0-1 -> (H, W, 3) uint8
@@ -242,14 +236,9 @@ def _draw(seed: int, width: int, height: int) -> tuple[str, Painter]:
     return modality(words, np.random.default_rng([5_302, seed]), height, width)
 
 
-def render(
-    seed: int, num_frames: int, width: int, height: int, fps: float = FPS
-) -> tuple[Frames, str]:
-    """One clip and its caption -> (num_frames, height, width, 3) uint8 RGB, text.
-
-    A motion lasts the whole clip, whatever its length; `fps` is accepted for the common signature.
-    """
-    caption, paint = _draw(seed, width, height)
+def render(seed: int, num_frames: int, width: int, height: int) -> Frames:
+    """See `Drawer`."""
+    _, paint = _draw(seed, width, height)
     rng = np.random.default_rng([5_303, seed])
     sigma = rng.uniform(1, 6)
     grain = rng.normal(0, sigma, (2 * height, 2 * width, 1)).astype(np.float32)
@@ -258,49 +247,12 @@ def render(
         y, x = int(rng.integers(height)), int(rng.integers(width))
         noisy = paint(float(time)) + grain[y : y + height, x : x + width]
         frames.append(np.clip(noisy, 0, 255).astype(np.uint8))
-    return np.stack(frames), caption
+    return np.stack(frames)
 
 
-def _make_clip(
-    index: int, *, root: Path, seed: int, num_frames: int, width: int, height: int, fps: float
-) -> Row:
-    clip_id = f"biomed_{index // CLIPS_PER_VIDEO:05d}_{index % CLIPS_PER_VIDEO}"
-    path = root / "clips" / f"{clip_id}.mp4"
-    clip_seed = derive_seed("biomed_sim", seed, index)
-    if not path.is_file():
-        frames, _ = render(clip_seed, num_frames, width, height, fps)
-        write_video(path, frames, fps)
-    return {"clip id": clip_id, "caption": _draw(clip_seed, width, height)[0]}
+def caption_of(seed: int) -> str:
+    """See `Drawer`."""
+    return _draw(seed, width=32, height=32)[0]
 
 
-def write_biomed_sim(
-    root: Path,
-    *,
-    seed: int,
-    num_clips: int,
-    width: int = 96,
-    height: int = 64,
-    num_frames: int = 9,
-    fps: float = FPS,
-    workers: int = 1,
-) -> None:
-    """Write `clips/*.mp4` and `clips.csv` (`clip id,caption`) under `root`, resuming what is there.
-
-    The same files come out whatever `workers` is.
-    Raises: UserError: if `root` holds a corpus written with other settings.
-    """
-    clip: dict[str, Any] = {
-        "seed": seed,
-        "num_frames": num_frames,
-        "width": width,
-        "height": height,
-        "fps": fps,
-    }
-    write_corpus(
-        root,
-        partial(_make_clip, root=root, **clip),
-        spec={"corpus": "Biomed-sim", "version": VERSION, "num_clips": num_clips, **clip},
-        num_clips=num_clips,
-        workers=workers,
-        description="Biomed-sim",
-    )
+BIOMED_SIM: Final = Drawer("biomed", "1", render, caption_of)

@@ -9,19 +9,39 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import UserError
 from core.files import read_json, write_json, write_text
 from core.progress import track
-from core.runtime import map_unordered
+from core.runtime import derive_seed, map_unordered
+from core.video import FPS, Frames, write_video
 
 CLIPS_TABLE: Final = "clips.csv"
 CLIP_COLUMNS: Final = ("clip id", "caption")
 _SPEC: Final = "spec.json"
 
+CLIPS_PER_VIDEO: Final = 4
+
 Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """A simulator whose clips and captions follow from a clip's seed alone.
+
+    name: e.g. "natural"; render: (seed, num_frames, width, height) -> (T, H, W, 3) uint8 RGB, a
+    motion lasting the whole clip, whatever its length; caption: of the clip with that seed. Both
+    are functions of a module, so that worker processes find them.
+    """
+
+    name: str
+    version: str
+    render: Callable[[int, int, int, int], Frames]
+    caption: Callable[[int], str]
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -83,3 +103,48 @@ def write_corpus(
     if truth_columns:
         write_table(root / "ground_truth.csv", truth_columns, rows)
     write_table(root / CLIPS_TABLE, CLIP_COLUMNS, rows)
+
+
+def _draw_clip(
+    index: int, *, drawer: Drawer, root: Path, seed: int, num_frames: int, width: int, height: int
+) -> Row:
+    clip_id = f"{drawer.name}_{index // CLIPS_PER_VIDEO:05d}_{index % CLIPS_PER_VIDEO}"
+    path = root / "clips" / f"{clip_id}.mp4"
+    clip_seed = derive_seed(f"{drawer.name}_sim", seed, index)
+    if not path.is_file():
+        write_video(path, drawer.render(clip_seed, num_frames, width, height))
+    return {"clip id": clip_id, "caption": drawer.caption(clip_seed)}
+
+
+def draw_corpus(
+    drawer: Drawer,
+    root: Path,
+    *,
+    seed: int,
+    num_clips: int,
+    width: int = 96,
+    height: int = 64,
+    num_frames: int = 9,
+    workers: int = 1,
+) -> None:
+    """Write a drawer's clips at 8 fps and their captions under `root`, resuming what is there.
+
+    The same files come out whatever `workers` is.
+    Raises: UserError: if `root` holds a corpus written with other settings.
+    """
+    clip = {"seed": seed, "num_frames": num_frames, "width": width, "height": height}
+    corpus = f"{drawer.name.capitalize()}-sim"
+    write_corpus(
+        root,
+        partial(_draw_clip, drawer=drawer, root=root, **clip),
+        spec={
+            "corpus": corpus,
+            "version": drawer.version,
+            "num_clips": num_clips,
+            "fps": FPS,
+            **clip,
+        },
+        num_clips=num_clips,
+        workers=workers,
+        description=corpus,
+    )

@@ -8,15 +8,13 @@ Source of every range: our choice, by eye.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.captioned import Row, write_corpus
+from benchmarks.datasets.captioned import Drawer
 from benchmarks.datasets.natural_motions import (
     CAMERAS,
     LIGHTS,
@@ -35,11 +33,8 @@ from benchmarks.datasets.patterns import (
     mix,
     stick,
 )
-from core.runtime import derive_seed
-from core.video import FPS, Frames, write_video
+from core.video import Frames
 
-VERSION: Final = "1"
-CLIPS_PER_VIDEO: Final = 4
 _MARGIN: Final = 1.6  # background size over frame size, so that the camera can move
 _NUMBERS: Final = ("a", "two", "three", "four", "several")
 
@@ -240,57 +235,14 @@ def _render_scene(scene: Scene, seed: int, num_frames: int, width: int, height: 
     return np.stack(frames).astype(np.uint8)
 
 
-def render(
-    seed: int, num_frames: int, width: int, height: int, fps: float = FPS
-) -> tuple[Frames, str]:
-    """One clip and its caption -> (num_frames, height, width, 3) uint8 RGB, text.
-
-    A motion lasts the whole clip, whatever its length; `fps` is accepted for the common signature.
-    """
-    scene = Scene.draw(seed)
-    return _render_scene(scene, seed, num_frames, width, height), scene.caption
+def render(seed: int, num_frames: int, width: int, height: int) -> Frames:
+    """See `Drawer`."""
+    return _render_scene(Scene.draw(seed), seed, num_frames, width, height)
 
 
-def _make_clip(
-    index: int, *, root: Path, seed: int, num_frames: int, width: int, height: int, fps: float
-) -> Row:
-    clip_id = f"natural_{index // CLIPS_PER_VIDEO:05d}_{index % CLIPS_PER_VIDEO}"
-    path = root / "clips" / f"{clip_id}.mp4"
-    clip_seed = derive_seed("natural_sim", seed, index)
-    if not path.is_file():
-        frames, _ = render(clip_seed, num_frames, width, height, fps)
-        write_video(path, frames, fps)
-    return {"clip id": clip_id, "caption": Scene.draw(clip_seed).caption}
+def caption_of(seed: int) -> str:
+    """See `Drawer`."""
+    return Scene.draw(seed).caption
 
 
-def write_natural_sim(
-    root: Path,
-    *,
-    seed: int,
-    num_clips: int,
-    width: int = 96,
-    height: int = 64,
-    num_frames: int = 9,
-    fps: float = FPS,
-    workers: int = 1,
-) -> None:
-    """Write `clips/*.mp4` and `clips.csv` (`clip id,caption`) under `root`, resuming what is there.
-
-    The same files come out whatever `workers` is.
-    Raises: UserError: if `root` holds a corpus written with other settings.
-    """
-    clip: dict[str, Any] = {
-        "seed": seed,
-        "num_frames": num_frames,
-        "width": width,
-        "height": height,
-        "fps": fps,
-    }
-    write_corpus(
-        root,
-        partial(_make_clip, root=root, **clip),
-        spec={"corpus": "Natural-sim", "version": VERSION, "num_clips": num_clips, **clip},
-        num_clips=num_clips,
-        workers=workers,
-        description="Natural-sim",
-    )
+NATURAL_SIM: Final = Drawer("natural", "1", render, caption_of)

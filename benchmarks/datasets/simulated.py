@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
-from benchmarks.datasets.biomed_sim import write_biomed_sim
-from benchmarks.datasets.natural_sim import write_natural_sim
+from benchmarks.datasets.biomed_sim import BIOMED_SIM
+from benchmarks.datasets.captioned import Drawer, draw_corpus
+from benchmarks.datasets.natural_sim import NATURAL_SIM
 from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
 from core.clip import MANIFEST_NAME, Clip, Manifest
@@ -47,42 +48,37 @@ class SimulatedCorpus(ClipSource):
         return f"{self.num_clips:,} clips to draw"
 
 
-class NaturalSim(SimulatedCorpus):
+class DrawnCorpus(SimulatedCorpus):
+    """What the corpora of the base models share: one drawer, clips of one size."""
+
+    drawer: ClassVar[Drawer]
+    num_frames: int = 9
+    width: int = 96
+    height: int = 64
+
+    def write(self, root: Path) -> None:
+        draw_corpus(
+            self.drawer,
+            root,
+            seed=self.seed,
+            num_clips=self.num_clips,
+            num_frames=self.num_frames,
+            width=self.width,
+            height=self.height,
+            workers=self.runtime.workers,
+        )
+
+
+class NaturalSim(DrawnCorpus):
     """Moving shapes, textures and cameras: what the nano base model is pre-trained on."""
 
-    num_frames: int = 9
-    width: int = 96
-    height: int = 64
-
-    def write(self, root: Path) -> None:
-        write_natural_sim(
-            root,
-            seed=self.seed,
-            num_clips=self.num_clips,
-            num_frames=self.num_frames,
-            width=self.width,
-            height=self.height,
-            workers=self.runtime.workers,
-        )
+    drawer: ClassVar[Drawer] = NATURAL_SIM
 
 
-class BiomedSim(SimulatedCorpus):
+class BiomedSim(DrawnCorpus):
     """Endoscopy-like tunnels, speckle, cells: what the nano Bora is pre-trained on."""
 
-    num_frames: int = 9
-    width: int = 96
-    height: int = 64
-
-    def write(self, root: Path) -> None:
-        write_biomed_sim(
-            root,
-            seed=self.seed,
-            num_clips=self.num_clips,
-            num_frames=self.num_frames,
-            width=self.width,
-            height=self.height,
-            workers=self.runtime.workers,
-        )
+    drawer: ClassVar[Drawer] = BIOMED_SIM
 
 
 class OphVLSim(SimulatedCorpus):

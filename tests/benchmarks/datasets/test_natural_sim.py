@@ -6,14 +6,13 @@ import decord
 import numpy as np
 import pytest
 
-from benchmarks.datasets.biomed_sim import render as render_biomed
-from benchmarks.datasets.biomed_sim import write_biomed_sim
+from benchmarks.datasets.biomed_sim import BIOMED_SIM
+from benchmarks.datasets.captioned import Drawer, draw_corpus
 from benchmarks.datasets.natural_motions import CAMERAS, MOTIONS, STICK_MOTIONS, Motion
-from benchmarks.datasets.natural_sim import render, write_natural_sim
+from benchmarks.datasets.natural_sim import NATURAL_SIM
 from core.errors import UserError
 
-WRITERS = {"natural": write_natural_sim, "biomed": write_biomed_sim}
-RENDERERS = {"natural": render, "biomed": render_biomed}
+DRAWERS = [NATURAL_SIM, BIOMED_SIM]
 
 
 def _hashes(root):
@@ -26,32 +25,29 @@ def _rows(root):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("corpus", RENDERERS)
-def test_render_is_pure_and_moves(corpus):
+@pytest.mark.parametrize("drawer", DRAWERS, ids=lambda drawer: drawer.name)
+def test_render_is_pure_and_moves(drawer: Drawer):
     moving = 0
     for seed in range(12):
-        frames, caption = RENDERERS[corpus](seed, 9, 96, 64)
+        frames = drawer.render(seed, 9, 96, 64)
         assert frames.shape == (9, 64, 96, 3)
         assert frames.dtype == np.uint8
-        again, same_caption = RENDERERS[corpus](seed, 9, 96, 64)
-        assert (again == frames).all()
-        assert same_caption == caption
+        assert (drawer.render(seed, 9, 96, 64) == frames).all()
+        assert drawer.caption(seed) == drawer.caption(seed)
         moving += np.abs(frames[-1].astype(int) - frames[0]).mean() > 4
     assert moving >= 8
 
 
-@pytest.mark.parametrize("corpus", RENDERERS)
-def test_captions_are_plain_words_and_rarely_repeat(corpus):
-    captions = [RENDERERS[corpus](seed, 1, 24, 16)[1] for seed in range(200)]
+@pytest.mark.parametrize("drawer", DRAWERS, ids=lambda drawer: drawer.name)
+def test_captions_are_plain_words_and_rarely_repeat(drawer: Drawer):
+    captions = [drawer.caption(seed) for seed in range(200)]
     assert all(re.fullmatch(r"[a-z]+( [a-z]+)*", caption) for caption in captions)
     assert len(set(captions)) > 150
     assert not any(re.search(r"\b(eye|surgeon|cornea|pupil|lens)\b", c) for c in captions)
 
 
 def test_natural_scenes_draw_at_any_size():
-    small, caption = render(3, 9, 96, 64)
-    large, same_caption = render(3, 9, 288, 192)
-    assert caption == same_caption
+    small, large = NATURAL_SIM.render(3, 9, 96, 64), NATURAL_SIM.render(3, 9, 288, 192)
     shrunk = large.reshape(9, 64, 3, 96, 3, 3).mean(axis=(2, 4))
     # Textures are drawn anew, so only the colours of the scene agree.
     assert np.abs(shrunk.mean(axis=(0, 1, 2)) - small.mean(axis=(0, 1, 2))).max() < 25
@@ -70,14 +66,14 @@ def test_camera_words_mean_what_they_say():
     assert CAMERAS["the camera moves to the right"](1.0, 1.0).x < 0
 
 
-@pytest.mark.parametrize("corpus", WRITERS)
-def test_written_corpus_reads_back(corpus, tmp_path):
-    WRITERS[corpus](tmp_path, seed=5, num_clips=6, num_frames=9)
+@pytest.mark.parametrize("drawer", DRAWERS, ids=lambda drawer: drawer.name)
+def test_written_corpus_reads_back(drawer: Drawer, tmp_path):
+    draw_corpus(drawer, tmp_path, seed=5, num_clips=6, num_frames=9)
     rows = _rows(tmp_path)
     assert list(rows[0]) == ["clip id", "caption"]
     assert len({row["clip id"] for row in rows}) == 6
     for row in rows:
-        assert re.fullmatch(rf"{corpus}_\d+_\d+", row["clip id"])
+        assert re.fullmatch(rf"{drawer.name}_\d+_\d+", row["clip id"])
         reader = decord.VideoReader(str(tmp_path / "clips" / f"{row['clip id']}.mp4"))
         assert reader[0].shape == (64, 96, 3)
         assert len(reader) == 9
@@ -85,18 +81,18 @@ def test_written_corpus_reads_back(corpus, tmp_path):
 
 
 def test_workers_and_interruptions_do_not_change_the_files(tmp_path):
-    write_natural_sim(tmp_path / "one", seed=1, num_clips=5, workers=1)
-    write_natural_sim(tmp_path / "two", seed=1, num_clips=5, workers=2)
+    draw_corpus(NATURAL_SIM, tmp_path / "one", seed=1, num_clips=5, workers=1)
+    draw_corpus(NATURAL_SIM, tmp_path / "two", seed=1, num_clips=5, workers=2)
     expected = _hashes(tmp_path / "one")
     assert _hashes(tmp_path / "two") == expected
 
     (tmp_path / "two" / "clips.csv").unlink()
     (tmp_path / "two" / "clips" / "natural_00000_2.mp4").unlink()
-    write_natural_sim(tmp_path / "two", seed=1, num_clips=5)
+    draw_corpus(NATURAL_SIM, tmp_path / "two", seed=1, num_clips=5)
     assert _hashes(tmp_path / "two") == expected
 
 
 def test_another_seed_never_mixes_into_a_folder(tmp_path):
-    write_natural_sim(tmp_path, seed=1, num_clips=2)
+    draw_corpus(NATURAL_SIM, tmp_path, seed=1, num_clips=2)
     with pytest.raises(UserError, match="with seed 1, asked for 2"):
-        write_natural_sim(tmp_path, seed=2, num_clips=2)
+        draw_corpus(NATURAL_SIM, tmp_path, seed=2, num_clips=2)
