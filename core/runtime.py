@@ -35,12 +35,18 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     threads: CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
     parallelism from `workers` processes. wait: wait for a stage that another run holds.
+    processes: ranks that train one generator together, one a GPU (`core/distributed.py`); sharding:
+    each holds the whole network (DDP) or a part (FSDP); micro_batch: samples a rank puts through
+    the network at once, None = all of its share. Sums are in another order with each.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = pydantic.Field(default=1, ge=1)
     workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     wait: bool = True
+    processes: int = pydantic.Field(default=1, ge=1)
+    sharding: Literal["replicate", "shard"] = "replicate"
+    micro_batch: int | None = pydantic.Field(default=None, ge=1)
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""
@@ -91,10 +97,14 @@ def seed_everything(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _start_worker(threads: int, search_path: Sequence[str]) -> None:
-    # A worker must not outlive a killed parent: it would hold the stage's lock and its cores.
+def die_with_parent() -> None:
+    """Kill this process when its parent dies: it would go on holding cores, devices and locks."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _start_worker(threads: int, search_path: Sequence[str]) -> None:
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent alone
     sys.path[:] = list(search_path)
     limit_threads(threads)

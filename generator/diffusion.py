@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from generator.encoding import LatentDataset
+from core.distributed import launch, world_size
+from generator.base import Generator, Weights
+from generator.encoding import Encoding, LatentDataset
 from generator.training import Batch, Optimisation, fit
 
 HELD_OUT_CLIPS = 256
@@ -50,27 +53,69 @@ def drop_captions(
     return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
 
 
+class DenoiserTraining(Generator):
+    """Continue `init`'s denoiser on the encoded clips; VAE and T5 stay frozen.
+
+    held_out: clips that the loss is measured on before and after; they train nothing.
+    With `runtime.processes` above 1, that many ranks train it and leave a checkpoint at its last
+    step, from which this process takes it over.
+    """
+
+    init: Weights
+    encoding: Encoding
+    held_out: Encoding | None = None
+    diffusion: DiffusionSettings = DiffusionSettings()
+    optimisation: Optimisation
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        # Before the ranks start: they only read what is there.
+        start = self.init.weights()
+        clips = sum(self.encoding.run()["rows_per_shard"])
+        if self.held_out is not None:
+            self.held_out.run()
+        if self.runtime.processes > 1:
+            launch(type(self).fit, self, folder, runtime=self.runtime)
+        model, result = self.fit(folder)
+        self.save(model, start, folder / "weights")
+        return {**result, "clips": clips, "init": self.init.run()}
+
+    @abstractmethod
+    def fit(self, folder: Path) -> tuple[Any, dict[str, Any]]:
+        """Load the denoiser, train it (or take it from a finished checkpoint): it and the record.
+
+        Raises: UserError: if it was made for latents of another shape.
+        """
+
+    @abstractmethod
+    def save(self, model: Any, start: Path, target: Path) -> None:
+        """Write the whole generator to `target`: the denoiser, and the frozen parts of `start`."""
+
+    def cost(self) -> str:
+        return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
+
+
 SampleLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def train_denoiser(
+    stage: DenoiserTraining,
     model: nn.Module,
     sample_loss: SampleLoss,
     data: LatentDataset,
-    settings: DiffusionSettings,
-    optimisation: Optimisation,
     folder: Path,
     *,
     num_timesteps: int,
     description: str,
-    device: torch.device,
-    held_out: LatentDataset | None = None,
 ) -> dict[str, Any]:
-    """Fit a denoiser on pre-encoded clips; measure the loss on held-out ones before and after.
+    """Fit a stage's denoiser on its encoded clips; measure the loss on held-out ones before and
+    after (not in a rank).
 
     Args: sample_loss: (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D),
     mask (B, L), dropped (B,)) -> loss a sample (B,).  Returns: as `fit`, and `held_out_loss`.
     """
+
+    device, settings = stage.runtime.torch_device(), stage.diffusion
+    held_out = stage.held_out.load() if stage.held_out and world_size() == 1 else None
 
     def loss(batch: Batch) -> Tensor:
         latents, text, mask = data.rows(batch.index)
@@ -87,7 +132,14 @@ def train_denoiser(
 
     before = measure()
     result = fit(
-        model, loss, len(data), optimisation, folder, description=description, device=device
+        model,
+        loss,
+        len(data),
+        stage.optimisation,
+        folder,
+        description=description,
+        device=device,
+        runtime=stage.runtime,
     )
     return {**result, "held_out_loss": {"before": before, "after": measure()}}
 

@@ -3,7 +3,8 @@
 Plan -> batch of global sample numbers -> loss -> clip -> AdamW -> EMA -> checkpoint.
 
 Everything random follows from (seed, global sample number), so a run that is killed and resumed, or
-split over processes, sees the same batches, noise and timesteps as an uninterrupted one.
+split over processes, sees the same batches, noise and timesteps as an uninterrupted one. A process
+that trains with others (`core.distributed.launch`) takes its share of each batch.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
 
+from core.distributed import mean_over_ranks, part_of, rank, share, whole, world_size
 from core.errors import UserError
 from core.files import atomic_path
 from core.progress import Progress
-from core.runtime import DTYPES, Precision, derive_seed, seed_everything
+from core.runtime import DTYPES, Precision, Runtime, derive_seed, seed_everything
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
+ALONE = Runtime()
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -80,6 +89,14 @@ class Batch:
         """(B,) float32 in [0, 1)."""
         return torch.cat([torch.rand(1, generator=rng) for rng in self.rngs(purpose)])
 
+    def split(self, size: int) -> list[Batch]:
+        """The batch in runs of at most `size` samples."""
+        starts = range(0, len(self.number), size)
+        return [
+            Batch(self.number[start : start + size], self.index[start : start + size], self.seed)
+            for start in starts
+        ]
+
 
 LossFunction = Callable[[Batch], Tensor]
 
@@ -104,34 +121,45 @@ def fit(
     *,
     description: str,
     device: torch.device,
+    runtime: Runtime = ALONE,
 ) -> dict[str, Any]:
     """Fit `model` in place and leave it with its final (or averaged) weights.
 
     Args: loss_function: Batch -> scalar or (B,) loss, calling `model` itself; num_samples: rows of
-    the data set; folder: keeps `checkpoint.pt` (resumed from) and `loss.jsonl`.
+    the data set; folder: keeps `checkpoint.pt` (resumed from) and `loss.jsonl`; runtime: how ranks
+    share the model, and the micro-batch.
     Returns: steps, samples, first and last logged loss.
     Raises: UserError: when the loss is not finite; the last good checkpoint stays.
     """
     if num_samples < 1:
         raise UserError(f"{description}: no training samples are left; check the filters before it")
+    if settings.batch_size % world_size():
+        raise UserError(f"batch_size {settings.batch_size}: not a multiple of {world_size()} ranks")
+    share_size = settings.batch_size // world_size()
     seed_everything(settings.seed)
-    run = _Run(model.to(device).train(), settings, folder)
+    model.to(device).train()
+    if world_size() > 1:
+        share(model, runtime.sharding)
+    run = _Run(model, settings, folder, description)
     with Progress(description, settings.steps, "steps", done=run.step) as progress:
         while run.step < settings.steps:
             batch = batch_at(run.step, settings.batch_size, num_samples, settings.seed)
             torch.manual_seed(derive_seed(settings.seed, "step", run.step))  # for dropout
-            with _autocast(settings.precision, device):
-                loss = loss_function(batch).mean()
-            run.update(loss, description)
-            progress.advance(note=f"loss {run.mean_loss:.4f}")
+            parts = batch.split(share_size)[rank()].split(runtime.micro_batch or share_size)
+            run.update(loss_function, parts, share_size, device)
+            if rank() == 0:
+                progress.advance(note=f"loss {run.mean_loss:.4f}")
     return run.finish()
 
 
 class _Run:
     """Optimiser, schedule, average and log of one training; all of it in the checkpoint."""
 
-    def __init__(self, model: nn.Module, settings: Optimisation, folder: Path) -> None:
+    def __init__(
+        self, model: nn.Module, settings: Optimisation, folder: Path, description: str
+    ) -> None:
         self.model, self.settings, self.folder = model, settings, folder
+        self.description = description
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters,
@@ -153,17 +181,24 @@ class _Run:
         self.log: list[dict[str, float]] = []
         self._load()
 
-    def update(self, loss: Tensor, description: str) -> None:
-        """One optimiser step from a scalar loss."""
-        value = float(loss.detach())
+    def update(
+        self, loss_function: LossFunction, parts: list[Batch], samples: int, device: torch.device
+    ) -> None:
+        """One optimiser step from the mean loss over `parts`, `samples` samples together."""
+        total = torch.zeros((), device=device)
+        for part in parts:
+            with _autocast(self.settings.precision, device):
+                loss = loss_function(part).mean() * (len(part.number) / samples)
+            self.scaler.scale(loss).backward()
+            total += loss.detach().float()
+        value = float(mean_over_ranks(total))
         if not math.isfinite(value):
             raise UserError(
-                f"{description}: the loss is {value} at step {self.step}; the last good checkpoint "
-                f"is {self.folder / CHECKPOINT_NAME}: lower lr or use precision fp32"
+                f"{self.description}: the loss is {value} at step {self.step}; the last good "
+                f"checkpoint is {self.folder / CHECKPOINT_NAME}: lower lr or use precision fp32"
             )
-        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_clip)
+        norm = whole(nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_clip))
         # A finite loss can have gradients that overflow (seen with bf16 conv3d on CPU).
         if self.scaler.is_enabled() or bool(torch.isfinite(norm)):
             self.scaler.step(self.optimiser)
@@ -179,12 +214,14 @@ class _Run:
         self.mean_loss = value if first else 0.98 * self.mean_loss + 0.02 * value
         every = self.settings.checkpoint_every
         if self.step % every == 0 or self.step in (1, self.settings.steps):
-            self.log.append({"step": self.step, "loss": round(self.mean_loss, 6)})
-        if self.step % every == 0 and self.step < self.settings.steps:
+            row = {"step": self.step, "loss": round(self.mean_loss, 6), "last": round(value, 7)}
+            self.log.append(row)
+        # A rank hands its result on as a checkpoint; alone, the caller has the network itself.
+        if self.step % every == 0 if self.step < self.settings.steps else world_size() > 1:
             self._save()
 
     def finish(self) -> dict[str, Any]:
-        """Put the averaged weights in place, write the log, drop the checkpoint's need."""
+        """Put the averaged weights in place and write the log."""
         if self.average is not None:
             self.average.copy_to(self.parameters)
         with atomic_path(self.folder / LOG_NAME) as path:
@@ -200,32 +237,41 @@ class _Run:
         }
 
     def _save(self) -> None:
+        model, optimiser = get_state_dict(self.model, self.optimiser, options=WHOLE)
+        average = self.average.shadow_params if self.average else []
         state = {
             "step": self.step,
             "skipped": self.skipped,
             "mean_loss": self.mean_loss,
             "log": self.log,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "model": model,
+            "optimiser": optimiser,
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
+            "average": [whole(value) for value in average],
         }
-        with atomic_path(self.folder / CHECKPOINT_NAME) as path:
-            torch.save(state, path)
+        if rank() == 0:
+            with atomic_path(self.folder / CHECKPOINT_NAME) as path:
+                torch.save(state, path)
 
     def _load(self) -> None:
         path = self.folder / CHECKPOINT_NAME
         if not path.is_file():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        set_state_dict(
+            self.model,
+            self.optimiser,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimiser"],
+            options=WHOLE,
+        )
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
-            self.average.to(self.parameters[0].device)
+            shadows = zip(state["average"], self.parameters, strict=True)
+            self.average.shadow_params = [part_of(value, like) for value, like in shadows]
+            self.average.optimization_step = state["step"]
         self.step, self.skipped = state["step"], state["skipped"]
         self.mean_loss, self.log = state["mean_loss"], state["log"]
 

@@ -113,8 +113,6 @@ class BoraSampler:
             config.max_text_tokens,
             mask_padding=True,
         )
-        null_text, null_mask = self.model.null_condition(len(prompts))
-        text, mask = torch.cat([text, null_text]), torch.cat([mask, null_mask])
         rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
         size = (config.num_frames, config.in_channels, config.height, config.width)
         latents = torch.stack([torch.randn(size, generator=rng) for rng in rngs]).to(self.device)
@@ -135,9 +133,11 @@ class BoraSampler:
         """(B, T, 2C, h, w): noise with guidance on the guided channels, variance as conditioned."""
         times = timestep.to(self.device).expand(2 * len(latents))
         doubled = torch.cat([latents] * 2).to(self.model.dtype)
-        conditioned, empty = self.model(doubled, times, text, mask).float().chunk(2)
+        dropped = torch.arange(len(doubled), device=self.device) >= len(latents)
+        output = self.model(doubled, times, text.repeat(2, 1, 1), mask.repeat(2, 1), dropped)
+        conditioned, empty = output.float().chunk(2)
         guided = self.guided_channels or latents.shape[2]
-        output: Tensor = conditioned.clone()
+        mixed: Tensor = conditioned.clone()
         difference = conditioned[:, :, :guided] - empty[:, :, :guided]
-        output[:, :, :guided] = empty[:, :, :guided] + scale * difference
-        return output
+        mixed[:, :, :guided] = empty[:, :, :guided] + scale * difference
+        return mixed

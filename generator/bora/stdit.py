@@ -133,13 +133,11 @@ class STDiT(ModelMixin, ConfigMixin):
                 nn.init.zeros_(projection.weight)
         nn.init.zeros_(self.final.weight)
 
-    def null_condition(self, batch: int) -> tuple[Tensor, Tensor]:
-        """The learned empty caption: (batch, L, D) text and an all-True (batch, L) mask."""
-        text = self.null_text.expand(batch, -1, -1)
-        return text, torch.ones(text.shape[:2], dtype=torch.bool, device=text.device)
-
-    def forward(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """Args: latents: (B, T, C, h, w); timestep: (B,); text: (B, L, D); mask: (B, L) bool.
+    def forward(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, dropped: Tensor
+    ) -> Tensor:
+        """Args: latents: (B, T, C, h, w); timestep: (B,); text: (B, L, D); mask: (B, L) bool;
+        dropped: (B,) bool, which samples get the learned empty caption instead of their text.
 
         Returns: (B, T, 2C, h, w): predicted noise, then variance interpolation in about [-1, 1].
         """
@@ -149,6 +147,8 @@ class STDiT(ModelMixin, ConfigMixin):
 
         embedded = self.time_embedding(self.time_proj(timestep).to(x.dtype))
         time = self.time_block(embedded).view(batch, 6, -1)
+        text = torch.where(dropped[:, None, None], self.null_text, text)
+        mask = mask | dropped[:, None]
         caption = self.caption_projection(text)
         for number, block in enumerate(self.blocks):
             x = block(x, caption, mask, time, self.time_positions if number == 0 else None)

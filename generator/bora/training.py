@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
@@ -14,29 +13,23 @@ from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
 from generator.bora.objective import noise_and_bound_loss
 from generator.bora.pipeline import BoraSampler, load_stdit
-from generator.diffusion import DiffusionSettings, train_denoiser
-from generator.encoding import Encoding
-from generator.training import Optimisation
+from generator.bora.stdit import STDiT
+from generator.diffusion import DenoiserTraining, DiffusionSettings, train_denoiser
 
 
-class BoraTraining(Generator):
-    """Continue `init`'s STDiT on the encoded clips; VAE and T5 stay frozen.
+class BoraTraining(DenoiserTraining):
+    """One of Bora's trainings; `weights/` is a Bora folder (`generator/bora/pipeline.py`).
 
     name: "base" (its own pre-training) or "fine-tuned" (on Ophora-160K, the Bora of Table 2).
-    held_out: clips that the loss is measured on before and after; they train nothing.
     guided_channels: see `BoraSampler`.
     Source: Bora's released training: AdamW lr 1e-5, weight decay 0, EMA, caption dropout 0.1.
     """
 
     name: Literal["base", "fine-tuned"]
-    init: Weights
-    encoding: Encoding
-    held_out: Encoding | None = None
     diffusion: DiffusionSettings = DiffusionSettings(caption_dropout=0.1, timestep_strata=1)
-    optimisation: Optimisation
     guided_channels: int | None = 3
 
-    def execute(self, folder: Path) -> dict[str, Any]:
+    def fit(self, folder: Path) -> tuple[STDiT, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
         model = load_stdit(start)
@@ -58,37 +51,28 @@ class BoraTraining(Generator):
             mask: Tensor,
             dropped: Tensor,
         ) -> Tensor:
-            null_text, null_mask = model.null_condition(len(text))
-            text = torch.where(dropped[:, None, None], null_text, text)
-            mask = torch.where(dropped[:, None], null_mask, mask)
             noisy = scheduler.add_noise(latents, noise, timesteps)
-            output = model(noisy, timesteps, text, mask)
+            output = model(noisy, timesteps, text, mask, dropped)
             return noise_and_bound_loss(output, latents, noisy, noise, timesteps, alphas)
 
-        result = train_denoiser(
+        return model, train_denoiser(
+            self,
             model,
             sample_loss,
             data,
-            self.diffusion,
-            self.optimisation,
             folder,
             num_timesteps=scheduler.config.num_train_timesteps,
             description=f"Bora {self.name}",
-            device=self.runtime.torch_device(),
-            held_out=self.held_out.load() if self.held_out else None,
         )
-        target = folder / "weights"
+
+    def save(self, model: STDiT, start: Path, target: Path) -> None:
         for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
             share_folder(start / part, target / part)
         model.save_pretrained(target / "transformer")
-        return {**result, "clips": len(data), "init": self.init.run()}
 
     def sampler(self, precision: Precision = "fp32") -> BoraSampler:
         device, shape = self.runtime.torch_device(), self.encoding.shape
         return BoraSampler(self.weights(), shape, device, self.guided_channels, precision)
-
-    def cost(self) -> str:
-        return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
 class GivenBora(Generator):

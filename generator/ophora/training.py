@@ -18,30 +18,22 @@ from torch import Tensor
 from core.errors import UserError
 from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
-from generator.diffusion import DiffusionSettings, train_denoiser
-from generator.encoding import Encoding
+from generator.diffusion import DenoiserTraining, train_denoiser
 from generator.ophora.pipeline import OphoraSampler, load_pipeline
-from generator.training import Optimisation
 
 
-class OphoraTraining(Generator):
-    """Continue `init`'s transformer on the encoded clips; VAE and T5 stay frozen.
+class OphoraTraining(DenoiserTraining):
+    """One of Ophora's trainings; `weights/` is a CogVideoXPipeline folder.
 
-    name: which training this is, for progress and tables. held_out: clips that the loss is measured
-    on before and after; they train nothing. `weights/` is a CogVideoXPipeline folder.
+    name: which training this is, for progress and tables.
     Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
     Source: Ophora, Sec. 3.1, and its released code.
     """
 
     name: Literal["base", "TPT", "P2FT"]
-    init: Weights
-    encoding: Encoding
-    held_out: Encoding | None = None
-    diffusion: DiffusionSettings = DiffusionSettings()
-    optimisation: Optimisation
     gradient_checkpointing: bool = False
 
-    def execute(self, folder: Path) -> dict[str, Any]:
+    def fit(self, folder: Path) -> tuple[CogVideoXTransformer3DModel, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
         pipeline = load_pipeline(start)
@@ -49,7 +41,6 @@ class OphoraTraining(Generator):
         check_latents(transformer, data.latent_shape, start)
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        device = self.runtime.torch_device()
         scheduler = pipeline.scheduler
 
         def sample_loss(
@@ -62,28 +53,23 @@ class OphoraTraining(Generator):
             ).sample
             return (output.float() - target).square().flatten(1).mean(1)
 
-        result = train_denoiser(
+        return transformer, train_denoiser(
+            self,
             transformer,
             sample_loss,
             data,
-            self.diffusion,
-            self.optimisation,
             folder,
             num_timesteps=scheduler.config.num_train_timesteps,
             description=f"Ophora {self.name}",
-            device=device,
-            held_out=self.held_out.load() if self.held_out else None,
         )
-        share_folder(start, folder / "weights")
-        replace_transformer(transformer, folder / "weights" / "transformer")
-        return {**result, "clips": len(data), "init": self.init.run()}
+
+    def save(self, model: CogVideoXTransformer3DModel, start: Path, target: Path) -> None:
+        share_folder(start, target)
+        replace_transformer(model, target / "transformer")
 
     def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
         device = self.runtime.torch_device()
         return OphoraSampler(self.weights(), self.encoding.shape, device, precision)
-
-    def cost(self) -> str:
-        return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
 def replace_transformer(transformer: CogVideoXTransformer3DModel, folder: Path) -> None:

@@ -150,7 +150,8 @@ def test_bora_learns_variance_and_starts_at_zero(tmp_path: Path) -> None:
 
     model = load_stdit(bora_base(tmp_path).weights())
     latents = torch.randn(2, 9, 4, 4, 4)
-    text, mask = model.null_condition(2)
-    output = model(latents, torch.tensor([10, 900]), text, mask)
+    text, mask = torch.randn(2, TEXT_TOKENS, 16), torch.ones(2, TEXT_TOKENS, dtype=torch.bool)
+    dropped = torch.tensor([False, True])
+    output = model(latents, torch.tensor([10, 900]), text, mask, dropped)
     assert output.shape == (2, 9, 8, 4, 4)
     assert output.abs().max() == 0  # zero-initialised final projection

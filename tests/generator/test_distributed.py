@@ -1,0 +1,92 @@
+"""Training in several ranks: real gloo processes against one process with the same batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.distributed import launch
+from core.errors import UserError
+from core.runtime import Runtime
+from generator.bora.training import BoraTraining
+from generator.diffusion import DenoiserTraining, DiffusionSettings
+from generator.encoding import Encoding
+from generator.ophora.training import OphoraTraining
+from generator.training import LOG_NAME, Optimisation
+from tests.generator.tiny import (
+    SHAPE,
+    TEXT_TOKENS,
+    CaptionedClips,
+    bora_base,
+    common,
+    ophora_base,
+)
+
+STEPS = 20
+
+
+def training(root: Path, kind: type[DenoiserTraining], **runtime: Any) -> DenoiserTraining:
+    """Twenty real steps of a tiny generator, logged step by step."""
+    ophora = kind is OphoraTraining
+    base = ophora_base(root) if ophora else bora_base(root)
+    encoding = Encoding(
+        clips=CaptionedClips(**common(root)),
+        parts=base,
+        shape=SHAPE,
+        max_text_tokens=TEXT_TOKENS,
+        mask_padding=not ophora,
+        **common(root),
+    )
+    return kind(
+        name="TPT" if ophora else "fine-tuned",
+        init=base,
+        encoding=encoding,
+        held_out=encoding,
+        diffusion=DiffusionSettings(timestep_strata=8, caption_dropout=0.1),
+        optimisation=Optimisation(
+            steps=STEPS, batch_size=8, lr=1e-2, ema_decay=0.9, checkpoint_every=1
+        ),
+        **common(root) | {"runtime": Runtime(workers=1, **runtime)},
+    )
+
+
+def losses(stage: DenoiserTraining) -> torch.Tensor:
+    rows = [json.loads(line) for line in (stage.folder / LOG_NAME).read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    return torch.tensor([row["last"] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        (OphoraTraining, {"processes": 2}),
+        (OphoraTraining, {"processes": 2, "sharding": "shard", "micro_batch": 2}),
+        (BoraTraining, {"processes": 2, "sharding": "shard"}),
+        (OphoraTraining, {"micro_batch": 3}),
+    ],
+    ids=["replicate", "shard", "bora", "micro-batch"],
+)
+def test_ranks_train_as_one_process_does(
+    kind: type[DenoiserTraining], runtime: dict[str, Any], tmp_path: Path
+) -> None:
+    alone, together = training(tmp_path / "one", kind), training(tmp_path / "two", kind, **runtime)
+    one, two = alone.run(), together.run()
+    assert (losses(alone) - losses(together)).abs().max() < 1e-5
+    assert two["held_out_loss"]["before"] == one["held_out_loss"]["before"]
+    assert two["held_out_loss"]["after"] == pytest.approx(one["held_out_loss"]["after"], abs=1e-5)
+    assert two["held_out_loss"]["after"] != two["held_out_loss"]["before"]
+
+
+def test_a_wrong_input_in_a_rank_is_one_line(tmp_path: Path) -> None:
+    stage = training(tmp_path, OphoraTraining, processes=3)
+    with pytest.raises(UserError, match=r"^batch_size 8: not a multiple of 3 ranks$"):
+        stage.run()
+
+
+def test_a_rank_that_dies_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="a training process failed"):
+        launch(torch.zeros, -1, runtime=Runtime(processes=2))
