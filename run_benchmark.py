@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = Inputs(options.results, options.data_root, options.corpus_root)
     plan = Plan(config, inputs)
     plan.check(options.only, dry_run=options.dry_run)
-    if options.data_root is None:
+    if options.data_root is None and config.scale == "nano":
         say(f"data: OphSim (simulated), scale {config.scale}; --data-root DIR runs on real data")
     if options.dry_run:
         print(describe(plan))

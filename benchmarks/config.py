@@ -110,6 +110,15 @@ class BoraSection(Section):
     guided_channels: int | None = 3
     encoding_precision: Precision = "fp32"
 
+    @pydantic.field_validator("sampling")
+    @classmethod
+    def _constant_guidance(cls, sampling: Sampling) -> Sampling:
+        if sampling.guidance_mode != "constant":
+            raise ValueError(
+                f"guidance_mode {sampling.guidance_mode!r}: Bora knows only 'constant'"
+            )
+        return sampling
+
 
 class ClassifierSection(Section):
     """A network and the recipe that trains it in every arm."""

@@ -7,7 +7,7 @@ import shutil
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import pydantic
 
@@ -24,14 +24,17 @@ class Sampling(pydantic.BaseModel, frozen=True, extra="forbid"):
     """How a generator is sampled. Paper scale: Ophora 50 steps, guidance 6; Bora 100 steps, 7.
 
     batch_size: prompts a forward pass (it does not change which seed a clip gets).
-    dynamic_guidance: Ophora's and CogVideoX's `use_dynamic_cfg`, as the official pipeline does it.
+    guidance_mode: "constant"; "official", CogVideoX's `use_dynamic_cfg` as diffusers has it and
+    Ophora uses it: with the timestep (999 .. 0) where the step's number was meant, it jumps between
+    1 and 1 + guidance_scale (diffusers issue 9641); "step_index", what was meant: from
+    1 + guidance_scale down to 1. CogVideoX only.
     precision: type that the networks are loaded in.
     """
 
     steps: int = pydantic.Field(ge=1, le=1000)
     guidance_scale: float = pydantic.Field(ge=1)
     batch_size: int = pydantic.Field(default=16, ge=1)
-    dynamic_guidance: bool = False
+    guidance_mode: Literal["constant", "official", "step_index"] = "constant"
     precision: Precision = "fp32"
 
 

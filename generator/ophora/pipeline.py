@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,16 +116,34 @@ class OphoraSampler:
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
         """See `generator.base.Sampler`."""
+        by_index = sampling.guidance_mode == "step_index"
+
+        def set_guidance(pipeline: Any, step: int, *_: Any) -> dict[str, Any]:
+            # Called at the end of a step: the scale of the next one. There is no public setter.
+            if by_index:
+                pipeline._guidance_scale = guidance_at(step + 1, sampling)
+            return {}
+
         video = self.pipeline(
             prompt=list(prompts),
             num_frames=self.shape.num_frames,
             width=self.shape.width,
             height=self.shape.height,
             num_inference_steps=sampling.steps,
-            guidance_scale=sampling.guidance_scale,
-            use_dynamic_cfg=sampling.dynamic_guidance,
+            guidance_scale=guidance_at(0, sampling) if by_index else sampling.guidance_scale,
+            use_dynamic_cfg=sampling.guidance_mode == "official",
+            callback_on_step_end=set_guidance,
             max_sequence_length=self.pipeline.transformer.config.max_text_seq_length,
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             output_type="np",
         ).frames
         return np.round(np.asarray(video, dtype=np.float32) * 255.0).astype(np.uint8)
+
+
+def guidance_at(step: int, sampling: Sampling) -> float:
+    """Guidance of step 0 .. steps - 1 in mode "step_index": 1 + g (1 - cos(pi (1 - step/n)^5)) / 2.
+
+    Source: CogVideoX's DynamicCFG (exponent 5), with the step's number.
+    """
+    left = 1.0 - step / sampling.steps
+    return 1.0 + sampling.guidance_scale * (1.0 - math.cos(math.pi * left**5)) / 2.0

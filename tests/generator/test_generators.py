@@ -15,6 +15,7 @@ from core.runtime import Precision
 from generator.base import ClipShape, Generator, Sampling, Weights
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
+from generator.ophora.pipeline import guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.training import Optimisation
 from tests.generator.tiny import (
@@ -143,6 +144,23 @@ def test_ophora_folder_is_a_plain_cogvideox_pipeline(
         output_type="np",
     ).frames
     assert np.array_equal(np.round(video * 255).astype(np.uint8), ours)
+
+
+def test_guidance_by_step_index_falls_from_all_to_none() -> None:
+    sampling = Sampling(steps=50, guidance_scale=6.0, guidance_mode="step_index")
+    scales = [guidance_at(step, sampling) for step in range(51)]
+    assert scales[0] == 7.0 and scales[50] == 1.0
+    assert scales == sorted(scales, reverse=True)
+
+
+def test_guidance_modes_sample_differently(tmp_path: Path) -> None:
+    sampler = trained(ophora_base(tmp_path), tmp_path).sampler()
+    modes = ("constant", "official", "step_index")
+    clips = [
+        sampler(CAPTIONS[:1], [7], Sampling(steps=3, guidance_scale=3.0, guidance_mode=mode))
+        for mode in modes
+    ]
+    assert all(not np.array_equal(clips[i], clips[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
 def test_bora_learns_variance_and_starts_at_zero(tmp_path: Path) -> None:
