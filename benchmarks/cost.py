@@ -1,7 +1,11 @@
-"""What a full-scale stage costs in GPU time: arithmetic over a GPU's rate, for `--dry-run`.
+"""What a full-scale stage costs in GPU time and memory: arithmetic, for `--dry-run`.
 
 Forward pass of a transformer: 2 x parameters x tokens + 4 x layers x width x tokens^2 operations
 (the second term is attention); backward costs twice that, gradient checkpointing one forward more.
+Memory of a training: 16 bytes a parameter (fp32 weight and gradient, two moments of AdamW), 4 more
+with an average, and 34 bytes x tokens x width a layer and clip for the backward pass (arXiv
+2205.05198, Eq. 1, its attention term left out since attention is fused); with gradient
+checkpointing 2 bytes a layer and one layer whole.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from core.stage import Stage
 from generator.base import ClipShape
-from generator.bora.training import BoraTraining
+from generator.diffusion import DenoiserTraining
 from generator.ophora.training import OphoraTraining
 
 A100_FLOPS = 312e12  # dense bf16 / fp16, data sheet
@@ -27,33 +31,58 @@ class Size:
 
     parameters: float
     layers: int
+    attention_layers: int  # of those, how many attend over all tokens
     width: int
     text_tokens: int
     patch: tuple[int, int, int]
 
     def forward_flops(self, shape: ClipShape) -> float:
         """Operations of one forward pass over one clip."""
+        tokens = self.tokens(shape)
+        return 2 * self.parameters * tokens + 4 * self.attention_layers * self.width * tokens**2
+
+    def tokens(self, shape: ClipShape) -> int:
+        """Tokens of one clip, its text included."""
         frames, rows, columns = self.patch
         latent_frames = -(-shape.num_frames // frames)
-        tokens = latent_frames * (shape.height // rows) * (shape.width // columns)
-        tokens += self.text_tokens
-        return 2 * self.parameters * tokens + 4 * self.layers * self.width * tokens**2
+        return latent_frames * (shape.height // rows) * (shape.width // columns) + self.text_tokens
 
 
-COGVIDEOX_2B = Size(1_693_783_872, 30, 1920, 226, (4, 16, 16))
-# STDiT-XL/2 attends within frames and along time: the quadratic term does not apply to it.
-STDIT_XL_2 = Size(7.2e8, 0, 1152, 0, (1, 16, 16))
+COGVIDEOX_2B = Size(1_693_783_872, 30, 30, 1920, 226, (4, 16, 16))
+# STDiT-XL/2 attends within frames and along time, never over all tokens.
+STDIT_XL_2 = Size(7.2e8, 28, 0, 1152, 0, (1, 16, 16))
 
 
 def a100_hours(stage: Stage) -> float | None:
     """A100-hours of a stage at its published size, None for stages that need no GPU."""
-    if isinstance(stage, (OphoraTraining, BoraTraining)):
-        size = COGVIDEOX_2B if isinstance(stage, OphoraTraining) else STDIT_XL_2
-        passes = 4 if getattr(stage, "gradient_checkpointing", False) else 3
-        flops = passes * size.forward_flops(stage.encoding.shape) * stage.optimisation.samples
-        return flops / (A100_FLOPS * UTILISATION) / 3600
+    if isinstance(stage, DenoiserTraining):
+        passes = 4 if _checkpointed(stage) else 3
+        flops = passes * _size(stage).forward_flops(stage.encoding.shape)
+        return flops * stage.optimisation.samples / (A100_FLOPS * UTILISATION) / 3600
     if isinstance(stage, ClassSynthesis):
         return len(stage.requests()) * stage.sampling.steps * A100_S_PER_SAMPLING_STEP / 3600
     if isinstance(stage, CaptionSynthesis):
         return stage.num_clips * stage.sampling.steps * A100_S_PER_SAMPLING_STEP / 3600
     return None
+
+
+def training_gb(stage: Stage) -> float | None:
+    """Memory in GB that each GPU needs to train a generator at its published size, else None."""
+    if not isinstance(stage, DenoiserTraining):
+        return None
+    size, runtime = _size(stage), stage.runtime
+    states = size.parameters * (20 if stage.optimisation.ema_decay else 16)
+    if runtime.sharding == "shard":
+        states /= runtime.processes
+    layers = 2 * size.layers + 34 if _checkpointed(stage) else 34 * size.layers
+    clips = runtime.micro_batch or stage.optimisation.batch_size // runtime.processes
+    activations = clips * size.tokens(stage.encoding.shape) * size.width * layers
+    return (states + activations) / 1e9
+
+
+def _size(stage: DenoiserTraining) -> Size:
+    return COGVIDEOX_2B if isinstance(stage, OphoraTraining) else STDIT_XL_2
+
+
+def _checkpointed(stage: DenoiserTraining) -> bool:
+    return bool(getattr(stage, "gradient_checkpointing", False))

@@ -10,7 +10,7 @@ from typing import Any
 
 import tabulate
 
-from benchmarks.cost import a100_hours
+from benchmarks.cost import a100_hours, training_gb
 from benchmarks.dispatch import run_as_jobs
 from benchmarks.evaluation import (
     SOURCE,
@@ -276,6 +276,8 @@ def describe(plan: Plan) -> str:
         if gpu is not None:
             hours += gpu
             cost += f", about {gpu:,.0f} A100-hours"
+            memory = training_gb(stage)
+            cost += f", {memory:,.0f} GB a GPU" if memory is not None else ""
         state = "done" if stage.is_done() else "to do"
         rows.append([stage_name(stage), state, cost, stage.folder.name[-8:]])
     table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
