@@ -21,7 +21,7 @@ from core.files import read_json
 from core.frame_cache import FrameCache
 from core.runtime import seed_everything
 from core.stage import ClipSource
-from generator.backbone.autoencoder_init import initialise_as_resampler
+from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.base import ClipShape, Weights
 from generator.training import Batch, Optimisation, fit
 
@@ -38,7 +38,8 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     (our choice). kl_weight: small, as usual where diffusion runs on the latents. crop: side in
     pixels of the random crops trained on, None for whole frames; the network is convolutional,
     and crops give more steps for the same work (our choice). resampler_init: see
-    `initialise_as_resampler`.
+    `initialise_as_resampler`. plain: a 2D network without attention and outer 1x1 convolutions, so
+    that a 3D one can start from it (see `inflate`).
     """
 
     dimension: Literal[2, 3]
@@ -49,6 +50,7 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     edge_weight: float = pydantic.Field(default=1.0, ge=0)
     kl_weight: float = pydantic.Field(default=1e-6, ge=0)
     resampler_init: bool = False
+    plain: bool = False
     crop: int | None = pydantic.Field(default=None, ge=16, multiple_of=8)
 
     def build(self, shape: ClipShape) -> Autoencoder:
@@ -62,15 +64,20 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.dimension == 3:
             size = {"sample_height": shape.height, "sample_width": shape.width}
             return AutoencoderKLCogVideoX(**shared, **size)
-        blocks = {
+        blocks: dict[str, Any] = {
             "down_block_types": ("DownEncoderBlock2D",) * len(self.channels),
             "up_block_types": ("UpDecoderBlock2D",) * len(self.channels),
         }
+        if self.plain:
+            blocks |= dict.fromkeys(
+                ("mid_block_add_attention", "use_quant_conv", "use_post_quant_conv"), False
+            )
         return AutoencoderKL(**shared, **blocks, sample_size=shape.height)
 
 
 class AutoencoderTraining(Weights):
-    """Fit an autoencoder on the pixels of `clips`, from scratch or from `init`'s weights.
+    """Fit an autoencoder on the pixels of `clips`, from scratch or from `init`'s weights (a video
+    autoencoder may start from an image autoencoder).
 
     `weights/` is a diffusers model folder.
     """
@@ -90,7 +97,11 @@ class AutoencoderTraining(Weights):
         if self.settings.resampler_init:
             initialise_as_resampler(model)
         if self.init is not None:
-            model.load_state_dict(load_autoencoder(self.init.weights()).state_dict())
+            start = load_autoencoder(self.init.weights())
+            if self.settings.dimension == 3 and isinstance(start, AutoencoderKL):
+                inflate(start, model)
+            else:
+                model.load_state_dict(start.state_dict())
 
         def pixels(index: int) -> np.ndarray:
             part = int(np.searchsorted(starts, index, side="right")) - 1

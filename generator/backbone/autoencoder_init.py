@@ -1,18 +1,25 @@
-"""A head start for small autoencoders: at step 0 they shrink and enlarge the picture.
+"""Two head starts for small autoencoders.
 
-From random weights a small autoencoder first learns brightness and takes thousands of steps to find
-colour (docs/log.md). Here six channels of every layer, +-R, +-G, +-B, are passed through: averaged
-where the encoder halves the picture, repeated where the decoder doubles it. Pairs of signs survive
-the activations, since silu(x) - silu(-x) = x. All other channels keep their random weights.
+As a resampler: at step 0 it shrinks and enlarges the picture. From random weights a small
+autoencoder first learns brightness and takes thousands of steps to find colour (docs/log.md). Here
+six channels of every layer, +-R, +-G, +-B, are passed through: averaged where the encoder halves
+the picture, repeated where the decoder doubles it. Pairs of signs survive the activations, since
+silu(x) - silu(-x) = x. All other channels keep their random weights.
 Source: our choice; in the spirit of DC-AE's residual autoencoding (arXiv 2410.10733).
+
+From pictures: a video autoencoder takes over the weights of an image autoencoder, which sees many
+more pictures in the same time. A clip that stands still then comes back exactly as its picture
+does; what is left to learn is motion. Source: inflation, as in I3D (arXiv 1705.07750), Sec. 2.2;
+all weight goes to the tap of the present frame, since the convolutions are causal.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLCogVideoX
+from diffusers import AutoencoderKL, AutoencoderKLCogVideoX
 from torch import Tensor, nn
 
 COLOURS = 3
@@ -118,3 +125,33 @@ def _colour_of_latent(norm: Any) -> None:
     scale, shift = _conv(norm.conv_y), _conv(norm.conv_b)
     _clear(scale, PASSED)
     _split(shift)
+
+
+@torch.no_grad()
+def inflate(image: AutoencoderKL, video: AutoencoderKLCogVideoX) -> None:
+    """Set the weights of `video` from an `image` autoencoder of the same widths, in place.
+
+    Raises: ValueError: if a layer of one has no counterpart of the same size in the other.
+    """
+    source = image.state_dict()
+    for name, value in video.state_dict().items():
+        if re.search(r"\.conv_[yb]\.", name):
+            # The decoder's norms, norm(x) * y(latent) + b(latent), begin as plain ones.
+            value.fill_(1.0 if name.endswith("conv_y.conv.bias") else 0.0)
+            continue
+        kernel = source.pop(_image_name(name), None)
+        if kernel is not None and kernel.dim() == 4 and value.dim() == 5:
+            causal = torch.zeros(*kernel.shape[:2], value.shape[2], *kernel.shape[2:])
+            causal[:, :, -1] = kernel
+            kernel = causal
+        if kernel is None or kernel.shape != value.shape:
+            raise ValueError(f"{name}: the image autoencoder has no such layer of this size")
+        value.copy_(kernel)
+    if source:
+        raise ValueError(f"{min(source)}: the video autoencoder has no such layer")
+
+
+def _image_name(name: str) -> str:
+    """What a video autoencoder's parameter is called in an image autoencoder."""
+    name = re.sub(r"\.(conv_in|conv_out|conv1|conv2)\.conv\.", r".\1.", name)
+    return name.replace(".norm_layer.", ".").replace(".norm_out.", ".conv_norm_out.")

@@ -21,7 +21,7 @@ from generator.backbone.autoencoder import (
     to_frames,
     to_network,
 )
-from generator.backbone.autoencoder_init import initialise_as_resampler
+from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.training import Batch, Optimisation
 from tests.generator.tiny import IMAGE_VAE, SHAPE, VIDEO_VAE, CaptionedClips, common
 
@@ -112,3 +112,44 @@ def test_crops_lie_inside_and_differ() -> None:
 def test_psnr_of_a_constant_error() -> None:
     clean = np.full((1, 4, 4, 3), 100, np.uint8)
     assert psnr_db(clean + 5, clean) == pytest.approx(20 * np.log10(255 / 5))
+
+
+PLAIN = IMAGE_VAE.model_copy(update={"plain": True, "channels": (4, 4, 8, 8)})
+WIDE = VIDEO_VAE.model_copy(update={"channels": (4, 4, 8, 8)})
+
+
+def test_an_inflated_autoencoder_returns_a_still_clip_as_its_picture() -> None:
+    image, video = PLAIN.build(SHAPE), WIDE.build(SHAPE)
+    for parameter in image.parameters():
+        if parameter.dim() == 1:  # norms and biases too, which start as ones and zeros
+            torch.nn.init.normal_(parameter, 0.5, 0.5)
+    inflate(image, video)
+    still = to_network(coloured_clips())
+    with torch.inference_mode():
+        one, other = posterior_of(image, still), posterior_of(video, still)
+        torch.testing.assert_close(one.mean[:, :, :3], other.mean)
+        torch.testing.assert_close(one.std[:, :, :3], other.std)
+        torch.testing.assert_close(decode(image, one.mean), decode(video, other.mean))
+
+
+def test_networks_of_other_sizes_do_not_inflate() -> None:
+    with pytest.raises(ValueError, match="no such layer"):
+        inflate(PLAIN.build(SHAPE), VIDEO_VAE.build(SHAPE))
+    with pytest.raises(ValueError, match="the video autoencoder has no such layer"):
+        inflate(IMAGE_VAE.build(SHAPE), VIDEO_VAE.build(SHAPE))  # with attention
+
+
+def test_a_video_autoencoder_trains_on_from_an_image_autoencoder(tmp_path: Path) -> None:
+    clips = (CaptionedClips(**common(tmp_path)),)
+    step = Optimisation(steps=1, batch_size=2, lr=1e-9, weight_decay=0.0)
+    image = AutoencoderTraining(
+        clips=clips, shape=SHAPE, settings=PLAIN, optimisation=step, **common(tmp_path)
+    )
+    video = AutoencoderTraining(
+        clips=clips, shape=SHAPE, settings=WIDE, optimisation=step, init=image, **common(tmp_path)
+    )
+    still = to_network(coloured_clips())
+    one, other = load_autoencoder(image.weights()), load_autoencoder(video.weights())
+    with torch.inference_mode():
+        expected = posterior_of(one, still).mean[:, :, :3]
+        torch.testing.assert_close(posterior_of(other, still).mean, expected, atol=1e-4, rtol=1e-3)
