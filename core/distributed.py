@@ -56,7 +56,8 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
     try:
         elastic_launch(config, _rank_main)(function, arguments, runtime)
     except ChildFailedError as error:
-        message = str(error.get_first_failure()[1].message)
+        written: Any = error.get_first_failure()[1].message  # a dictionary where Python raised
+        message = str(written["message"] if isinstance(written, dict) else written)
         name, _, said = message.partition(": ")
         if name == UserError.__name__:
             raise UserError(said) from None
