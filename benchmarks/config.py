@@ -31,6 +31,7 @@ from generator.curation.privacy import OcrPrivacy, PrivacySettings
 from generator.curation.refine import RefineSettings, RulesRefine
 from generator.curation.resolution import ResolutionSettings
 from generator.diffusion import DiffusionSettings
+from generator.encoding import FrameRule
 from generator.training import Optimisation
 
 CONFIG_ROOT = Path(__file__).with_name("configs")
@@ -78,11 +79,19 @@ class DiffusionTrainingSection(Section):
     diffusion: DiffusionSettings = DiffusionSettings()
 
 
+class EncodingSection(Section):
+    """How training clips become latents; see `generator.encoding.Encoding`."""
+
+    precision: Precision = "fp32"
+    frames: FrameRule = "uniform"
+    sample_posterior: bool = True
+    scale_latents: bool = True
+
+
 class OphoraSection(Section):
     """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
 
     weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
-    encoding_precision: type that the VAE and the T5 are loaded in to encode the training clips.
     """
 
     base: str
@@ -92,14 +101,13 @@ class OphoraSection(Section):
     p2ft: DiffusionTrainingSection
     sampling: Sampling
     gradient_checkpointing: bool = False
-    encoding_precision: Precision = "fp32"
+    encoding: EncodingSection = EncodingSection()
 
 
 class BoraSection(Section):
     """base: folder of Bora's own weights (or a hub id, "org/name").
 
     weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
-    encoding_precision: type that the VAE and the T5 are loaded in to encode the training clips.
     """
 
     base: str
@@ -108,7 +116,7 @@ class BoraSection(Section):
     fine_tuning: DiffusionTrainingSection
     sampling: Sampling
     guided_channels: int | None = 3
-    encoding_precision: Precision = "fp32"
+    encoding: EncodingSection = EncodingSection()
 
     @pydantic.field_validator("sampling")
     @classmethod

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from augment.prompts import PromptBook
-from benchmarks.config import CorpusSection, CurationSection, Section, load_yaml
+from benchmarks.config import CorpusSection, CurationSection, EncodingSection, Section, load_yaml
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
@@ -31,7 +31,7 @@ from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan import PROJECT_ROOT
 from core.errors import UserError, did_you_mean
 from core.files import sha256_of_file, write_json, write_text
-from core.runtime import Precision, Runtime, commit_of
+from core.runtime import Runtime, commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, ClipSource, Stage
 from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
 from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
@@ -62,7 +62,7 @@ class TextSection(Section):
 class BaseSection(Section):
     optimisation: Optimisation
     diffusion: DiffusionSettings
-    encoding_precision: Precision
+    encoding: EncodingSection
 
 
 class OphoraBaseSection(BaseSection):
@@ -197,7 +197,7 @@ class Pretraining:
             shape=self.config.clip,
             max_text_tokens=section.transformer.max_text_tokens,
             mask_padding=mask_padding,
-            precision=section.encoding_precision,
+            **dict(section.encoding),
             **self.common,
         )
         return {

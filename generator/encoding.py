@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -25,21 +25,23 @@ from core.frame_cache import check_unreadable
 from core.progress import track
 from core.runtime import DTYPES, Precision, derive_seed
 from core.stage import ClipSource, Stage
-from core.video import Frames, read_span
+from core.video import Frames, probe, read_frames, read_span, span_indices
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Weights
 
 SHARD_CLIPS = 64
+FrameRule = Literal["uniform", "floor_stride"]
 
 
 class Encoding(Stage):
     """Latents (N, T', C, h, w) and text embeddings (N, L, D) of the captioned `clips`, float16.
 
     parts: a folder with `vae`, `text_encoder` and `tokenizer`. split: encode only that split.
-    precision: type that the frozen networks are loaded in.
-    The posterior is sampled (a seed per clip id) and multiplied by the VAE's scaling factor; the
-    released Ophora code does neither. The empty prompt's embedding is kept for guidance.
+    precision: type that the frozen networks are loaded in. sample_posterior: with a seed per clip
+    id, else its mean; scale_latents: multiply by the VAE's scaling factor, which sampling divides
+    by; frames: see `training_frames`. The released Ophora code does neither of the two, and strides
+    (False, False, "floor_stride"). The empty prompt's embedding is kept for guidance.
     """
 
     clips: ClipSource
@@ -49,6 +51,9 @@ class Encoding(Stage):
     mask_padding: bool = False
     split: Split | None = None
     precision: Precision = "fp32"
+    frames: FrameRule = "uniform"
+    sample_posterior: bool = True
+    scale_latents: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
@@ -105,7 +110,7 @@ class _Encoder:
         parts = stage.parts.weights()
         dtype = DTYPES[stage.precision]
         self.vae = load_autoencoder(parts / "vae", dtype).to(self.device)
-        self.scaling_factor = float(self.vae.config.scaling_factor)
+        self.scaling_factor = float(self.vae.config.scaling_factor) if stage.scale_latents else 1.0
         self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")
         self.text_encoder = load_text_encoder(parts / "text_encoder", dtype).to(self.device)
 
@@ -131,7 +136,7 @@ class _Encoder:
         unreadable: dict[str, str] = {}
         for clip in manifest.clips:
             try:
-                frames = training_frames(manifest, clip, self.stage.shape)
+                frames = training_frames(manifest, clip, self.stage.shape, self.stage.frames)
             except UnreadableVideo as error:
                 unreadable[clip.path] = str(error)
                 continue
@@ -147,7 +152,8 @@ class _Encoder:
         )
         tensors = {"latents": torch.stack(latents), "text": text.half().cpu(), "mask": mask.cpu()}
         with atomic_path(file) as path:
-            metadata = {"posterior": "sampled", "scaling_factor": str(self.scaling_factor)}
+            posterior = "sampled" if self.stage.sample_posterior else "mean"
+            metadata = {"posterior": posterior, "scaling_factor": str(self.scaling_factor)}
             save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata)
 
     def latent(self, frames: Frames, seed: int) -> Tensor:
@@ -157,7 +163,10 @@ class _Encoder:
             posterior = posterior_of(self.vae, video)
         rng = torch.Generator().manual_seed(seed)
         noise = torch.randn(posterior.mean.shape, generator=rng).to(self.device)
-        latent = (posterior.mean.float() + posterior.std.float() * noise) * self.scaling_factor
+        latent = posterior.mean.float()
+        if self.stage.sample_posterior:
+            latent = latent + posterior.std.float() * noise
+        latent = latent * self.scaling_factor
         return latent[0].transpose(0, 1).half().cpu()
 
 
@@ -167,21 +176,32 @@ def load_text_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> T5Enc
     return model.eval().requires_grad_(False)
 
 
-def training_frames(manifest: Manifest, clip: Clip, shape: ClipShape) -> Frames:
-    """`shape.num_frames` uniform frames at the training size; a shorter clip ends in zero frames.
+def training_frames(
+    manifest: Manifest, clip: Clip, shape: ClipShape, rule: FrameRule = "uniform"
+) -> Frames:
+    """`shape.num_frames` frames at the training size; a shorter clip ends in zero frames.
 
-    Source: Ophora, Sec. 3.1 (49 uniform frames, all-zero frames for shorter clips).
+    rule: "uniform", over the whole clip; "floor_stride", every n-th frame from its start, n the
+    whole part of frames over `num_frames`: the first half of a clip of 97 frames for 49.
+    Source: Ophora, Sec. 3.1 (49 uniform frames, all-zero frames for shorter clips); its released
+    code for "floor_stride", where shorter clips fail.
     Raises: UnreadableVideo.
     """
-    size = (shape.width, shape.height)
-    frames = read_span(
-        manifest.path_of(clip),
-        start_s=clip.start_s,
-        end_s=clip.end_s,
-        num_frames=shape.num_frames,
-        size=size,
-        short="keep",
-    )
+    path, size = manifest.path_of(clip), (shape.width, shape.height)
+    if rule == "uniform":
+        frames = read_span(
+            path,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            num_frames=shape.num_frames,
+            size=size,
+            short="keep",
+        )
+    else:
+        first, last = span_indices(probe(path), clip.start_s, clip.end_s)
+        stride = max(1, (last - first) // shape.num_frames)
+        indices = np.arange(first, last, stride)[: shape.num_frames]
+        frames = read_frames(path, indices, size)
     missing = shape.num_frames - len(frames)
     return np.pad(frames, ((0, missing), (0, 0), (0, 0), (0, 0)))
 

@@ -96,7 +96,7 @@ def test_all_stages_of_the_papers_configuration(
         # fp16 needs a GPU; the arithmetic is the same.
         "ophora.tpt.optimisation.precision": "fp32", "ophora.p2ft.optimisation.precision": "fp32",
         "bora.fine_tuning.optimisation.precision": "fp32",
-        "ophora.encoding_precision": "fp32", "bora.encoding_precision": "fp32",
+        "ophora.encoding.precision": "fp32", "bora.encoding.precision": "fp32",
         "ophora.sampling.precision": "fp32", "bora.sampling.precision": "fp32",
         "ophora.sampling.steps": 2, "bora.sampling.steps": 2,
         "synthesis.clips_per_class": 1, "synthesis.policy": "promptable",

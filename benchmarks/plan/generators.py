@@ -56,7 +56,7 @@ class GeneratorPlan(DataPlan):
             "parts": base,
             "shape": shape,
             "max_text_tokens": section.max_text_tokens,
-            "precision": section.encoding_precision,
+            **dict(section.encoding),
         }
         checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
         tpt = OphoraTraining(
@@ -95,7 +95,7 @@ class GeneratorPlan(DataPlan):
             "parts": base,
             "shape": shape,
             "max_text_tokens": section.max_text_tokens,
-            "precision": section.encoding_precision,
+            **dict(section.encoding),
             "mask_padding": True,
         }
         return BoraTraining(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
+from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.runtime import Precision
+from core.video import read_frames, write_video
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import corrupt_spans, word_tokenizer
 from generator.base import ClipShape
@@ -103,3 +107,36 @@ def test_span_corruption_hides_what_the_target_shows() -> None:
     hidden = [token for token in target[:-1] if token >= 100]
     assert sorted(hidden + [token for token in source if token >= 100]) == ids
     assert 0 < len(hidden) < 8 and source[-1] == target[-1] == 1
+
+
+def test_the_released_codes_deviations_are_options(tmp_path: Path) -> None:
+    ours = encoding(tmp_path)
+    stage = Encoding(
+        **{name: getattr(ours, name) for name in ("clips", "parts", "shape", "max_text_tokens")},
+        sample_posterior=False,
+        scale_latents=False,
+        frames="floor_stride",
+        **common(tmp_path),
+    )
+    latents, _, _ = stage.load().rows([0])
+    manifest = stage.clips.manifest()
+    frames = read_frames(manifest.path_of(manifest.clips[0]), range(9), (32, 32))  # of 12: stride 1
+    vae = load_autoencoder(stage.parts.weights() / "vae")
+    with torch.inference_mode():
+        mean = posterior_of(vae, to_network(frames[None])).mean
+    torch.testing.assert_close(latents[0].transpose(0, 1), mean[0], atol=2e-3, rtol=2e-3)
+    shard = next(stage.folder.glob("shard-*.safetensors"))
+    with safe_open(shard, "pt") as file:
+        assert file.metadata() == {"posterior": "mean", "scaling_factor": "1.0"}
+
+
+def test_a_stride_takes_the_first_half_of_a_clip_just_too_short(tmp_path: Path) -> None:
+    path = tmp_path / "c.mp4"
+    write_video(path, np.stack([np.full((32, 32, 3), 2 * n, np.uint8) for n in range(97)]))
+    manifest = Manifest(
+        root=tmp_path, clips=(Clip(clip_id="c", video_id="v", path="c.mp4", source="tiny"),)
+    )
+    shape = ClipShape(num_frames=49, width=32, height=32)
+    for rule, last in (("uniform", 192), ("floor_stride", 96)):
+        frames = training_frames(manifest, manifest.clips[0], shape, rule)
+        assert abs(int(frames[48].mean()) - last) < 4
