@@ -92,6 +92,7 @@ class OphoraSection(Section):
     """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
 
     weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
+    lora_rank: low-rank updates instead of all weights; see `OphoraTraining`.
     """
 
     base: str
@@ -101,6 +102,7 @@ class OphoraSection(Section):
     p2ft: DiffusionTrainingSection
     sampling: Sampling
     gradient_checkpointing: bool = False
+    lora_rank: int | None = pydantic.Field(default=None, ge=1)
     encoding: EncodingSection = EncodingSection()
 
 

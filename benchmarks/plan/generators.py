@@ -58,13 +58,16 @@ class GeneratorPlan(DataPlan):
             "max_text_tokens": section.max_text_tokens,
             **dict(section.encoding),
         }
-        checkpointing = {"gradient_checkpointing": section.gradient_checkpointing}
+        shared = {
+            "gradient_checkpointing": section.gradient_checkpointing,
+            "lora_rank": section.lora_rank,
+        }
         tpt = OphoraTraining(
             name="TPT",
             init=base,
             **self._encoded(self.curated, encoding),
             **self._training(section.tpt),
-            **checkpointing,
+            **shared,
             **self.common,
         )
         p2ft = OphoraTraining(
@@ -72,7 +75,7 @@ class GeneratorPlan(DataPlan):
             init=tpt,
             **self._encoded(self.clean, encoding),
             **self._training(section.p2ft),
-            **checkpointing,
+            **shared,
             **self.common,
         )
         return {"ophora_tpt": tpt, "ophora": p2ft}

@@ -12,11 +12,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic
 from diffusers import CogVideoXTransformer3DModel
+from peft import LoraConfig
 from torch import Tensor
 
 from core.errors import UserError
-from core.runtime import Precision
+from core.runtime import Precision, seed_everything
 from generator.base import ClipShape, Generator, Weights, share_folder
 from generator.diffusion import DenoiserTraining, train_denoiser
 from generator.ophora.pipeline import OphoraSampler, load_pipeline
@@ -25,13 +27,16 @@ from generator.ophora.pipeline import OphoraSampler, load_pipeline
 class OphoraTraining(DenoiserTraining):
     """One of Ophora's trainings; `weights/` is a CogVideoXPipeline folder.
 
-    name: which training this is, for progress and tables.
+    name: which training this is, for progress and tables. lora_rank: train low-rank updates of the
+    attention's projections instead of all weights (arXiv 2106.09685); they are added to the weights
+    at the end, so that the folder stays a plain pipeline. The paper trains all weights.
     Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
     Source: Ophora, Sec. 3.1, and its released code.
     """
 
     name: Literal["base", "TPT", "P2FT"]
     gradient_checkpointing: bool = False
+    lora_rank: int | None = pydantic.Field(default=None, ge=1)
 
     def fit(self, folder: Path) -> tuple[CogVideoXTransformer3DModel, dict[str, Any]]:
         start = self.init.weights()
@@ -39,6 +44,8 @@ class OphoraTraining(DenoiserTraining):
         pipeline = load_pipeline(start)
         transformer = pipeline.transformer
         check_latents(transformer, data.latent_shape, start)
+        if self.lora_rank is not None:
+            add_lora(transformer, self.lora_rank, self.optimisation.seed)
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         scheduler = pipeline.scheduler
@@ -64,12 +71,23 @@ class OphoraTraining(DenoiserTraining):
         )
 
     def save(self, model: CogVideoXTransformer3DModel, start: Path, target: Path) -> None:
+        if self.lora_rank is not None:
+            model.fuse_lora()
+            model.unload_lora()
         share_folder(start, target)
         replace_transformer(model, target / "transformer")
 
     def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
         device = self.runtime.torch_device()
         return OphoraSampler(self.weights(), self.encoding.shape, device, precision)
+
+
+def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> None:
+    """Freeze the weights and add trainable low-rank updates, zero at first."""
+    seed_everything(seed)  # one of the two factors starts random
+    transformer.requires_grad_(False)
+    projections = ["to_q", "to_k", "to_v", "to_out.0"]
+    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=projections))
 
 
 def replace_transformer(transformer: CogVideoXTransformer3DModel, folder: Path) -> None:

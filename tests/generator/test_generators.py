@@ -106,6 +106,23 @@ def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path
     assert np.array_equal(given.sampler()(CAPTIONS[:1], [5], SAMPLING), expected)
 
 
+def test_low_rank_updates_end_in_a_plain_pipeline(tmp_path: Path) -> None:
+    whole = trained(ophora_base(tmp_path), tmp_path)
+    assert isinstance(whole, OphoraTraining)
+    fields = {name: getattr(whole, name) for name in ("name", "init", "encoding", "optimisation")}
+    low = OphoraTraining(**fields, lora_rank=2, **common(tmp_path))
+    assert low.run()["parameters"] < whole.run()["parameters"] / 4
+    before, after = (
+        CogVideoXPipeline.from_pretrained(stage.weights()).transformer.state_dict()
+        for stage in (low.init, low)
+    )
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {
+        f"transformer_blocks.0.attn1.{part}.weight" for part in ("to_q", "to_k", "to_v", "to_out.0")
+    }
+
+
 def test_latents_of_another_shape_are_refused(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path, ClipShape(num_frames=9, width=48, height=32))
     with pytest.raises(UserError, match="use weights made for this clip shape"):
