@@ -3,6 +3,7 @@
     stage (parent) -> launch -> N ranks run the same function -> parent reads what rank 0 left
 
 Started and watched by torch's elastic launcher, what `torchrun` calls: if a rank dies, all stop.
+The libraries behind it take seconds to import, so they are imported where they are used.
 """
 
 from __future__ import annotations
@@ -15,11 +16,6 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from core.errors import UserError
 from core.runtime import Runtime, die_with_parent
@@ -43,6 +39,9 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
     Both must be picklable. Each rank has its own device and `runtime.threads` threads.
     Raises: UserError: the first rank's own, if an input was wrong. RuntimeError: if a rank failed.
     """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -64,7 +63,6 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
         raise RuntimeError(f"a training process failed: {message}") from error
 
 
-@record
 def _rank_main(
     function: Callable[..., object], arguments: tuple[Any, ...], runtime: Runtime
 ) -> None:
@@ -87,6 +85,9 @@ def share(model: nn.Module, sharding: Sharding) -> None:
     "replicate": every rank holds all of it (DDP). "shard": every rank holds a part of parameters,
     gradients and optimiser state (FSDP2), gathered block by block.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     size = world_size()
     shape = (size, 1) if sharding == "replicate" else (1, size)
     device = next(model.parameters()).device.type
@@ -106,14 +107,24 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     return value
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """A parameter's full value on the CPU, gathered if it is spread over ranks."""
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+def whole(value: Any) -> Any:
+    """`value` (a tensor, or a nest of dictionaries and lists of them) on the CPU, every tensor
+    gathered that is spread over ranks."""
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [whole(item) for item in value]
+    if not isinstance(value, Tensor):
+        return value
+    full = value.full_tensor() if hasattr(value, "full_tensor") else value
     return full.detach().cpu()
 
 
 def part_of(value: Tensor, like: Tensor) -> Tensor:
     """`value` on `like`'s device, spread over ranks as `like` is."""
-    if isinstance(like, DTensor):
-        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
-    return value.to(like.device)
+    spread: Any = like  # a DTensor, in ranks
+    if not hasattr(spread, "placements"):
+        return value.to(like.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(like.device), spread.device_mesh, spread.placements)

@@ -22,11 +22,6 @@ import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_state_dict,
-    set_state_dict,
-)
 
 from core.distributed import mean_over_ranks, part_of, rank, share, whole, world_size
 from core.errors import UserError
@@ -37,7 +32,6 @@ from core.runtime import DTYPES, Precision, Runtime, derive_seed, seed_everythin
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
 ALONE = Runtime()
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -237,18 +231,16 @@ class _Run:
         }
 
     def _save(self) -> None:
-        model, optimiser = get_state_dict(self.model, self.optimiser, options=WHOLE)
-        average = self.average.shadow_params if self.average else []
         state = {
             "step": self.step,
             "skipped": self.skipped,
             "mean_loss": self.mean_loss,
             "log": self.log,
-            "model": model,
-            "optimiser": optimiser,
+            "model": whole(self.model.state_dict()),
+            "optimiser": whole(self.optimiser.state_dict()),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": [whole(value) for value in average],
+            "average": whole(self.average.shadow_params if self.average else []),
         }
         if rank() == 0:
             with atomic_path(self.folder / CHECKPOINT_NAME) as path:
@@ -259,13 +251,14 @@ class _Run:
         if not path.is_file():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        set_state_dict(
-            self.model,
-            self.optimiser,
-            model_state_dict=state["model"],
-            optim_state_dict=state["optimiser"],
-            options=WHOLE,
-        )
+        own = self.model.state_dict()
+        self.model.load_state_dict({k: part_of(v, own[k]) for k, v in state["model"].items()})
+        for index, moments in state["optimiser"]["state"].items():
+            like = self.parameters[index]
+            for name, value in moments.items():
+                if value.shape == like.shape:  # not the number of steps
+                    moments[name] = part_of(value, like)
+        self.optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
