@@ -1,0 +1,1 @@
+"""Audits: questions about synthetic clips that accuracy alone does not answer."""

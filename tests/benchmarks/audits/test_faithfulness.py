@@ -1,0 +1,71 @@
+"""The judge: closed forms, and a real one on real clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.audits.faithfulness import Faithfulness, JudgeConfig, agreement, markdown
+from benchmarks.config import load_config, load_yaml
+from classifiers.networks import SlowFast
+from classifiers.recipe import Recipe
+from classifiers.training import ClassifierTraining
+from core.clip import MANIFEST_NAME, Manifest
+from core.runtime import Runtime
+from core.stage import ClipSource
+from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
+
+
+class Mislabelled(ClipSource):
+    """The clips of `clips`, each said to show the next class."""
+
+    clips: ClipSource
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        manifest = self.clips.manifest()
+        wrong = [
+            clip.model_copy(update={"phase_id": (clip.label("phase") + 1) % CLASSES})
+            for clip in manifest.clips
+        ]
+        Manifest(root=manifest.root, clips=tuple(wrong)).save(folder / MANIFEST_NAME)
+        return {}
+
+
+def test_agreement_weighs_classes_equally() -> None:
+    logits = np.eye(7)[[0, 0, 0, 1, 6]] * 3 - np.arange(7) / 10
+    found = agreement(logits, np.array([0, 0, 0, 1, 5]))  # the last: 6, 0, 1, 2, 3 are nearer
+    assert found["clips"] == 5 and found["top1_by_class"] == {0: 100.0, 1: 100.0, 5: 0.0}
+    assert found["top1"] == found["top5"] == 66.67
+
+
+def test_a_judge_tells_right_from_wrong_clips(tmp_path: Path) -> None:
+    common = {"infra": {"folder": tmp_path}, "runtime": Runtime(workers=1)}
+    real = ToyClips(videos=30, **common)
+    judge = ClassifierTraining(
+        task="phase",
+        num_classes=CLASSES,
+        network=SlowFast(depth=18, stem_dim_outs=(8, 1), dropout=0.0),
+        recipe=Recipe(
+            optimizer="adamw", learning_rate=5e-3, weight_decay=0.05, epochs=8, batch_size=8
+        ),
+        mixture=ToyMixture(sources=(real,), **common),
+        evaluation=real,
+        size=32,
+        **common,
+    )
+    other = ToyClips(videos=6, seed=1, **common)
+    right = Faithfulness(judge=judge, clips=other, **common).run()
+    wrong = Faithfulness(judge=judge, clips=Mislabelled(clips=other, **common), **common).run()
+    assert right["clips"] == wrong["clips"] == 24
+    assert right["top1"] > wrong["top1"] + 20
+    table = markdown({"phase": {"Real (test)": right, "mine": wrong}})
+    assert "| 100.0" in table and "mine" in table
+
+
+def test_the_judges_cases_are_in_no_table() -> None:
+    judge = JudgeConfig.model_validate(load_yaml("_judge_nano"))
+    config = load_config("ophnet_phase")
+    seeds = {config.ophsim.seed, config.corpus.seed, config.quality.corpus.seed, 1001}
+    assert judge.ophsim.seed not in seeds and judge.ophsim.train_clips >= 5000
