@@ -139,10 +139,10 @@ def synthesise(
     batches = list(_batches(requests, sampling.batch_size))
     missing = [batch for batch in batches if not all(_file(folder, r).is_file() for r in batch)]
     left = sum(map(len, missing))
+    if missing:  # before the clock starts: it may train the generator first
+        sampler = generator.sampler(sampling.precision)
     with Progress(f"synthesis ({source})", len(requests), "clips", len(requests) - left) as shown:
-        sampler = generator.sampler(sampling.precision) if missing else None
         for batch in missing:
-            assert sampler is not None
             videos = sampler([r.prompt for r in batch], [r.seed for r in batch], sampling)
             for request, frames in zip(batch, videos, strict=True):
                 write_video(_file(folder, request), frames, FPS)
