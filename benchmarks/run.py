@@ -51,6 +51,8 @@ def execute(plan: Plan, only: str | None = None) -> Path:
             run_as_jobs(stages, cluster)
         else:
             run_wave(name, stages, side_by_side=side_by_side, workers=workers)
+        if name == "data":
+            plan.check_data()
         if name == only:
             say(f"stopped after {name!r}, as asked")
             break

@@ -99,6 +99,16 @@ class Plan(GeneratorPlan):
         if only is not None and only not in names:
             raise UserError(f"--only {only}: {did_you_mean(only, names)}")
 
+    def check_data(self) -> None:
+        """After the data stages: what their clips must suffice for, before hours of training.
+
+        Raises: UserError: if fewer clips are held out than Table 1 compares.
+        """
+        for row in self.qualities:
+            generated = row.stage.generated
+            if isinstance(generated, CaptionSynthesis):
+                generated.requests()
+
     @cached_property
     def arms(self) -> dict[Task, dict[str, ClipSource | None]]:
         """Training data by table name for each task: the synthetic clips that join, None = none."""
