@@ -105,10 +105,14 @@ def _clause(rows: Sequence[Row2]) -> str:
     tasks = len({row.task for row, _ in compared})
     numbers = ", ".join(
         f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
-        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], p = {delta.p_value:.3f}"
+        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_value)}"
         for row, delta in compared
     )
     return f"{_name(rows[0].training_data)}'s clips {finding} ({numbers})"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _name(training_data: str) -> str:

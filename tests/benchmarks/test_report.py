@@ -158,6 +158,7 @@ def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
     ]
     worse = build_table2(cells, data="OphNet2024", scale="paper", recipe="reference")
     assert "mine's clips lowered top-1 (SlowFast -" in verdict(worse)
+    assert "p = 0.000" not in verdict(worse)
 
 
 def test_curves_follow_the_page_s_colour_and_read_the_training_s_log(tmp_path: Path) -> None:
