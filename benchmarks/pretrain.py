@@ -50,8 +50,11 @@ NAMES = ("ophora_base", "bora_base", "slowfast_nano", "ophclip_nano")
 
 
 class AutoencoderSection(Section):
+    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with."""
+
     settings: AutoencoderSettings
     optimisation: Optimisation
+    start: AutoencoderSection | None = None
 
 
 class TextSection(Section):
@@ -134,6 +137,7 @@ class Pretraining:
             shape=self.config.clip,
             settings=section.settings,
             optimisation=section.optimisation,
+            init=None if section.start is None else self._autoencoder(section.start, others),
             **self.common,
         )
 
