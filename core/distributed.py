@@ -11,16 +11,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.runtime import Runtime, die_with_parent
-
-Sharding = Literal["replicate", "shard"]
+from core.runtime import Runtime, Sharding, die_with_parent
 
 
 def rank() -> int:

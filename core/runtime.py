@@ -20,6 +20,7 @@ import pydantic
 import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Sharding = Literal["replicate", "shard"]
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
@@ -45,7 +46,7 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     wait: bool = True
     processes: int = pydantic.Field(default=1, ge=1)
-    sharding: Literal["replicate", "shard"] = "replicate"
+    sharding: Sharding = "replicate"
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
 
     def torch_device(self) -> torch.device:

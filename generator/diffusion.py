@@ -113,7 +113,6 @@ def train_denoiser(
     Args: sample_loss: (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D),
     mask (B, L), dropped (B,)) -> loss a sample (B,).  Returns: as `fit`, and `held_out_loss`.
     """
-
     device, settings = stage.runtime.torch_device(), stage.diffusion
     held_out = stage.held_out.load() if stage.held_out and world_size() == 1 else None
 
