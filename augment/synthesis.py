@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
@@ -50,9 +50,12 @@ class ClassSynthesis(ClipSource):
     """Class-conditioned clips for augmentation: `clips_per_class` for every class of `task`.
 
     source: the generator's name in manifests and tables. operations_of_class: operation ids by
-    class id, which choose the prompts. prompts_sha256: identity of the prompt file in use.
+    class id, which choose the prompts. prompts: the file that holds them; its sha256, not its
+    place, is in the key.
     Source: Ophora, Sec. 3.3 (100 videos for each phase and operation).
     """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "prompts")
 
     source: str = pydantic.Field(min_length=1)
     generator: Generator
@@ -60,7 +63,10 @@ class ClassSynthesis(ClipSource):
     operations_of_class: tuple[tuple[int, ...], ...]
     settings: SynthesisSettings = SynthesisSettings()
     sampling: Sampling
-    prompts_sha256: str = pydantic.Field(default_factory=lambda: sha256_of_file(PROMPTS_PATH))
+    prompts: Path = PROMPTS_PATH
+    prompts_sha256: str = pydantic.Field(
+        default_factory=lambda data: sha256_of_file(data["prompts"])
+    )
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Make every clip that is not there yet and list all."""
@@ -68,7 +74,7 @@ class ClassSynthesis(ClipSource):
 
     def requests(self) -> list[Request]:
         """The synthesis plan: class by class, prompts in turn, a seed of its own for each clip."""
-        book = PromptBook.load()
+        book = PromptBook.load(self.prompts)
         requests: list[Request] = []
         for class_id, operations in enumerate(self.operations_of_class):
             prompts = book.prompts_for(self.task, class_id, operations, self.settings.policy)

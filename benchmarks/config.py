@@ -32,6 +32,7 @@ from generator.curation.refine import RefineSettings, RulesRefine
 from generator.curation.resolution import ResolutionSettings
 from generator.diffusion import DiffusionSettings
 from generator.encoding import FrameRule
+from generator.preview import Preview
 from generator.training import Optimisation
 
 CONFIG_ROOT = Path(__file__).with_name("configs")
@@ -92,11 +93,15 @@ class OphoraSection(Section):
     """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
 
     weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
+    tpt_weights: a folder whose `transformer/` was transfer pre-trained from `base` beforehand; null
+    trains it now, as `tpt` says.
     lora_rank: low-rank updates instead of all weights; see `OphoraTraining`.
+    preview: sample sheets while it trains; see `generator.preview.Preview`.
     """
 
     base: str
     weights: str | None = None
+    tpt_weights: str | None = None
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
     tpt: DiffusionTrainingSection
     p2ft: DiffusionTrainingSection
@@ -104,21 +109,26 @@ class OphoraSection(Section):
     gradient_checkpointing: bool = False
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
     encoding: EncodingSection = EncodingSection()
+    preview: Preview | None = None
 
 
 class BoraSection(Section):
     """base: folder of Bora's own weights (or a hub id, "org/name").
 
     weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
+    start: a folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from; null
+    starts from `base`.
     """
 
     base: str
     weights: str | None = None
+    start: str | None = None
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
     fine_tuning: DiffusionTrainingSection
     sampling: Sampling
     guided_channels: int | None = 3
     encoding: EncodingSection = EncodingSection()
+    preview: Preview | None = None
 
     @pydantic.field_validator("sampling")
     @classmethod

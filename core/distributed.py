@@ -73,6 +73,7 @@ def _rank_main(
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         function(*arguments)
+        dist.barrier()  # a rank that leaves early can cut off what another still reads from it
     finally:
         dist.destroy_process_group()
 

@@ -23,15 +23,23 @@ class Progress:
 
     Args: total: units to do; done: units found done already (they do not count for the rate);
     note: shown at the end of the line, e.g. the current loss; set it through `advance`.
+    quiet: show nothing (of several processes that do the same, one speaks).
     """
 
     def __init__(
-        self, description: str, total: int, unit: str, done: int = 0, stream: TextIO | None = None
+        self,
+        description: str,
+        total: int,
+        unit: str,
+        done: int = 0,
+        stream: TextIO | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self.description, self.total, self.unit = description, total, unit
         self.done = self._resumed = done
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._live, self._quiet = self._stream.isatty(), quiet
         self._start = self._shown = time.monotonic()
         self._note = ""
 
@@ -65,6 +73,8 @@ class Progress:
 
     def _show(self, final: bool = False) -> None:
         self._shown = time.monotonic()
+        if self._quiet:
+            return
         if self._live:
             self._stream.write("\r\x1b[2K" + self.line() + ("\n" if final else ""))
         else:

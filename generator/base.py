@@ -45,6 +45,9 @@ class ClipShape(pydantic.BaseModel, frozen=True, extra="forbid"):
     width: int = pydantic.Field(ge=16)
     height: int = pydantic.Field(ge=16)
 
+    def __str__(self) -> str:
+        return f"{self.num_frames} frames of {self.width}x{self.height}"
+
     @pydantic.model_validator(mode="after")
     def _fits_the_autoencoder(self) -> ClipShape:
         # The causal video VAE keeps 8k or 8k + 1 frames; others come back longer, without an error.
@@ -110,11 +113,30 @@ class Generator(Weights):
         """Load the weights (training them first if need be) and return the sampler."""
 
 
-def share_folder(source: Path, target: Path) -> None:
-    """Make `target` hold the files of `source`: hard links where the file system allows, copies
-    elsewhere. Frozen parts (a T5 of 9 GB) are thus not stored once for every training."""
+class BeforehandTraining(Weights):
+    """A generator that was trained beforehand, kept as its `transformer/` alone: all other parts
+    are those of the weights that it was trained from."""
+
+    base: Weights
+    transformer: Weights
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        source = self.transformer.weights()
+        if not (source / "transformer").is_dir():
+            raise UserError(f"weights {source}: no folder `transformer` in it")
+        share_folder(self.base.weights(), folder / "weights", leave_out="transformer")
+        share_folder(source / "transformer", folder / "weights" / "transformer")
+        return {**self.transformer.run(), "base": self.base.run()}
+
+
+def share_folder(source: Path, target: Path, *, leave_out: str | None = None) -> None:
+    """Make `target` hold the files of `source`, but not those below `source/leave_out`: hard links
+    where the file system allows, copies elsewhere. Frozen parts (a T5 of 9 GB) are thus not stored
+    once for every training."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        if file.relative_to(source).parts[0] == leave_out:
+            continue
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)

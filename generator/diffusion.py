@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import torch
 from torch import Tensor, nn
 
 from core.distributed import launch, world_size
+from core.errors import UserError
 from generator.base import Generator, Weights
 from generator.encoding import Encoding, LatentDataset
-from generator.training import Batch, Optimisation, fit
+from generator.preview import EmbeddingSampler, Preview, sheet_writer
+from generator.training import Batch, Inspection, LossFunction, Optimisation, fit
 
 HELD_OUT_CLIPS = 256
 HELD_OUT_BATCH = 32
@@ -57,15 +59,19 @@ class DenoiserTraining(Generator):
     """Continue `init`'s denoiser on the encoded clips; VAE and T5 stay frozen.
 
     held_out: clips that the loss is measured on before and after; they train nothing.
+    preview: sample sheets beside the loss log, while it trains.
     With `runtime.processes` above 1, that many ranks train it and leave a checkpoint at its last
     step, from which this process takes it over.
     """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "preview")
 
     init: Weights
     encoding: Encoding
     held_out: Encoding | None = None
     diffusion: DiffusionSettings = DiffusionSettings()
     optimisation: Optimisation
+    preview: Preview | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
         # Before the ranks start: they only read what is there.
@@ -94,7 +100,29 @@ class DenoiserTraining(Generator):
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
+# (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D), mask (B, L), dropped
+# (B,)) -> loss a sample (B,)
 SampleLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def batch_loss(
+    sample_loss: SampleLoss,
+    data: LatentDataset,
+    settings: DiffusionSettings,
+    num_timesteps: int,
+    device: torch.device,
+) -> LossFunction:
+    """The loss of a batch of encoded clips: their rows, noise, timesteps and dropped captions."""
+
+    def loss(batch: Batch) -> Tensor:
+        latents, text, mask = data.rows(batch.index)
+        noise = batch.normal(data.latent_shape)
+        timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
+        text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
+        tensors = (latents, noise, timesteps, text, mask, dropped)
+        return sample_loss(*(tensor.to(device) for tensor in tensors))
+
+    return loss
 
 
 def train_denoiser(
@@ -106,41 +134,61 @@ def train_denoiser(
     *,
     num_timesteps: int,
     description: str,
+    sampler: Callable[[], EmbeddingSampler],
 ) -> dict[str, Any]:
     """Fit a stage's denoiser on its encoded clips; measure the loss on held-out ones before and
     after (not in a rank).
 
-    Args: sample_loss: (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D),
-    mask (B, L), dropped (B,)) -> loss a sample (B,).  Returns: as `fit`, and `held_out_loss`.
+    Args: sampler: draws with `model` as it is when it draws.
+    Returns: as `fit`, and `held_out_loss`.
     """
-    device, settings = stage.runtime.torch_device(), stage.diffusion
+    device = stage.runtime.torch_device()
     held_out = stage.held_out.load() if stage.held_out and world_size() == 1 else None
-
-    def loss(batch: Batch) -> Tensor:
-        latents, text, mask = data.rows(batch.index)
-        noise = batch.normal(data.latent_shape)
-        timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
-        text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
-        tensors = (latents, noise, timesteps, text, mask, dropped)
-        return sample_loss(*(tensor.to(device) for tensor in tensors))
 
     def measure() -> float | None:
         if held_out is None:
             return None
         return held_out_loss(model.to(device), sample_loss, held_out, num_timesteps, device)
 
+    inspection = None
+    if stage.preview is not None:
+        shown = data if stage.held_out is None else stage.held_out.load()
+        write = sheet_writer(sampler(), shown, stage.preview, folder)
+        inspection = Inspection(stage.preview.every, write)
     before = measure()
     result = fit(
         model,
-        loss,
+        batch_loss(sample_loss, data, stage.diffusion, num_timesteps, device),
         len(data),
         stage.optimisation,
         folder,
         description=description,
         device=device,
         runtime=stage.runtime,
+        inspection=inspection,
     )
     return {**result, "held_out_loss": {"before": before, "after": measure()}}
+
+
+def check_fits(
+    data: LatentDataset, *, latents: tuple[int, ...], tokens: tuple[int, int], weights: Path
+) -> None:
+    """Compare encoded clips with what a denoiser takes: latents (T', C, h, w), captions (L, D).
+
+    Raises: UserError: if it was made for others.
+    """
+    if data.latent_shape != latents:
+        raise UserError(
+            f"weights {weights}: the denoiser takes latents {latents}, the clips give "
+            f"{data.latent_shape}: use weights made for this clip shape"
+        )
+    found = tuple(data.empty_text.shape)
+    if found != tokens:
+        raise UserError(
+            f"weights {weights}: the denoiser takes captions of {tokens[0]} tokens x {tokens[1]}, "
+            f"got {found[0]} x {found[1]}: set max_text_tokens {tokens[0]} and use the T5 that "
+            "comes with the weights"
+        )
 
 
 @torch.inference_mode()

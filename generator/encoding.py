@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
@@ -43,6 +43,8 @@ class Encoding(Stage):
     by; frames: see `training_frames`. The released Ophora code does neither of the two, and strides
     (False, False, "floor_stride"). The empty prompt's embedding is kept for guidance.
     """
+
+    version: ClassVar[str] = "2"  # captions are kept beside the latents
 
     clips: ClipSource
     parts: Weights
@@ -94,7 +96,7 @@ class Encoding(Stage):
     def load(self) -> LatentDataset:
         """Encode if need be and open the shards."""
         result = self.run()
-        return LatentDataset(self.folder, result["rows_per_shard"])
+        return LatentDataset(self.folder, result["rows_per_shard"], result["scaling_factor"])
 
 
 def _notes(file: Path) -> Path:
@@ -146,9 +148,15 @@ class _Encoder:
             raise UserError(
                 f"none of {len(manifest)} clips can be read: {min(unreadable.values())}"
             )
-        text, mask = self.text([clip.caption or "" for clip in clips])
+        captions = [clip.caption or "" for clip in clips]
+        text, mask = self.text(captions)
         write_json(
-            _notes(file), {"clips": len(clips), "unreadable": [list(p) for p in unreadable.items()]}
+            _notes(file),
+            {
+                "clips": len(clips),
+                "captions": captions,
+                "unreadable": [list(pair) for pair in unreadable.items()],
+            },
         )
         tensors = {"latents": torch.stack(latents), "text": text.half().cpu(), "mask": mask.cpu()}
         with atomic_path(file) as path:
@@ -209,12 +217,15 @@ def training_frames(
 class LatentDataset:
     """Random access to the shards of an `Encoding`.
 
+    scaling_factor: what the latents were multiplied by. captions: of the rows, in their order.
     Raises: UserError: naming the shard, if one is cut short or holds other rows than recorded.
     """
 
-    def __init__(self, folder: Path, rows_per_shard: list[int]) -> None:
+    def __init__(self, folder: Path, rows_per_shard: list[int], scaling_factor: float) -> None:
         self._ends = list(np.cumsum(rows_per_shard))
         self._files = []
+        self.scaling_factor = scaling_factor
+        self.captions: list[str] = []
         for number, rows in enumerate(rows_per_shard):
             path = folder / f"shard-{number:05d}.safetensors"
             try:
@@ -227,6 +238,7 @@ class LatentDataset:
             if found != rows:
                 raise UserError(f"{path}: {found} rows, expected {rows}; delete its folder")
             self._files.append(file)
+            self.captions += read_json(_notes(path))["captions"]
         empty = safe_open(folder / "empty_prompt.safetensors", "pt")
         self.empty_text: Tensor = empty.get_tensor("text").float()
         self.empty_mask: Tensor = empty.get_tensor("mask")

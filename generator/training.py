@@ -95,6 +95,15 @@ class Batch:
 LossFunction = Callable[[Batch], Tensor]
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """`look(step)` is called after every `every` steps and the last, with the network in evaluation
+    mode and its averaged weights in place, in all ranks."""
+
+    every: int
+    look: Callable[[int], None]
+
+
 def batch_at(step: int, batch_size: int, num_samples: int, seed: int) -> Batch:
     """The batch of a step: epochs are seeded permutations, laid end to end."""
     numbers = list(range(step * batch_size, (step + 1) * batch_size))
@@ -116,6 +125,7 @@ def fit(
     description: str,
     device: torch.device,
     runtime: Runtime = ALONE,
+    inspection: Inspection | None = None,
 ) -> dict[str, Any]:
     """Fit `model` in place and leave it with its final (or averaged) weights.
 
@@ -135,14 +145,16 @@ def fit(
     if world_size() > 1:
         share(model, runtime.sharding)
     run = _Run(model, settings, folder, description)
-    with Progress(description, settings.steps, "steps", done=run.step) as progress:
+    quiet = rank() > 0
+    with Progress(description, settings.steps, "steps", run.step, quiet=quiet) as progress:
         while run.step < settings.steps:
             batch = batch_at(run.step, settings.batch_size, num_samples, settings.seed)
             torch.manual_seed(derive_seed(settings.seed, "step", run.step))  # for dropout
             parts = batch.split(share_size)[rank()].split(runtime.micro_batch or share_size)
             run.update(loss_function, parts, share_size, device)
-            if rank() == 0:
-                progress.advance(note=f"loss {run.mean_loss:.4f}")
+            if inspection and (run.step % inspection.every == 0 or run.step == settings.steps):
+                run.inspect(inspection)
+            progress.advance(note=f"loss {run.mean_loss:.4f}")
     return run.finish()
 
 
@@ -213,6 +225,18 @@ class _Run:
         # A rank hands its result on as a checkpoint; alone, the caller has the network itself.
         if self.step % every == 0 if self.step < self.settings.steps else world_size() > 1:
             self._save()
+
+    def inspect(self, inspection: Inspection) -> None:
+        """Let `inspection` look at the averaged weights; leave everything as it was."""
+        kept = [parameter.detach().clone() for parameter in self.parameters]
+        if self.average is not None:
+            self.average.copy_to(self.parameters)
+        self.model.eval()
+        with _autocast(self.settings.precision, kept[0].device):
+            inspection.look(self.step)
+        self.model.train()
+        for parameter, value in zip(self.parameters, kept, strict=True):
+            parameter.data.copy_(value)
 
     def finish(self) -> dict[str, Any]:
         """Put the averaged weights in place and write the log."""

@@ -93,6 +93,38 @@ def test_second_run_comes_from_the_cache_with_identical_tables(finished: Path) -
     assert before["table2.md"].decode().strip() in printed
 
 
+@pytest.mark.slow
+def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge.yaml"
+    judge.write_text(
+        "extends: _judge_nano\n"
+        "ophsim: {train_cases: 4, train_clips: 60, val_cases: 2, val_clips: 52,"
+        " test_cases: 2, test_clips: 52, minimum: 1}\n"
+        "recipe: {epochs: 1, warmup_epochs: 0}\n"
+    )
+
+    def look(*arguments: str) -> subprocess.CompletedProcess[str]:
+        audit = [sys.executable, "-m", "benchmarks.audits.faithfulness", "--config", "smoke"]
+        where = ["--results", str(finished)]
+        return subprocess.run(
+            [*audit, *where, *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+
+    done = look("--judge", str(judge))
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((finished / "smoke" / "faithfulness.json").read_text())["phase"]
+    assert list(found) == [
+        "Real (test)", "Real, reconstructed", "Ophora (base)", "Ophora (TPT-only)",
+        "Ophora, captions", "Bora", "Ophora",
+    ]  # fmt: skip
+    assert all(len(scores["top1_by_class"]) == 52 for scores in found.values())
+    assert found["Real, reconstructed"]["clips"] == found["Real (test)"]["clips"]
+    assert (finished / "smoke" / "faithfulness.md").read_text() in done.stdout
+    assert (finished / "smoke" / "faithfulness_phase.jpg").stat().st_size > 10_000
+    typo = look("--judge", "_judge_nan")
+    assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "no such config" in typo.stderr
+
+
 def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(results, *arguments),

@@ -1,133 +1,162 @@
-"""Do synthetic clips show what was asked for? A judge names the class it sees.
+"""Do synthetic clips show what was asked for? The judge (`benchmarks/audits/judge.py`) is shown
 
-The judge is a classifier trained on many real clips of cases that appear nowhere else in the suite,
-never on synthetic ones. It selects nothing: no training set is filtered by it.
+    real test clips          what it reaches at best
+    their reconstructions    what the autoencoder leaves of it
+    base, TPT-only, Ophora   what each training adds
+    Ophora, captions         the same with the sentences that the training captions were made of
+    every other arm of the run
 
     python -m benchmarks.audits.faithfulness --config ophnet_phase
 
-writes `faithfulness.md` and `.json` into the results folder of that configuration.
+writes `faithfulness.md`, `faithfulness.json` and `faithfulness_<task>.jpg` (contact sheet) into the
+results folder of that configuration.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydantic
 import tabulate
-from numpy.typing import NDArray
 
-from augment.training_set import TrainingSet
-from benchmarks.config import OphSimSection, Section, load_config, load_yaml
-from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.simulated import OphSim
-from benchmarks.evaluation import HEAD_SIZES, Predictions
-from benchmarks.plan import Inputs, Plan
-from classifiers.networks import Network
-from classifiers.prediction import predict
-from classifiers.recipe import Recipe
+from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
+from benchmarks.audits.reconstruction import Reconstruction
+from benchmarks.config import load_config, load_yaml
+from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
+from benchmarks.evaluation import SOURCE, Predictions
+from benchmarks.plan import CLASS_NAMES, Inputs, Plan
+from benchmarks.run import run_wave
 from classifiers.training import ClassifierTraining
-from core.clip import Task
-from core.errors import UserError
+from core.clip import Manifest, Task
+from core.errors import UnreadableVideo, UserError
 from core.files import write_json, write_text
-from core.stage import ClipSource, Stage
+from core.sheet import write_sheet
+from core.stage import ClipSource
+from core.video import Frames, read_span
+from generator.ophora.training import GivenOphora
+
+REAL = "Real (test)"
+SHEET_CLASSES = 8
+SHEET_FRAMES = 5
 
 
-class JudgeConfig(Section):
-    """The judge: its own OphSim cases (never those of a table) and how it is trained."""
-
-    ophsim: OphSimSection
-    network: Network
-    recipe: Recipe
-
-
-class Faithfulness(Stage):
-    """Agreement of the judge with the class that each clip of `clips` was made for."""
-
-    judge: ClassifierTraining
-    clips: ClipSource
-
-    def execute(self, folder: Path) -> dict[str, Any]:
-        """Percent over classes with clips.  Raises: UserError: if no clip can be read."""
-        table = self.judge.cache_of(self.clips).table()
-        shown = [clip for clip in self.clips.manifest().clips if clip.clip_id in table.rows]
-        if not shown:
-            raise UserError("faithfulness: no clip can be read")
-        rows = np.array([table.rows[clip.clip_id] for clip in shown])
-        labels = np.array([clip.label(self.judge.task) for clip in shown])
-        return agreement(predict(self.judge.model(), table.frames, rows), labels)
-
-
-def agreement(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, Any]:
-    """Top-1 and top-5 in percent, averaged over the classes that occur, and top-1 a class.
-
-    Args: logits: (N, C); labels: (N,) in [0, C).
-    """
-    order = np.argsort(-logits, axis=1, kind="stable")
-    first, five = order[:, 0] == labels, (order[:, :5] == labels[:, None]).any(axis=1)
-    classes = np.unique(labels)
-    top1 = {int(c): round(100 * float(first[labels == c].mean()), 2) for c in classes}
-    top5 = [100 * float(five[labels == c].mean()) for c in classes]
-    return {
-        "clips": len(labels),
-        "top1": round(float(np.mean(list(top1.values()))), 2),
-        "top5": round(float(np.mean(top5)), 2),
-        "top1_by_class": top1,
-    }
+def shown_clips(plan: Plan, task: Task, judge: ClassifierTraining) -> dict[str, ClipSource]:
+    """What the judge is shown, by name, beside the real clips."""
+    shown: dict[str, ClipSource] = {}
+    ophora = plan.generators.get("ophora")
+    if ophora is not None and not isinstance(ophora, GivenOphora):
+        section, precision = plan.config.ophora, plan.config.ophora.sampling.precision
+        base = plan.weights_of(section.base)
+        shape = plan.config.clip
+        shown["Real, reconstructed"] = Reconstruction(
+            clips=judge.evaluation,
+            split="test",
+            parts=base,
+            shape=shape,
+            precision=precision,
+            **plan.common,
+        )
+        stages = {
+            "Ophora (base)": GivenOphora(given=base, shape=shape, **plan.common),
+            "Ophora (TPT-only)": plan.generators["ophora_tpt"],
+        }
+        for name, generator in stages.items():
+            shown[name] = plan.class_synthesis("ophora", generator, task)
+        captions = plan.class_synthesis("ophora", ophora, task, DESCRIPTIONS_PATH)
+        shown["Ophora, captions"] = captions
+    for name, clips in plan.arms[task].items():
+        if clips is not None:
+            shown[name.removeprefix(f"{SOURCE} + ")] = clips
+    return shown
 
 
-def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> ClassifierTraining:
-    """The judge's training for a run's task, frames and size."""
-    simulator = OphSim(**config.ophsim.model_dump(), **plan.common)
-    cases = OphNet(task=task, name="OphSim", written_by=simulator, **plan.common)
-    return ClassifierTraining(
-        task=task,
-        num_classes=HEAD_SIZES[task],
-        network=config.network,
-        recipe=config.recipe,
-        mixture=TrainingSet(sources=(cases,), task=task, **plan.common),
-        evaluation=cases,
-        num_frames=plan.config.num_frames,
-        size=plan.config.size,
-        **plan.common,
-    )
-
-
-def audit(plan: Plan, config: JudgeConfig) -> dict[str, dict[str, dict[str, Any]]]:
-    """Agreement by task and by what was shown: real test clips, then every arm's clips."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str, dict[str, Any]]]:
+    """Agreement by task and by what was shown; draws a contact sheet a task into `folder`."""
+    found: dict[Task, dict[str, dict[str, Any]]] = {}
+    workers = plan.config.runtime.workers
     for task in plan.config.tasks:
         judge = judge_of(plan, task, config)
-        judge.run()
+        clips = shown_clips(plan, task, judge)
+        run_wave("clips", [judge, *clips.values()], side_by_side=True, workers=workers)
         real = Predictions.load(judge.folder, "test")
-        shown = {"Real (test)": agreement(real.logits, real.labels)}
-        for name, clips in plan.arms[task].items():
-            if clips is not None:
-                shown[name] = Faithfulness(judge=judge, clips=clips, **plan.common).run()
-        found[task] = shown
+        found[task] = {REAL: agreement(real.logits, real.labels)} | {
+            name: Verdict(judge=judge, clips=source, **plan.common).run()
+            for name, source in clips.items()
+        }
+        manifests = {REAL: judge.evaluation.manifest().of_split("test")} | {
+            name: source.manifest() for name, source in clips.items()
+        }
+        draw_sheet(folder / f"faithfulness_{task}.jpg", manifests, task)
     return found
 
 
-def markdown(found: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """One row for what was shown, with its share of the judge's top-1 on real clips."""
+def draw_sheet(path: Path, manifests: Mapping[str, Manifest], task: Task) -> None:
+    """One clip of each source for the commonest classes of the first: a line a class."""
+    first = next(iter(manifests.values()))
+    counts: dict[int, int] = {}
+    for clip in first.clips:
+        counts[clip.label(task)] = counts.get(clip.label(task), 0) + 1
+    classes = sorted(counts, key=lambda label: (-counts[label], label))[:SHEET_CLASSES]
     rows = [
-        [
-            task,
-            name,
-            scores["clips"],
-            f"{scores['top1']:.2f}",
-            f"{scores['top5']:.2f}",
-            f"{100 * scores['top1'] / shown['Real (test)']['top1']:.1f}",
-        ]
-        for task, shown in found.items()
-        for name, scores in shown.items()
+        (f"{name}: {CLASS_NAMES[task][label]}", _frames_of(manifest, task, label))
+        for label in classes
+        for name, manifest in manifests.items()
     ]
-    header = ["Task", "Clips shown", "n", "Top-1", "Top-5", "% of real top-1"]
-    text: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
-    return text + "\n"
+    write_sheet(path, rows, frame_height_px=40, max_frames=SHEET_FRAMES, columns=len(manifests))
+
+
+def _frames_of(manifest: Manifest, task: Task, label: int) -> Frames:
+    """Frames of the first readable clip of a class.  Raises: UserError: if there is none."""
+    for clip in manifest.clips:
+        if clip.label(task) == label:
+            try:
+                return read_span(
+                    manifest.path_of(clip),
+                    start_s=clip.start_s,
+                    end_s=clip.end_s,
+                    num_frames=SHEET_FRAMES,
+                )
+            except UnreadableVideo:
+                continue
+    raise UserError(f"{manifest.root}: no readable clip of {task} {label}")
+
+
+def markdown(found: Mapping[Task, Mapping[str, Mapping[str, Any]]]) -> str:
+    """A row for what was shown, with its share of the judge's top-1 on real clips; then top-1 by
+    class."""
+    parts = []
+    for task, shown in found.items():
+        best = shown[REAL]["top1"]
+        rows = [
+            [name, scores["clips"], f"{scores['top1']:.2f}", f"{scores['top5']:.2f}",
+             f"{100 * scores['top1'] / best:.1f}"]
+            for name, scores in shown.items()
+        ]  # fmt: skip
+        header = ["Clips shown", "n", "Top-1", "Top-5", "% of real top-1"]
+        parts += [f"## {task}", _table(rows, header), "Top-1 / top-5 by class:"]
+        names = CLASS_NAMES[task]
+        classes = [
+            [label, names[int(label)], *(_both(scores, label) for scores in shown.values())]
+            for label in shown[REAL]["top1_by_class"]
+        ]
+        parts.append(_table(classes, ["id", "class", *shown]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _both(scores: Mapping[str, Any], label: int) -> str:
+    """Top-1 / top-5 of a class; "-" where no clip of it was shown."""
+    if label not in scores["top1_by_class"]:
+        return "-"
+    return f"{scores['top1_by_class'][label]:.0f} / {scores['top5_by_class'][label]:.0f}"
+
+
+def _table(rows: list[list[Any]], header: list[str]) -> str:
+    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return table
 
 
 def main() -> int:
@@ -140,14 +169,14 @@ def main() -> int:
     options = command.parse_args()
     try:
         plan = Plan(load_config(options.config, options.set), Inputs(options.results))
-        found = audit(plan, JudgeConfig.model_validate(load_yaml(options.judge)))
+        folder = options.results / plan.config.name
+        found = audit(plan, JudgeConfig.model_validate(load_yaml(options.judge)), folder)
     except pydantic.ValidationError as error:
         print(f"error: {options.judge}: {error.errors()[0]}", file=sys.stderr)
         return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    folder = options.results / plan.config.name
     write_json(folder / "faithfulness.json", found)
     write_text(folder / "faithfulness.md", markdown(found))
     print(markdown(found))

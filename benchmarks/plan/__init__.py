@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from augment.prompts import PROMPTS_PATH
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
@@ -28,6 +29,7 @@ from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
+from generator.base import Generator
 from generator.bora.training import GivenBora
 from generator.ophora.training import GivenOphora
 
@@ -131,16 +133,23 @@ class Plan(GeneratorPlan):
                 **self.common,
             )
             return f"{SOURCE} + {name}", videos
-        clips = ClassSynthesis(
+        clips = self.class_synthesis(name, self.generators[name], task)
+        return f"{SOURCE} + {TABLE_NAMES[name]}", clips
+
+    def class_synthesis(
+        self, name: str, generator: Generator, task: Task, prompts: Path = PROMPTS_PATH
+    ) -> ClassSynthesis:
+        """Clips of every class by `generator`, a training of the generator that `name` names."""
+        return ClassSynthesis(
             source=name,
-            generator=self.generators[name],
+            generator=generator,
             task=task,
             operations_of_class=operations_of(task),
             settings=self.config.synthesis,
             sampling=self.sampling_of(name),
+            prompts=prompts,
             **self.common,
         )
-        return f"{SOURCE} + {TABLE_NAMES[name]}", clips
 
     def _user_folder(self, name: str, folder: str) -> Path:
         path = Path(folder).expanduser()

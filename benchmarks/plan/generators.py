@@ -10,7 +10,7 @@ from benchmarks.config import DiffusionTrainingSection
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
 from core.errors import UserError
 from core.stage import ClipSource
-from generator.base import Generator, Weights, weights_named
+from generator.base import BeforehandTraining, Generator, Weights, weights_named
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
 from generator.ophora.training import GivenOphora, OphoraTraining
@@ -22,7 +22,8 @@ TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
 class GeneratorPlan(DataPlan):
     """Generator stages."""
 
-    def _weights(self, name: str) -> Weights:
+    def weights_of(self, name: str) -> Weights:
+        """The weights that the configuration names: a folder or a hub id."""
         return weights_named(name, root=PROJECT_ROOT, **self.common)
 
     def _training(self, section: DiffusionTrainingSection) -> dict[str, Any]:
@@ -49,9 +50,9 @@ class GeneratorPlan(DataPlan):
     def _ophora(self) -> dict[str, Generator]:
         section, shape = self.config.ophora, self.config.clip
         if section.weights is not None:
-            given = self._weights(section.weights)
+            given = self.weights_of(section.weights)
             return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
-        base = self._weights(section.base)
+        base = self.weights_of(section.base)
         encoding = {
             "parts": base,
             "shape": shape,
@@ -61,15 +62,21 @@ class GeneratorPlan(DataPlan):
         shared = {
             "gradient_checkpointing": section.gradient_checkpointing,
             "lora_rank": section.lora_rank,
+            "preview": section.preview,
         }
-        tpt = OphoraTraining(
-            name="TPT",
-            init=base,
-            **self._encoded(self.curated, encoding),
-            **self._training(section.tpt),
-            **shared,
-            **self.common,
-        )
+        tpt: Generator
+        if section.tpt_weights is None:
+            tpt = OphoraTraining(
+                name="TPT",
+                init=base,
+                **self._encoded(self.curated, encoding),
+                **self._training(section.tpt),
+                **shared,
+                **self.common,
+            )
+        else:
+            given = self._beforehand(base, section.tpt_weights)
+            tpt = GivenOphora(given=given, shape=shape, **self.common)
         p2ft = OphoraTraining(
             name="P2FT",
             init=tpt,
@@ -79,6 +86,10 @@ class GeneratorPlan(DataPlan):
             **self.common,
         )
         return {"ophora_tpt": tpt, "ophora": p2ft}
+
+    def _beforehand(self, base: Weights, name: str) -> Weights:
+        transformer = self.weights_of(name)
+        return BeforehandTraining(base=base, transformer=transformer, **self.common)
 
     def _encoded(self, clips: ClipSource, settings: dict[str, Any]) -> dict[str, Encoding]:
         """What a training reads: its clips and the held-out ones."""
@@ -91,9 +102,9 @@ class GeneratorPlan(DataPlan):
         section, shape = self.config.bora, self.config.clip
         guided = {"guided_channels": section.guided_channels}
         if section.weights is not None:
-            given = self._weights(section.weights)
+            given = self.weights_of(section.weights)
             return GivenBora(given=given, shape=shape, **guided, **self.common)
-        base = self._weights(section.base)
+        base = self.weights_of(section.base)
         encoding = {
             "parts": base,
             "shape": shape,
@@ -103,9 +114,10 @@ class GeneratorPlan(DataPlan):
         }
         return BoraTraining(
             name="fine-tuned",
-            init=base,
+            init=base if section.start is None else self._beforehand(base, section.start),
             **self._encoded(self.curated, encoding),
             **self._training(section.fine_tuning),
+            preview=section.preview,
             **guided,
             **self.common,
         )

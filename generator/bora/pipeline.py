@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,38 +85,70 @@ class BoraSampler:
     """Prompts -> clips: respaced ancestral sampling with guidance on the first channels.
 
     guided_channels: the released sampler guides 3 of the 4 latent channels; None guides all.
+    folder: a Bora folder; its denoiser is `model`.
     """
 
     def __init__(
         self,
         folder: Path,
+        model: STDiT,
+        guided_channels: int | None = 3,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.folder, self.model, self.guided_channels = folder, model, guided_channels
+        self.dtype = DTYPES[precision]
+        self.vae = load_autoencoder(folder / "vae", self.dtype).to(model.device)
+        self.scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
         shape: ClipShape,
         device: torch.device,
         guided_channels: int | None = 3,
         precision: Precision = "fp32",
-    ) -> None:
-        self.device, self.shape, self.guided_channels = device, shape, guided_channels
-        dtype = DTYPES[precision]
-        self.model = load_stdit(folder, dtype).to(device).eval()
-        self.vae = load_autoencoder(folder / "vae", dtype).to(device)
-        self.text_encoder = load_text_encoder(folder / "text_encoder", dtype).to(device)
-        self.tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
-        self.scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+    ) -> BoraSampler:
+        """The sampler of a Bora folder.
 
-    @torch.inference_mode()
+        Raises: UserError: if it makes clips of another shape.
+        """
+        model = load_stdit(folder, DTYPES[precision]).to(device).eval()
+        config = model.config
+        made = ClipShape(
+            num_frames=config.num_frames, width=8 * config.width, height=8 * config.height
+        )
+        if made != shape:
+            raise UserError(f"weights {folder}: made for clips of {made}, not of {shape}")
+        return cls(folder, model, guided_channels, precision)
+
+    @cached_property
+    def _text_encoder(self) -> tuple[Any, Any]:
+        encoder = load_text_encoder(self.folder / "text_encoder", self.dtype)
+        tokenizer = T5Tokenizer.from_pretrained(self.folder / "tokenizer")
+        return tokenizer, encoder.to(self.model.device)
+
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
         """See `generator.base.Sampler`."""
-        config = self.model.config
-        text, mask = encode_text(
-            self.tokenizer,
-            self.text_encoder,
-            prompts,
-            config.max_text_tokens,
-            mask_padding=True,
-        )
+        limit = self.model.config.max_text_tokens
+        text, mask = encode_text(*self._text_encoder, prompts, limit, mask_padding=True)
+        return self.from_embeddings(text, mask, None, seeds, sampling)
+
+    @torch.no_grad()
+    def from_embeddings(
+        self,
+        text: Tensor,
+        mask: Tensor,
+        empty: Tensor | None,
+        seeds: Sequence[int],
+        sampling: Sampling,
+    ) -> Frames:
+        """See `generator.preview.EmbeddingSampler`; Bora's empty caption is its own parameter."""
+        config, device = self.model.config, self.model.device
+        text, mask = text.to(device, self.dtype), mask.to(device)
         rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
         size = (config.num_frames, config.in_channels, config.height, config.width)
-        latents = torch.stack([torch.randn(size, generator=rng) for rng in rngs]).to(self.device)
+        latents = torch.stack([torch.randn(size, generator=rng) for rng in rngs]).to(device)
         self.scheduler.set_timesteps(sampling.steps)
         for timestep in self.scheduler.timesteps:
             output = self._guided(latents, timestep, text, mask, sampling.guidance_scale)
@@ -131,9 +164,9 @@ class BoraSampler:
         self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, scale: float
     ) -> Tensor:
         """(B, T, 2C, h, w): noise with guidance on the guided channels, variance as conditioned."""
-        times = timestep.to(self.device).expand(2 * len(latents))
-        doubled = torch.cat([latents] * 2).to(self.model.dtype)
-        dropped = torch.arange(len(doubled), device=self.device) >= len(latents)
+        times = timestep.to(latents.device).expand(2 * len(latents))
+        doubled = torch.cat([latents] * 2).to(self.dtype)
+        dropped = torch.arange(len(doubled), device=latents.device) >= len(latents)
         output = self.model(doubled, times, text.repeat(2, 1, 1), mask.repeat(2, 1), dropped)
         conditioned, empty = output.float().chunk(2)
         guided = self.guided_channels or latents.shape[2]

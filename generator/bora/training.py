@@ -8,13 +8,17 @@ from typing import Any, Literal
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from core.errors import UserError
 from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
 from generator.bora.objective import noise_and_bound_loss
 from generator.bora.pipeline import BoraSampler, load_stdit
 from generator.bora.stdit import STDiT
-from generator.diffusion import DenoiserTraining, DiffusionSettings, train_denoiser
+from generator.diffusion import (
+    DenoiserTraining,
+    DiffusionSettings,
+    check_fits,
+    train_denoiser,
+)
 
 
 class BoraTraining(DenoiserTraining):
@@ -34,12 +38,12 @@ class BoraTraining(DenoiserTraining):
         data = self.encoding.load()
         model = load_stdit(start)
         config = model.config
-        expected = (config.num_frames, config.in_channels, config.height, config.width)
-        if data.latent_shape != expected:
-            raise UserError(
-                f"weights {start}: the STDiT takes latents {expected}, the clips give "
-                f"{data.latent_shape}: use weights made for this clip shape"
-            )
+        check_fits(
+            data,
+            latents=(config.num_frames, config.in_channels, config.height, config.width),
+            tokens=(config.max_text_tokens, config.text_dim),
+            weights=start,
+        )
         scheduler = DDPMScheduler.from_pretrained(start / "scheduler")
         alphas = scheduler.alphas_cumprod.double()
 
@@ -63,16 +67,16 @@ class BoraTraining(DenoiserTraining):
             folder,
             num_timesteps=scheduler.config.num_train_timesteps,
             description=f"Bora {self.name}",
+            sampler=lambda: BoraSampler(start, model, self.guided_channels),
         )
 
     def save(self, model: STDiT, start: Path, target: Path) -> None:
-        for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
-            share_folder(start / part, target / part)
+        share_folder(start, target, leave_out="transformer")
         model.save_pretrained(target / "transformer")
 
     def sampler(self, precision: Precision = "fp32") -> BoraSampler:
         device, shape = self.runtime.torch_device(), self.encoding.shape
-        return BoraSampler(self.weights(), shape, device, self.guided_channels, precision)
+        return BoraSampler.load(self.weights(), shape, device, self.guided_channels, precision)
 
 
 class GivenBora(Generator):
@@ -90,4 +94,4 @@ class GivenBora(Generator):
 
     def sampler(self, precision: Precision = "fp32") -> BoraSampler:
         device = self.runtime.torch_device()
-        return BoraSampler(self.weights(), self.shape, device, self.guided_channels, precision)
+        return BoraSampler.load(self.weights(), self.shape, device, self.guided_channels, precision)

@@ -17,10 +17,9 @@ from diffusers import CogVideoXTransformer3DModel
 from peft import LoraConfig
 from torch import Tensor
 
-from core.errors import UserError
 from core.runtime import Precision, seed_everything
 from generator.base import ClipShape, Generator, Weights, share_folder
-from generator.diffusion import DenoiserTraining, train_denoiser
+from generator.diffusion import DenoiserTraining, SampleLoss, check_fits, train_denoiser
 from generator.ophora.pipeline import OphoraSampler, load_pipeline
 
 
@@ -41,45 +40,59 @@ class OphoraTraining(DenoiserTraining):
     def fit(self, folder: Path) -> tuple[CogVideoXTransformer3DModel, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
-        pipeline = load_pipeline(start)
+        pipeline = load_pipeline(start, text=False)
         transformer = pipeline.transformer
-        check_latents(transformer, data.latent_shape, start)
+        config = transformer.config
+        latent_frames = (config.sample_frames - 1) // config.temporal_compression_ratio + 1
+        check_fits(
+            data,
+            latents=(latent_frames, config.in_channels, config.sample_height, config.sample_width),
+            tokens=(config.max_text_seq_length, config.text_embed_dim),
+            weights=start,
+        )
         if self.lora_rank is not None:
             add_lora(transformer, self.lora_rank, self.optimisation.seed)
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        scheduler = pipeline.scheduler
-
-        def sample_loss(
-            latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, *_: Tensor
-        ) -> Tensor:
-            noisy = scheduler.add_noise(latents, noise, timesteps)
-            target = scheduler.get_velocity(latents, noise, timesteps)
-            output = transformer(
-                hidden_states=noisy, encoder_hidden_states=text, timestep=timesteps
-            ).sample
-            return (output.float() - target).square().flatten(1).mean(1)
-
         return transformer, train_denoiser(
             self,
             transformer,
-            sample_loss,
+            velocity_loss(transformer, pipeline.scheduler),
             data,
             folder,
-            num_timesteps=scheduler.config.num_train_timesteps,
+            num_timesteps=pipeline.scheduler.config.num_train_timesteps,
             description=f"Ophora {self.name}",
+            sampler=lambda: OphoraSampler(
+                pipeline.to(self.runtime.torch_device()), self.encoding.shape
+            ),
         )
 
     def save(self, model: CogVideoXTransformer3DModel, start: Path, target: Path) -> None:
         if self.lora_rank is not None:
             model.fuse_lora()
             model.unload_lora()
-        share_folder(start, target)
-        replace_transformer(model, target / "transformer")
+        share_folder(start, target, leave_out="transformer")
+        model.save_pretrained(target / "transformer")
 
     def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
         device = self.runtime.torch_device()
-        return OphoraSampler(self.weights(), self.encoding.shape, device, precision)
+        return OphoraSampler.load(self.weights(), self.encoding.shape, device, precision)
+
+
+def velocity_loss(transformer: CogVideoXTransformer3DModel, scheduler: Any) -> SampleLoss:
+    """Mean squared error of the predicted velocity; see the module's text."""
+
+    def sample_loss(
+        latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, *_: Tensor
+    ) -> Tensor:
+        noisy = scheduler.add_noise(latents, noise, timesteps)
+        target = scheduler.get_velocity(latents, noise, timesteps)
+        output = transformer(
+            hidden_states=noisy, encoder_hidden_states=text, timestep=timesteps
+        ).sample
+        return (output.float() - target).square().flatten(1).mean(1)
+
+    return sample_loss
 
 
 def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> None:
@@ -88,27 +101,6 @@ def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> 
     transformer.requires_grad_(False)
     projections = ["to_q", "to_k", "to_v", "to_out.0"]
     transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=projections))
-
-
-def replace_transformer(transformer: CogVideoXTransformer3DModel, folder: Path) -> None:
-    """Save a network over a shared folder's files without touching what they are linked to."""
-    for file in folder.iterdir():
-        file.unlink()
-    transformer.save_pretrained(folder)
-
-
-def check_latents(
-    transformer: CogVideoXTransformer3DModel, latent_shape: tuple[int, ...], place: Path
-) -> None:
-    """Raises: UserError: if the transformer was made for other latents (T', C, h, w)."""
-    config = transformer.config
-    frames = (config.sample_frames - 1) // config.temporal_compression_ratio + 1
-    expected = (frames, config.in_channels, config.sample_height, config.sample_width)
-    if tuple(latent_shape) != expected:
-        raise UserError(
-            f"weights {place}: the transformer takes latents {expected}, the clips give "
-            f"{tuple(latent_shape)}: use weights made for this clip shape"
-        )
 
 
 class GivenOphora(Generator):
@@ -125,4 +117,4 @@ class GivenOphora(Generator):
 
     def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
         device = self.runtime.torch_device()
-        return OphoraSampler(self.weights(), self.shape, device, precision)
+        return OphoraSampler.load(self.weights(), self.shape, device, precision)

@@ -79,3 +79,11 @@ def test_track_reports_where_it_broke_off(capsys: pytest.CaptureFixture[str]) ->
         for item in track([2, 1, 0, 5], total=4, description="dividing"):
             1 / item
     assert "dividing: 2/4 items" in capsys.readouterr().err
+
+
+def test_a_quiet_one_shows_nothing(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("train", 2, "steps", stream=stream, quiet=True) as progress:
+        clock.now += 60
+        progress.advance()
+    assert stream.getvalue() == "" and progress.done == 1

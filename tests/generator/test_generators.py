@@ -33,14 +33,16 @@ SAMPLING = Sampling(steps=2, guidance_scale=3.0)
 OPTIMISATION = Optimisation(steps=3, batch_size=4, lr=1e-2, checkpoint_every=1)
 
 
-def trained(base: Weights, root: Path, shape: ClipShape = SHAPE) -> Generator:
+def trained(
+    base: Weights, root: Path, shape: ClipShape = SHAPE, tokens: int = TEXT_TOKENS
+) -> Generator:
     """A generator of `base`'s kind after three real steps."""
     ophora = type(base).__name__ == "OphoraAssembly"
     encoding = Encoding(
         clips=CaptionedClips(**common(root)),
         parts=base,
         shape=shape,
-        max_text_tokens=TEXT_TOKENS,
+        max_text_tokens=tokens,
         mask_padding=not ophora,
         **common(root),
     )
@@ -126,6 +128,12 @@ def test_low_rank_updates_end_in_a_plain_pipeline(tmp_path: Path) -> None:
 def test_latents_of_another_shape_are_refused(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path, ClipShape(num_frames=9, width=48, height=32))
     with pytest.raises(UserError, match="use weights made for this clip shape"):
+        generator.run()
+
+
+def test_captions_of_another_length_are_refused(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path, tokens=TEXT_TOKENS + 2)
+    with pytest.raises(UserError, match=rf"got 10 x 16: set max_text_tokens {TEXT_TOKENS} "):
         generator.run()
 
 

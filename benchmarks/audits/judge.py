@@ -1,0 +1,85 @@
+"""The judge: a classifier that names the class it sees in a clip.
+
+It is trained on many real clips of cases that appear nowhere else in the suite, never on synthetic
+ones, and it selects nothing: no training set is filtered by it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.training_set import TrainingSet
+from benchmarks.config import OphSimSection, Section
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.simulated import OphSim
+from benchmarks.evaluation import HEAD_SIZES
+from benchmarks.plan import Plan
+from classifiers.networks import Network
+from classifiers.prediction import predict
+from classifiers.recipe import Recipe
+from classifiers.training import ClassifierTraining
+from core.clip import Task
+from core.errors import UserError
+from core.stage import ClipSource, Stage
+
+
+class JudgeConfig(Section):
+    """The judge: its own OphSim cases (never those of a table) and how it is trained."""
+
+    ophsim: OphSimSection
+    network: Network
+    recipe: Recipe
+
+
+class Verdict(Stage):
+    """Agreement of the judge with the class that each clip of `clips` was made for."""
+
+    judge: ClassifierTraining
+    clips: ClipSource
+
+    def execute(self, folder: Any) -> dict[str, Any]:
+        """Percent over classes with clips.  Raises: UserError: if no clip can be read."""
+        table = self.judge.cache_of(self.clips).table()
+        shown = [clip for clip in self.clips.manifest().clips if clip.clip_id in table.rows]
+        if not shown:
+            raise UserError("faithfulness: no clip can be read")
+        rows = np.array([table.rows[clip.clip_id] for clip in shown])
+        labels = np.array([clip.label(self.judge.task) for clip in shown])
+        return agreement(predict(self.judge.model(), table.frames, rows), labels)
+
+
+def agreement(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, Any]:
+    """Top-1 and top-5 in percent, averaged over the classes that occur, and both a class (by id as
+    text, since JSON has no other keys).
+
+    Args: logits: (N, C); labels: (N,) in [0, C).
+    """
+    order = np.argsort(-logits, axis=1, kind="stable")
+    first, five = order[:, 0] == labels, (order[:, :5] == labels[:, None]).any(axis=1)
+    classes = np.unique(labels)
+    by_class = {
+        name: {str(c): round(100 * float(hits[labels == c].mean()), 2) for c in classes}
+        for name, hits in (("top1_by_class", first), ("top5_by_class", five))
+    }
+    top1, top5 = (round(float(np.mean(list(found.values()))), 2) for found in by_class.values())
+    return {"clips": len(labels), "top1": top1, "top5": top5, **by_class}
+
+
+def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> ClassifierTraining:
+    """The judge's training for a run's task, frames and size."""
+    simulator = OphSim(**config.ophsim.model_dump(), **plan.common)
+    cases = OphNet(task=task, name="OphSim", written_by=simulator, **plan.common)
+    return ClassifierTraining(
+        task=task,
+        num_classes=HEAD_SIZES[task],
+        network=config.network,
+        recipe=config.recipe,
+        mixture=TrainingSet(sources=(cases,), task=task, **plan.common),
+        evaluation=cases,
+        num_frames=plan.config.num_frames,
+        size=plan.config.size,
+        **plan.common,
+    )

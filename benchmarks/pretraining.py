@@ -1,0 +1,252 @@
+"""The stages behind the shipped weights (`benchmarks/pretrain.py` is the command).
+
+Natural-sim -------------------------------> video autoencoder, T5 -> Ophora's base model
+Biomed-sim --------------------------------> image autoencoder     -> Bora's base model
+OphVL-sim (a large corpus), curated -------> both base models, trained on
+OphVL-sim, OphSim (cases of their own) ----> autoencoders, T5, the metrics' encoders
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from augment.prompts import PromptBook
+from benchmarks.config import (
+    CorpusSection,
+    CurationSection,
+    DiffusionTrainingSection,
+    EncodingSection,
+    Section,
+)
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
+from benchmarks.metrics.encoders import VideoEncoderTraining
+from benchmarks.metrics.ophclip import OphClipTraining
+from core.clip import Split
+from core.runtime import Runtime
+from core.stage import ClipSource
+from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
+from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
+from generator.base import ClipShape, Weights
+from generator.bora.pipeline import BoraAssembly, STDiTSettings
+from generator.bora.training import BoraTraining
+from generator.curation.stages import Curation
+from generator.encoding import Encoding
+from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
+from generator.ophora.training import OphoraTraining
+from generator.preview import Preview
+from generator.training import Optimisation
+
+
+class AutoencoderSection(Section):
+    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with."""
+
+    settings: AutoencoderSettings
+    optimisation: Optimisation
+    start: AutoencoderSection | None = None
+
+
+class TextSection(Section):
+    settings: TextEncoderSettings
+    optimisation: Optimisation
+
+
+class TrainingSection(DiffusionTrainingSection):
+    """preview: sample sheets in the training's folder."""
+
+    preview: Preview | None = None
+
+
+class BaseSection(TrainingSection):
+    encoding: EncodingSection
+
+
+class OphoraBaseSection(BaseSection):
+    transformer: TransformerSettings
+
+
+class BoraBaseSection(BaseSection):
+    transformer: STDiTSettings
+
+
+class PretrainConfig(Section):
+    """What the shipped weights are trained on and how."""
+
+    clip: ClipShape
+    natural: CorpusSection
+    biomed: CorpusSection
+    surgical: CorpusSection
+    transfer: CorpusSection
+    encoder_corpus: CorpusSection
+    encoder_cases: dict[str, int]
+    curation: CurationSection
+    video_autoencoder: AutoencoderSection
+    image_autoencoder: AutoencoderSection
+    text: TextSection
+    ophora_base: OphoraBaseSection
+    bora_base: BoraBaseSection
+    ophora_tpt: TrainingSection
+    bora_tuned: TrainingSection
+    slowfast_nano: Optimisation
+    ophclip_nano: Optimisation
+    runtime: Runtime = Runtime()
+
+
+class Pretraining:
+    """The stages behind the shipped weights."""
+
+    def __init__(self, config: PretrainConfig, cache: Path) -> None:
+        self.config = config
+        self.common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": config.runtime}
+
+    @cached_property
+    def natural(self) -> NaturalSim:
+        section = self.config.natural
+        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+
+    @cached_property
+    def biomed(self) -> BiomedSim:
+        section = self.config.biomed
+        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
+
+    @cached_property
+    def surgical(self) -> OphVLSim:
+        section = self.config.surgical
+        return OphVLSim(**dict(section), **self.common)
+
+    def _curated(self, corpus: CorpusSection) -> Curation:
+        """Clips of cases of their own with captions as the benchmark's generators read them."""
+        section = self.config.curation
+        return Curation(
+            narrated=OphVLSim(**dict(corpus), **self.common),
+            refine=section.refine,
+            dynamics=section.dynamics,
+            resolution=section.resolution,
+            **self.common,
+        )
+
+    def _autoencoder(self, section: AutoencoderSection, others: ClipSource) -> AutoencoderTraining:
+        # Surgical clips count twice: it is their instruments that the latents must keep.
+        return AutoencoderTraining(
+            clips=(others, self.surgical, self.surgical),
+            shape=self.config.clip,
+            settings=section.settings,
+            optimisation=section.optimisation,
+            init=None if section.start is None else self._autoencoder(section.start, others),
+            **self.common,
+        )
+
+    @cached_property
+    def video_autoencoder(self) -> AutoencoderTraining:
+        section = self.config.video_autoencoder
+        return self._autoencoder(section, self.natural)
+
+    @cached_property
+    def image_autoencoder(self) -> AutoencoderTraining:
+        section = self.config.image_autoencoder
+        return self._autoencoder(section, self.biomed)
+
+    @cached_property
+    def text(self) -> TextEncoderTraining:
+        prompts = PromptBook.load().operations.values()
+        return TextEncoderTraining(
+            clips=(self.natural, self.biomed, self.surgical),
+            extra_words=tuple(prompt for group in prompts for prompt in group),
+            settings=self.config.text.settings,
+            optimisation=self.config.text.optimisation,
+            **self.common,
+        )
+
+    @cached_property
+    def ophora_assembly(self) -> OphoraAssembly:
+        return OphoraAssembly(
+            autoencoder=self.video_autoencoder,
+            text=self.text,
+            shape=self.config.clip,
+            transformer=self.config.ophora_base.transformer,
+            **self.common,
+        )
+
+    @cached_property
+    def ophora_base(self) -> OphoraTraining:
+        section, start = self.config.ophora_base, self.ophora_assembly
+        encoding = self._encoding(self.natural, section, start)
+        return OphoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
+
+    @cached_property
+    def ophora_tpt(self) -> OphoraTraining:
+        encodings = self._surgical_encodings(self.config.ophora_base, self.ophora_assembly)
+        settings = self._settings(self.config.ophora_tpt)
+        return OphoraTraining(name="TPT", init=self.ophora_base, **encodings, **settings)
+
+    @cached_property
+    def bora_assembly(self) -> BoraAssembly:
+        return BoraAssembly(
+            autoencoder=self.image_autoencoder,
+            text=self.text,
+            shape=self.config.clip,
+            transformer=self.config.bora_base.transformer,
+            **self.common,
+        )
+
+    @cached_property
+    def bora_base(self) -> BoraTraining:
+        section, start = self.config.bora_base, self.bora_assembly
+        encoding = self._encoding(self.biomed, section, start)
+        return BoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
+
+    @cached_property
+    def bora_tuned(self) -> BoraTraining:
+        encodings = self._surgical_encodings(self.config.bora_base, self.bora_assembly)
+        settings = self._settings(self.config.bora_tuned)
+        return BoraTraining(name="fine-tuned", init=self.bora_base, **encodings, **settings)
+
+    def _surgical_encodings(
+        self, base: OphoraBaseSection | BoraBaseSection, parts: Weights
+    ) -> dict[str, Encoding]:
+        """Clips of the large surgical corpus to train on and, of other videos, to measure with."""
+        clips = self._curated(self.config.transfer)
+        return {
+            "encoding": self._encoding(clips, base, parts, "train"),
+            "held_out": self._encoding(clips, base, parts, "val"),
+        }
+
+    def _encoding(
+        self,
+        clips: ClipSource,
+        base: OphoraBaseSection | BoraBaseSection,
+        parts: Weights,
+        split: Split | None = None,
+    ) -> Encoding:
+        return Encoding(
+            clips=clips,
+            split=split,
+            parts=parts,
+            shape=self.config.clip,
+            max_text_tokens=base.transformer.max_text_tokens,
+            mask_padding=isinstance(base, BoraBaseSection),
+            **dict(base.encoding),
+            **self.common,
+        )
+
+    def _settings(self, section: TrainingSection) -> dict[str, Any]:
+        kept = {name: getattr(section, name) for name in TrainingSection.model_fields}
+        return {**kept, **self.common}
+
+    @cached_property
+    def slowfast_nano(self) -> VideoEncoderTraining:
+        """FVD's encoder: labelled OphSim cases of a seed of their own."""
+        simulator = OphSim(**self.config.encoder_cases, **self.common)
+        cases = OphNet(task="operation", name="OphSim", written_by=simulator, **self.common)
+        return VideoEncoderTraining(
+            clips=cases, optimisation=self.config.slowfast_nano, **self.common
+        )
+
+    @cached_property
+    def ophclip_nano(self) -> OphClipTraining:
+        """FID's and CLIPScore's encoder, on instructions of the surgical corpus."""
+        clips = self._curated(self.config.encoder_corpus)
+        optimisation = self.config.ophclip_nano
+        return OphClipTraining(clips=clips, optimisation=optimisation, **self.common)

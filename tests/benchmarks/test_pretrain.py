@@ -1,0 +1,88 @@
+"""Shipping trained weights: what is kept, in which precision, and that it loads again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks import pretrain
+from benchmarks.config import load_yaml
+from benchmarks.pretraining import PretrainConfig, Pretraining
+from core.errors import UserError
+from core.files import read_json
+from generator.base import BeforehandTraining, GivenWeights
+from generator.encoding import Encoding
+from generator.ophora.training import OphoraTraining
+from generator.training import Optimisation
+from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base, weights
+
+DENOISER = "transformer/diffusion_pytorch_model.safetensors"
+
+
+def two_trainings(root: Path) -> tuple[OphoraTraining, OphoraTraining]:
+    """A base model's training and one that goes on from it."""
+    start = ophora_base(root)
+    encoding = Encoding(
+        clips=CaptionedClips(**common(root)),
+        parts=start,
+        shape=SHAPE,
+        max_text_tokens=TEXT_TOKENS,
+        **common(root),
+    )
+    shared = {"encoding": encoding, **common(root)}
+    short, long = (Optimisation(steps=steps, batch_size=4, lr=1e-2) for steps in (2, 3))
+    base = OphoraTraining(name="base", init=start, optimisation=short, **shared)
+    return base, OphoraTraining(name="TPT", init=base, optimisation=long, **shared)
+
+
+def test_shipped_weights_load_as_they_were_trained(tmp_path: Path) -> None:
+    base, further = two_trainings(tmp_path)
+    whole = pretrain.ship("ophora_base", base, "cmd", "abc", tmp_path / "out")
+    alone = pretrain.ship("ophora_tpt", further, "cmd", "abc", tmp_path / "out")
+    assert {path.name for path in alone.iterdir()} == {"transformer", "CARD.md", "training.json"}
+    assert {"vae", "text_encoder", "tokenizer"} < {path.name for path in whole.iterdir()}
+    assert read_json(whole / "training.json")["samples"] == 8
+    assert read_json(alone / "training.json")["samples"] == 8 + 12
+    card = (alone / "CARD.md").read_text()
+    assert "`cmd` at commit abc" in card and "OphoraTraining" in card
+
+    given = {path: weights(path, tmp_path) for path in (whole, alone)}
+    joined = BeforehandTraining(base=given[whole], transformer=given[alone], **common(tmp_path))
+    found = load_file(joined.weights() / DENOISER)
+    trained = load_file(further.weights() / DENOISER)
+    assert all(torch.equal(found[name], trained[name].half()) for name in trained)
+    vae = "vae/diffusion_pytorch_model.safetensors"
+    assert (joined.weights() / vae).read_bytes() == (whole / vae).read_bytes()
+    assert joined.run()["samples"] == 20 and joined.run()["base"]["samples"] == 8
+
+
+def test_a_folder_without_a_transformer_is_refused(tmp_path: Path) -> None:
+    base = ophora_base(tmp_path)
+    (tmp_path / "empty").mkdir()
+    wrong = GivenWeights.at(tmp_path / "empty", **common(tmp_path))
+    with pytest.raises(UserError, match=r"empty: no folder `transformer` in it$"):
+        BeforehandTraining(base=base, transformer=wrong, **common(tmp_path)).run()
+
+
+def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
+    config = PretrainConfig.model_validate(load_yaml("_pretrain_nano"))
+    stages = {name: getattr(Pretraining(config, tmp_path), name) for name in pretrain.NAMES}
+    keys = {stage.infra.uid() for stage in stages.values()}
+    assert len(keys) == len(pretrain.NAMES)
+    # Ophora and Bora are compared: as many samples, parameters within 10% (on their cards).
+    samples = {name: stages[name].optimisation.samples for name in pretrain.NAMES[:4]}
+    assert samples["ophora_base"] == samples["bora_base"]
+    assert samples["ophora_tpt"] == samples["bora_tuned"]
+
+
+def test_an_unknown_name_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pretrain", "ophora_bse", "--cache", str(tmp_path)])
+    assert pretrain.main() == 2
+    line = capsys.readouterr().err
+    assert line == "error: ophora_bse: no such network; did you mean 'ophora_base'?\n"
