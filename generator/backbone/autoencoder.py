@@ -33,7 +33,10 @@ SCALING_CLIPS = 64  # clips whose latents set the scaling factor
 class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Architecture and objective.
 
-    dimension: 3 = AutoencoderKLCogVideoX (4x in time, 8x in space), 2 = AutoencoderKL (8x space).
+    dimension: 3 = AutoencoderKLCogVideoX, 2 = AutoencoderKL; both shrink 8x in space.
+    temporal_compression: of the 3D network; CogVideoX-2b's is 4. A small network cannot undo it:
+    it averages neighbouring frames at its first, widest level, and moving instruments turn into
+    ghosts (docs/log.md).
     edge_weight: weight of the L1 of spatial differences, which keeps thin instruments sharp;
     motion_weight: the same in time, against ghosts of moving ones (our choices). kl_weight: small,
     as usual where diffusion runs on the latents. crop: side in pixels of the random crops trained
@@ -45,6 +48,7 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     dimension: Literal[2, 3]
     channels: tuple[int, int, int, int]
     latent_channels: int = pydantic.Field(ge=1)
+    temporal_compression: Literal[1, 2, 4] = 4
     layers_per_block: int = pydantic.Field(default=1, ge=1)
     norm_groups: int = pydantic.Field(default=4, ge=1)
     edge_weight: float = pydantic.Field(default=1.0, ge=0)
@@ -64,7 +68,8 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
         }
         if self.dimension == 3:
             size = {"sample_height": shape.height, "sample_width": shape.width}
-            return AutoencoderKLCogVideoX(**shared, **size)
+            ratio = {"temporal_compression_ratio": self.temporal_compression}
+            return AutoencoderKLCogVideoX(**shared, **size, **ratio)
         blocks: dict[str, Any] = {
             "down_block_types": ("DownEncoderBlock2D",) * len(self.channels),
             "up_block_types": ("UpDecoderBlock2D",) * len(self.channels),
@@ -188,7 +193,8 @@ def to_frames(video: Tensor) -> np.ndarray:
 
 
 def posterior_of(model: Autoencoder, video: Tensor) -> Any:
-    """Latent distribution of (B, 3, T, H, W) clips: (B, C, T', H/8, W/8), T' = T for the 2D VAE.
+    """Latent distribution of (B, 3, T, H, W) clips: (B, C, T', H/8, W/8); T' = T without temporal
+    compression.
 
     The 2D network sees frames as a batch; the shapes of `mean` and `std` are those of a clip.
     """

@@ -47,8 +47,9 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
     latent_channels: int = pydantic.Field(default=16, ge=1)
 
-    def build(self, shape: ClipShape) -> CogVideoXTransformer3DModel:
-        """A freshly initialised transformer for clips of `shape` (8x space, 4x time, patch 2)."""
+    def build(self, shape: ClipShape, temporal_compression: int = 4) -> CogVideoXTransformer3DModel:
+        """A freshly initialised transformer for clips of `shape` whose autoencoder shrinks them 8x
+        in space and `temporal_compression` times in time; patches of 2 x 2 latents."""
         return CogVideoXTransformer3DModel(
             num_layers=self.num_layers,
             num_attention_heads=self.num_attention_heads,
@@ -61,6 +62,7 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
             sample_width=shape.width // 8,
             sample_height=shape.height // 8,
             sample_frames=shape.num_frames,
+            temporal_compression_ratio=temporal_compression,
         )
 
 
@@ -78,12 +80,14 @@ class OphoraAssembly(Weights):
 
     def execute(self, folder: Path) -> dict[str, Any]:
         seed_everything(self.seed)
-        transformer = self.transformer.build(self.shape)
+        autoencoder = load_autoencoder(self.autoencoder.weights())
+        compression = autoencoder.config.temporal_compression_ratio
+        transformer = self.transformer.build(self.shape, compression)
         text = self.text.weights()
         pipeline = CogVideoXPipeline(
             tokenizer=T5Tokenizer.from_pretrained(text / "tokenizer"),
             text_encoder=load_text_encoder(text / "text_encoder"),
-            vae=load_autoencoder(self.autoencoder.weights()),
+            vae=autoencoder,
             transformer=transformer,
             scheduler=CogVideoXDPMScheduler(**COGVIDEOX_2B_SCHEDULE),
         )

@@ -132,6 +132,17 @@ def test_an_inflated_autoencoder_returns_a_still_clip_as_its_picture() -> None:
         torch.testing.assert_close(decode(image, one.mean), decode(video, other.mean))
 
 
+@pytest.mark.parametrize(("compression", "frames"), [(1, 9), (2, 5), (4, 3)])
+def test_time_shrinks_as_much_as_is_set(compression: int, frames: int) -> None:
+    settings = VIDEO_VAE.model_copy(update={"temporal_compression": compression})
+    model = settings.build(SHAPE)
+    video = torch.randn(1, 3, 9, 32, 32)
+    with torch.inference_mode():
+        latent = posterior_of(model, video).mean
+        assert latent.shape == (1, 4, frames, 4, 4)
+        assert decode(model, latent).shape == video.shape
+
+
 def test_networks_of_other_sizes_do_not_inflate() -> None:
     with pytest.raises(ValueError, match="no such layer"):
         inflate(PLAIN.build(SHAPE), VIDEO_VAE.build(SHAPE))

@@ -15,17 +15,21 @@ from core.runtime import Precision
 from generator.base import ClipShape, Generator, Sampling, Weights
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
-from generator.ophora.pipeline import guidance_at
+from generator.ophora.pipeline import OphoraAssembly, guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.training import Optimisation
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,
     TEXT_TOKENS,
+    TRANSFORMER,
+    VIDEO_VAE,
     CaptionedClips,
+    autoencoder_folder,
     bora_base,
     common,
     ophora_base,
+    text_folder,
     weights,
 )
 
@@ -169,6 +173,23 @@ def test_ophora_folder_is_a_plain_cogvideox_pipeline(
         output_type="np",
     ).frames
     assert np.array_equal(np.round(video * 255).astype(np.uint8), ours)
+
+
+@pytest.mark.parametrize("compression", [1, 2])
+def test_an_ophora_without_full_temporal_compression(compression: int, tmp_path: Path) -> None:
+    settings = VIDEO_VAE.model_copy(update={"temporal_compression": compression})
+    base = OphoraAssembly(
+        autoencoder=weights(autoencoder_folder(tmp_path, settings), tmp_path),
+        text=weights(text_folder(tmp_path), tmp_path),
+        shape=SHAPE,
+        transformer=TRANSFORMER,
+        **common(tmp_path),
+    )
+    generator = trained(base, tmp_path)
+    assert isinstance(generator, OphoraTraining)
+    assert generator.encoding.load().latent_shape == (1 + 8 // compression, 4, 4, 4)
+    clips = generator.sampler()(CAPTIONS[:2], [1, 2], SAMPLING)
+    assert clips.shape == (2, 9, 32, 32, 3)
 
 
 def test_guidance_by_step_index_falls_from_all_to_none() -> None:
