@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,10 +19,16 @@ from core.clip import MANIFEST_NAME, Clip, Manifest, Split, Task
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.progress import Progress
-from core.runtime import derive_seed, seed_everything
+from core.runtime import (
+    Precision,
+    derive_seed,
+    map_unordered,
+    release_workers,
+    seed_everything,
+)
 from core.stage import ClipSource
 from core.video import FPS, write_video
-from generator.base import Generator, Sampling
+from generator.base import Generator, Sampler, Sampling
 
 
 @dataclass(frozen=True)
@@ -138,21 +145,23 @@ def synthesise(
 ) -> dict[str, Any]:
     """Write `videos/<clip id>.mp4` for every request and the manifest, resuming what is there.
 
-    A batch is made again as a whole unless all its clips exist: sums in a smaller batch could
-    round differently, and a resumed run must give the same bytes.
+    Batches are spread over processes, one a core or a GPU. A batch is made again as a whole unless
+    all its clips exist: sums in a smaller batch could round differently, and a resumed run must
+    give the same bytes.
     """
-    seed_everything(0)
     batches = list(_batches(requests, sampling.batch_size))
     missing = [batch for batch in batches if not all(_file(folder, r).is_file() for r in batch)]
     left = sum(map(len, missing))
     if missing:  # before the clock starts: it may train the generator first
-        sampler = generator.sampler(sampling.precision)
+        generator.run()
+    make = partial(_make_batch, generator, sampling, folder)
+    lanes = generator.runtime.lanes()
     with Progress(f"synthesis ({source})", len(requests), "clips", len(requests) - left) as shown:
-        for batch in missing:
-            videos = sampler([r.prompt for r in batch], [r.seed for r in batch], sampling)
-            for request, frames in zip(batch, videos, strict=True):
-                write_video(_file(folder, request), frames, FPS)
+        for batch, _ in map_unordered(make, missing, workers=lanes):
             shown.advance(len(batch))
+    _LOADED.clear()
+    if generator.runtime.torch_device().type == "cuda":
+        release_workers()
     clips = [
         Clip(
             clip_id=request.clip_id,
@@ -168,6 +177,24 @@ def synthesise(
     ]
     Manifest(root=folder / "videos", clips=tuple(clips)).save(folder / MANIFEST_NAME)
     return {"clips": len(clips), "generator": generator.run()}
+
+
+# This process's sampler by its generator's key and precision; loading it takes longer than a batch.
+_LOADED: dict[tuple[str, Precision], Sampler] = {}
+
+
+def _make_batch(
+    generator: Generator, sampling: Sampling, folder: Path, batch: Sequence[Request]
+) -> None:
+    key = (generator.infra.uid(), sampling.precision)
+    if key not in _LOADED:
+        _LOADED.clear()
+        generator.runtime.apply()
+        seed_everything(0)
+        _LOADED[key] = generator.sampler(sampling.precision)
+    videos = _LOADED[key]([r.prompt for r in batch], [r.seed for r in batch], sampling)
+    for request, frames in zip(batch, videos, strict=True):
+        write_video(_file(folder, request), frames, FPS)
 
 
 def _batches(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:

@@ -44,13 +44,13 @@ def execute(plan: Plan, only: str | None = None) -> Path:
 
     Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
     """
-    workers, cluster = plan.config.runtime.workers, plan.config.cluster
+    lanes, cluster = plan.config.runtime.lanes(), plan.config.cluster
     for name, stages, side_by_side in plan.waves():
         if cluster is not None:
             say(f"== {name}, as jobs ({cluster.kind})")
             run_as_jobs(stages, cluster)
         else:
-            run_wave(name, stages, side_by_side=side_by_side, workers=workers)
+            run_wave(name, stages, lanes=lanes if side_by_side else 1)
         if name == "data":
             plan.check_data()
         if name == only:
@@ -62,15 +62,14 @@ def execute(plan: Plan, only: str | None = None) -> Path:
     return folder
 
 
-def run_wave(name: str, stages: Sequence[Stage], *, side_by_side: bool, workers: int) -> None:
-    """Run the stages that are not done: in turn, or one a worker process."""
+def run_wave(name: str, stages: Sequence[Stage], *, lanes: int) -> None:
+    """Run the stages that are not done: in turn, or in as many processes as there are lanes."""
     todo = [stage for stage in stages if not stage.is_done()]
     if not todo:
         return
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
-    width = workers if side_by_side else 1
-    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=width), start=1):
+    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
         minutes, seconds = divmod(int(time.monotonic() - start), 60)
         say(f"   {count}/{len(todo)} {name}: {stage_name(stage)} done, {minutes}:{seconds:02d}")
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -54,6 +55,13 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def lanes(self) -> int:
+        """How many trainings or samplers run side by side: one a worker on a CPU, one a GPU (or
+        group of `processes` GPUs)."""
+        if self.torch_device().type == "cpu":
+            return self.workers
+        return max(1, torch.cuda.device_count() // self.processes)
 
     def apply(self) -> None:
         """Set this process's thread counts and silence the libraries' own bars and notices."""
@@ -104,8 +112,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _start_worker(threads: int, search_path: Sequence[str]) -> None:
+def _start_worker(threads: int, search_path: Sequence[str], started: Synchronized[int]) -> None:
     die_with_parent()
+    with started.get_lock():
+        number, started.value = started.value, started.value + 1
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent alone
     sys.path[:] = list(search_path)
     limit_threads(threads)
@@ -120,13 +132,20 @@ def _process_pool(workers: int, threads: int) -> ProcessPoolExecutor:
     """The pool of spawned processes (decord and OpenMP do not survive a fork)."""
     if (workers, threads) not in _POOLS:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
+        context = multiprocessing.get_context("spawn")
         _POOLS[workers, threads] = ProcessPoolExecutor(
             workers,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=context,
             initializer=_start_worker,
-            initargs=(threads, list(sys.path)),
+            initargs=(threads, list(sys.path), context.Value("i", 0)),
         )
     return _POOLS[workers, threads]
+
+
+def release_workers() -> None:
+    """End the kept worker processes, and with them what they hold of a GPU's memory."""
+    while _POOLS:
+        _POOLS.popitem()[1].shutdown()
 
 
 def map_unordered(

@@ -77,11 +77,11 @@ def shown_clips(plan: Plan, task: Task, judge: ClassifierTraining) -> dict[str, 
 def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str, dict[str, Any]]]:
     """Agreement by task and by what was shown; draws a contact sheet a task into `folder`."""
     found: dict[Task, dict[str, dict[str, Any]]] = {}
-    workers = plan.config.runtime.workers
     for task in plan.config.tasks:
         judge = judge_of(plan, task, config)
         clips = shown_clips(plan, task, judge)
-        run_wave("clips", [judge, *clips.values()], side_by_side=True, workers=workers)
+        run_wave("clips", list(clips.values()), lanes=1)
+        run_wave("judge", [judge], lanes=1)
         real = Predictions.load(judge.folder, "test")
         found[task] = {REAL: agreement(real.logits, real.labels)} | {
             name: Verdict(judge=judge, clips=source, **plan.common).run()

@@ -255,7 +255,7 @@ class Plan(GeneratorPlan):
     def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
         """(what, stages, whether they run side by side). A wave needs only what came before it.
 
-        Data stages use all workers inside; generators and classifiers are one process each.
+        Data and synthesis use all workers inside; generators and classifiers are one process each.
         """
         data: list[Stage] = list(self.datasets.values())
         if self.trains_generators():
@@ -265,7 +265,10 @@ class Plan(GeneratorPlan):
         yield "data", data, False
         clips = [arm for arms in self.arms.values() for arm in arms.values() if arm is not None]
         generated = [row.stage.generated for row in self.qualities]
-        yield "synthesis", [*clips, *generated], True
+        below = {s.infra.uid() for g in self.generators.values() for s in g.tower()[:-1]}
+        last: list[Stage] = [g for g in self.generators.values() if g.infra.uid() not in below]
+        yield "generators", last, True
+        yield "synthesis", [*clips, *generated], False
         yield "generation quality", [row.stage for row in self.qualities], False
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True

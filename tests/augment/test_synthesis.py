@@ -63,6 +63,16 @@ def test_killed_synthesis_gives_the_same_files(tmp_path: Path) -> None:
     assert (again.folder / "videos" / "phase000_0000.mp4").stat().st_mtime_ns == untouched
 
 
+def test_several_processes_make_the_same_files(tmp_path: Path) -> None:
+    one = generator(tmp_path)
+    two = one.infra.clone_obj({"runtime.workers": 2})
+    alone = class_synthesis(tmp_path / "one", generator=one)
+    together = class_synthesis(tmp_path / "two", generator=two)
+    assert alone.run() == together.run()
+    for file in sorted((alone.folder / "videos").iterdir()):
+        assert file.read_bytes() == (together.folder / "videos" / file.name).read_bytes(), file
+
+
 def test_promptable_policy_leaves_classes_out(tmp_path: Path) -> None:
     settings = SynthesisSettings(clips_per_class=1, policy="promptable")
     stage = class_synthesis(
