@@ -22,6 +22,7 @@ import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.distributed import mean_over_ranks, part_of, rank, share, whole, world_size
 from core.errors import UserError
@@ -193,7 +194,7 @@ class _Run:
         """One optimiser step from the mean loss over `parts`, `samples` samples together."""
         total = torch.zeros((), device=device)
         for part in parts:
-            with _autocast(self.settings.precision, device):
+            with autocast(self.settings.precision, device):
                 loss = loss_function(part).mean() * (len(part.number) / samples)
             self.scaler.scale(loss).backward()
             total += loss.detach().float()
@@ -232,7 +233,7 @@ class _Run:
         if self.average is not None:
             self.average.copy_to(self.parameters)
         self.model.eval()
-        with _autocast(self.settings.precision, kept[0].device):
+        with autocast(self.settings.precision, kept[0].device):
             inspection.look(self.step)
         self.model.train()
         for parameter, value in zip(self.parameters, kept, strict=True):
@@ -293,7 +294,16 @@ class _Run:
         self.mean_loss, self.log = state["mean_loss"], state["log"]
 
 
-def _autocast(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Half precision where it pays, unless `precision` is fp32."""
     if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, DTYPES[precision])
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, DTYPES[precision]))
+        if device.type == "cpu":
+            # The backward pass of the CPU's fused attention takes a third of a step (docs/log.md).
+            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of every device
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield

@@ -34,7 +34,7 @@ from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE, TransformerSettings, load_pipeline
 from generator.ophora.training import velocity_loss
-from generator.training import Optimisation, fit
+from generator.training import Optimisation, autocast, fit
 
 NANO = PROJECT_ROOT / "generator" / "weights" / "ophora_base"
 
@@ -72,8 +72,7 @@ def bare_step(
     optimiser = torch.optim.AdamW(transformer.parameters(), lr=1e-6)
 
     def forward() -> torch.Tensor:
-        dtype = DTYPES[settings.precision]
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(settings.precision, device):
             output = transformer(latents, text, timesteps).sample
             return (output.float() - latents).square().mean()
 
