@@ -6,13 +6,17 @@ decoded one time and all epochs, classifiers, arms and seeds read the same file.
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError
-from core.files import atomic_path, read_json, write_json
+from core.files import atomic_path, read_json, sha256_of_file, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
@@ -61,9 +65,13 @@ class FrameCache(Stage):
     Leaves `frames.npy`, (N, T, height, width, 3) uint8 one row a clip of the manifest, in order;
     `clip_ids.json`, N ids, null where the clip is unreadable (its row is black); and
     `unreadable.json`, clip id -> file and reason.  num_frames: frames a clip; one that has fewer
-    repeats some. width, height: pixels.
-    Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all.
+    repeats some. width, height: pixels. The disk's space is reserved first; the file's sha256 is
+    in the result and is compared whenever a process opens the file for the first time.
+    Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
+    if the disk has no room.
     """
+
+    version: ClassVar[str] = "2"  # the result holds the file's sha256
 
     clips: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -71,8 +79,16 @@ class FrameCache(Stage):
     height: int = pydantic.Field(default=64, ge=8)
 
     def table(self) -> FrameTable:
-        """Run the stage if need be and open its frames."""
-        self.run()
+        """Run the stage if need be and open its frames.
+
+        Raises: UserError: if the file is not the one that was written.
+        """
+        expected = self.run()["sha256"]
+        path = self.folder / FRAMES_NAME
+        state = path.stat() if path.is_file() else None
+        found = None if state is None else _sha256(path, state.st_size, state.st_mtime_ns)
+        if found != expected:
+            raise UserError(f"{path}: changed since it was written; delete its folder")
         return open_frames(self.folder)
 
     def execute(self, folder: Path) -> dict[str, Any]:
@@ -83,7 +99,7 @@ class FrameCache(Stage):
         if not frames_path.is_file():
             shape = (len(manifest), self.num_frames, self.height, self.width, 3)
             with atomic_path(frames_path) as temporary:
-                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+                _reserve(temporary, shape)
         records = folder / "chunks"  # one small file a finished chunk: what a resumed run skips
         chunks = list(_chunks(manifest, frames_path, records))
         todo = [chunk for chunk in chunks if not chunk.record.is_file()]
@@ -123,10 +139,35 @@ class FrameCache(Stage):
             "clips": len(manifest) - len(unreadable),
             "unreadable": list(unreadable),
             "unreadable_files": bad_files,
+            "sha256": sha256_of_file(folder / FRAMES_NAME),
         }
 
     def cost(self) -> str:
         return f"{self.num_frames} frames of {self.width}x{self.height} a clip, decoded once"
+
+
+@lru_cache
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Of a file in the state that its size and time tell; once a process."""
+    return sha256_of_file(path)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Make an array file of black frames whose blocks exist on the disk: a memory-mapped file that
+    has holes kills the process when the disk is full."""
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    try:
+        if needed > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        del frames
+    except OSError as error:
+        raise UserError(
+            f"{path.parent}: {needed / 1e9:.2f} GB are needed for the frames of {shape[0]} clips, "
+            f"{free / 1e9:.2f} GB are free ({error.strerror}): make room or use another disk"
+        ) from None
 
 
 def check_unreadable(bad_files: Sequence[str], num_files: int, root: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from core import frame_cache
 from core.clip import Clip, Manifest
 from core.errors import UserError
+from core.files import sha256_of_file
 from core.frame_cache import FrameCache, open_frames
 from core.runtime import Runtime
 from core.stage import ClipSource
@@ -59,7 +62,10 @@ def test_every_clip_is_what_reading_it_alone_gives(tmp_path: Path) -> None:
     source = ToyClips(videos=3, infra={"folder": str(tmp_path)})
     stage = _cache(source, tmp_path)
     table = stage.table()
-    assert stage.run() == {"clips": 3 * CLASSES, "unreadable": [], "unreadable_files": []}
+    result = stage.run()
+    assert result["clips"] == 3 * CLASSES
+    assert result["unreadable"] == result["unreadable_files"] == []
+    assert result["sha256"] == sha256_of_file(stage.folder / "frames.npy")
     assert table.frames.shape == (3 * CLASSES, 5, 16, 16, 3) and table.frames.dtype == np.uint8
     assert isinstance(table.frames, np.memmap) and not table.frames.flags.writeable
     manifest = source.manifest()
@@ -113,12 +119,55 @@ def test_one_broken_file_among_good_ones_is_skipped_with_a_warning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stage = _cache(OneClipFiles(files=3, broken=1, infra={"folder": str(tmp_path)}), tmp_path)
-    assert stage.run() == {"clips": 2, "unreadable": ["c0"], "unreadable_files": ["000.mp4"]}
+    result = stage.run()
+    assert result["clips"] == 2
+    assert result["unreadable"] == ["c0"] and result["unreadable_files"] == ["000.mp4"]
     warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1 and "000.mp4: the file is empty" in warnings[0]
     table = stage.table()
     assert table.rows == {"c1": 1, "c2": 2} and list(table.unreadable) == ["c0"]
     assert table.frames[1].any() and not table.frames[0].any()
+
+
+def test_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    stage = _cache(ToyClips(videos=1, infra={"folder": str(tmp_path)}), tmp_path)
+    stage.table()
+    path = stage.folder / "frames.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"frames.npy: changed since it was written"):
+        stage.table()
+    path.unlink()
+    with pytest.raises(UserError, match=r"frames.npy: changed since it was written"):
+        stage.table()
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    source = OneClipFiles(files=1, infra={"folder": str(tmp_path)})
+    huge = _cache(source, tmp_path).infra.clone_obj({"width": 2_000_000, "height": 2_000_000})
+    with pytest.raises(
+        UserError, match=r"60000.00 GB are needed for the frames of 1 clips, .*: make"
+    ):
+        huge.run()
+    assert not list(huge.folder.rglob("*.npy"))
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_line_too(tmp_path: Path) -> None:
+    source = OneClipFiles(files=3, infra={"folder": str(tmp_path)})
+    source.run()
+    stage = _cache(source, tmp_path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, old[1]))  # the kernel refuses larger files
+    try:
+        with pytest.raises(UserError, match=r"GB are free \(File too large\): make room"):
+            stage.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list(stage.folder.rglob("*.npy"))
+    assert _cache(source, tmp_path).run()["clips"] == 3
 
 
 def test_a_cut_file_loses_all_its_clips_with_one_warning(
