@@ -20,6 +20,9 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     ratio: at most this many synthetic clips a real training clip, over all sources and classes.
     rare_below: only classes with fewer real training clips than this get synthetic ones (None: all
     classes do). class_balanced: an epoch draws every class equally often instead of every clip.
+    swap: synthetic clips do not join but stand in: each time that a real clip is drawn, a random
+    synthetic clip of its class takes its place with this probability, so that an epoch stays as
+    long as without them (None: they join).
     seed: which synthetic clips a ratio keeps.
     Source: all clips added, as "Source + Ophora" in the Ophora paper's Table 2; the other settings
     are our choice, for studies of the mixing.
@@ -28,6 +31,7 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     ratio: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
     rare_below: int | None = pydantic.Field(default=None, ge=1)
     class_balanced: bool = False
+    swap: float | None = pydantic.Field(default=None, gt=0, le=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
 
@@ -49,7 +53,8 @@ class TrainingSet(Mixture):
                 "give some of its videos the split 'train'"
             )
         offered = [clip for index in range(1, len(self.sources)) for clip in self._clips(index)]
-        chosen = balance(real + select(real, offered, self.mixing), self.mixing)
+        chosen = swap(real, select(real, offered, self.mixing), self.mixing)
+        chosen = balance(chosen, self.mixing)
         self.save(folder, chosen)
         counts = Counter((item.label, item.source) for item in chosen)
         sources = range(len(self.sources))
@@ -96,10 +101,22 @@ def select(real: list[Chosen], offered: list[Chosen], mixing: Mixing) -> list[Ch
     return [item for item in offered if (item.source, item.clip_id) in kept]
 
 
+def swap(real: list[Chosen], synthetic: list[Chosen], mixing: Mixing) -> list[Chosen]:
+    """Real clips, then synthetic ones, which join or stand in."""
+    if mixing.swap is None:
+        return real + synthetic
+    return [item.model_copy(update={"swap": mixing.swap}) for item in real] + [
+        item.model_copy(update={"stand_in": True}) for item in synthetic
+    ]
+
+
 def balance(chosen: list[Chosen], mixing: Mixing) -> list[Chosen]:
     """Sampling weights: 1 each, or such that classes sum to equal parts (mean weight 1)."""
     if not mixing.class_balanced:
         return chosen
-    clips = Counter(item.label for item in chosen)
-    share = len(chosen) / len(clips)
-    return [item.model_copy(update={"weight": share / clips[item.label]}) for item in chosen]
+    clips = Counter(item.label for item in chosen if not item.stand_in)
+    share = clips.total() / len(clips)
+    return [
+        item if item.stand_in else item.model_copy(update={"weight": share / clips[item.label]})
+        for item in chosen
+    ]

@@ -62,8 +62,10 @@ class TrainingSet:
     """The chosen clips of several frame caches, as one indexable set.
 
     tables: one a source. chosen: the mixture's choice; clips that could not be read drop out and
-    are listed in `unreadable`.  Raises: UserError: if none is left, or the choice names a source
-    or clip that does not exist, or a label is out of range.
+    are listed in `unreadable`. Its length is that of the clips that are drawn; stand-ins have
+    indices as well, but no order contains them.
+    Raises: UserError: if none is left, or the choice names a source or clip that does not exist,
+    or a label is out of range.
     """
 
     def __init__(
@@ -71,28 +73,36 @@ class TrainingSet:
     ) -> None:
         self.tables = tables
         self.unreadable: list[str] = []
-        kept: list[tuple[int, int, int, float]] = []
+        kept: list[tuple[int, int, Chosen]] = []
         for item in chosen:
             _check_label(item.clip_id, item.label, num_classes)
             if item.source >= len(tables):
                 raise UserError(f"mixture: source {item.source} of {item.clip_id!r} does not exist")
             table = tables[item.source]
             if item.clip_id in table.rows:
-                kept.append((item.source, table.rows[item.clip_id], item.label, item.weight))
+                kept.append((item.source, table.rows[item.clip_id], item))
             elif item.clip_id in table.unreadable:
                 self.unreadable.append(item.clip_id)
             else:
                 raise UserError(f"mixture: source {item.source} has no clip {item.clip_id!r}")
-        if not kept:
+        if all(item.stand_in for _, _, item in kept):
             raise UserError("mixture: no readable training clip; add labelled videos")
-        sources, rows, labels, weights = zip(*kept, strict=True)
+        sources, rows, items = zip(*kept, strict=True)
         self.sources = np.array(sources, dtype=np.int64)
         self.rows = np.array(rows, dtype=np.int64)
-        self.labels = np.array(labels, dtype=np.int64)
-        self.weights = np.array(weights, dtype=np.float64)
+        self.labels = np.array([item.label for item in items], dtype=np.int64)
+        self.swaps = np.array([item.swap for item in items], dtype=np.float64)
+        stand_in = np.array([item.stand_in for item in items])
+        self.drawn = np.flatnonzero(~stand_in)
+        weights = np.array([item.weight for item in items], dtype=np.float64)
+        self.weights = weights[self.drawn]
+        self.stand_ins = {
+            int(label): np.flatnonzero(stand_in & (self.labels == label))
+            for label in np.unique(self.labels[stand_in])
+        }
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.drawn)
 
     def frames(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The clips at `indices` -> (B, T, size, size, 3) uint8, a copy."""
@@ -103,8 +113,22 @@ class TrainingSet:
         """Indices of pass `number` over the set: a shuffle; a weighted draw if weights differ."""
         rng = np.random.default_rng(derive_seed(seed, "order", number))
         if np.all(self.weights == self.weights[0]):
-            return rng.permutation(len(self))
-        return rng.choice(len(self), size=len(self), p=self.weights / self.weights.sum())
+            return self.drawn[rng.permutation(len(self))]
+        return self.drawn[rng.choice(len(self), len(self), p=self.weights / self.weights.sum())]
+
+    def swapped(self, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """`indices` with stand-ins of the same class in some places, as `Chosen.swap` says."""
+        chances = rng.random(len(indices))
+        return np.array(
+            [
+                rng.choice(self.stand_ins[label])
+                if chance < self.swaps[index] and label in self.stand_ins
+                else index
+                for index, label, chance in zip(
+                    indices, self.labels[indices].tolist(), chances, strict=True
+                )
+            ]
+        )
 
 
 class Batches:
@@ -126,8 +150,14 @@ class Batches:
             self._pass, self._order = number, self.data.order(self.seed, number)
         start = position * self.recipe.batch_size
         indices = self._order[start : start + self.recipe.batch_size]
+        if self.data.stand_ins:
+            rng = np.random.default_rng(derive_seed(self.seed, "swap", step))
+            indices = self.data.swapped(indices, rng)
         rng = np.random.default_rng(derive_seed(self.seed, "augment", step))
         frames = augment(self.data.frames(indices), rng, self.recipe.max_shift, self.recipe.flip)
+        if self.recipe.colour:
+            rng = np.random.default_rng(derive_seed(self.seed, "colour", step))
+            frames = recolour(frames, rng, self.recipe.colour)
         return frames, self.data.labels[indices]
 
 
@@ -150,3 +180,20 @@ def augment(
     for i in range(batch):  # a take a clip is five times as fast as one indexing of the batch
         moved[i] = frames[i].take(rows[i], axis=1).take(columns[i], axis=2)
     return moved
+
+
+def recolour(frames: NDArray[np.uint8], rng: np.random.Generator, most: float) -> NDArray[np.uint8]:
+    """Change brightness, contrast and the colours' gains of every clip by up to `most` (0..1).
+
+    All frames of a clip change alike.  Args: frames: (B, T, size, size, 3) uint8.
+    Source: our choice, a table of 256 values a clip and colour.
+    """
+    brightness, contrast = rng.uniform(-most, most, size=(2, len(frames), 1, 1))
+    gains = 1 + rng.uniform(-most, most, size=(len(frames), 3, 1)) / 2
+    levels = (np.arange(256) - 127.5) * (1 + contrast) * gains + 127.5 * (1 + brightness)
+    tables = np.clip(np.rint(levels), 0, 255).astype(np.uint8)  # (B, 3, 256)
+    changed = np.empty_like(frames)
+    for clip, table, target in zip(frames, tables, changed, strict=True):
+        for colour in range(3):
+            target[..., colour] = table[colour][clip[..., colour]]
+    return changed

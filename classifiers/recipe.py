@@ -19,7 +19,8 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     learning_rate: the peak, at this batch size. momentum: of SGD only. weight_decay: not applied
     to biases and normalisation weights. warmup_epochs: linear rise to the peak; afterwards `decay`.
     grad_clip: largest 2-norm of all gradients together, None for no limit. max_shift: the largest
-    random shift as a fraction of the frame; flip: whether clips are mirrored at random.
+    random shift as a fraction of the frame; flip: whether clips are mirrored at random; colour: the
+    largest random change of brightness, contrast and white balance as a fraction.
     schedule: "matched_epochs" passes `epochs` times over the whole mixture, so an arm with more
     clips gets more optimiser steps; "matched_steps" gives every arm the steps (and evaluations)
     that the mixture's first source alone would get.
@@ -37,6 +38,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     max_shift: float = pydantic.Field(default=1 / 16, ge=0, lt=0.5)
     flip: bool = True
+    colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
     schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
 
     @pydantic.model_validator(mode="after")

@@ -21,12 +21,16 @@ class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
     """One training clip: which source it is in, its id there, its class id, its sampling weight.
 
     weight 1.0 for all means plain shuffling; other weights make an epoch a weighted draw.
+    stand_in: the clip is never drawn itself; it stands in for clips of its class. swap: how likely
+    one does so, each time that this clip is drawn.
     """
 
     source: int = pydantic.Field(ge=0)
     clip_id: str
     label: int = pydantic.Field(ge=0)
     weight: float = pydantic.Field(default=1.0, gt=0)
+    stand_in: bool = False
+    swap: float = pydantic.Field(default=0.0, ge=0, le=1)
 
 
 class Mixture(Stage):
@@ -46,5 +50,5 @@ class Mixture(Stage):
     @staticmethod
     def save(folder: Path, chosen: list[Chosen]) -> None:
         """Write the choice as `mixture.jsonl`."""
-        lines = (json.dumps(item.model_dump()) for item in chosen)
+        lines = (json.dumps(item.model_dump(exclude_defaults=True)) for item in chosen)
         write_text(folder / MIXTURE_NAME, "".join(line + "\n" for line in lines))

@@ -71,6 +71,18 @@ def test_source_alone_is_its_train_split(build: Any) -> None:
     assert "0-0" not in {item.clip_id for item in chosen}  # it is in val
 
 
+def test_swapped_clips_stand_in_and_do_not_join(build: Any) -> None:
+    stage = build({0: 3, 2: 5}, swap=0.25, class_balanced=True)
+    chosen = stage.chosen()
+    assert [item.stand_in for item in chosen] == [False] * 25 + [True] * 8
+    assert {item.swap for item in chosen[:25]} == {0.25} and chosen[-1].swap == 0
+    assert stage.run()["clips"] == [25, 8]
+    by_class = Counter[int]()
+    for item in chosen[:25]:
+        by_class[item.label] += item.weight  # type: ignore[assignment]
+    assert all(total == pytest.approx(25 / 3) for total in by_class.values())
+
+
 def test_all_synthetic_clips_of_all_sources_join_by_default(build: Any) -> None:
     stage = build({0: 3, 2: 5}, {5: 2})
     assert counts(stage.chosen()) == {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.data import Batches, TrainingSet, augment, labelled_split
+from classifiers.data import Batches, TrainingSet, augment, labelled_split, recolour
 from classifiers.prediction import MEAN, STD, normalise, penultimate_features, predict
 from classifiers.recipe import Recipe
 from core.clip import Clip, Manifest
@@ -62,6 +62,29 @@ def test_weights_make_a_pass_a_weighted_draw() -> None:
     assert np.mean(draws == 0) == pytest.approx(0.5, abs=0.06)
 
 
+def test_stand_ins_are_drawn_only_in_the_place_of_their_class() -> None:
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 3, swap=0.5) for i in range(30)]
+    # Clips 30 to 39 stand in for class 0, 40 to 44 for class 1, none for class 2.
+    chosen += [
+        Chosen(source=0, clip_id=f"c{i}", label=int(i >= 40), stand_in=True) for i in range(30, 45)
+    ]
+    data = TrainingSet([_table(45)], chosen, num_classes=3)
+    assert len(data) == 30 and sorted(data.order(0, 0)) == list(range(30))
+    plain = RECIPE.model_copy(update={"max_shift": 0.0, "flip": False})
+    batches = Batches(data, plain, seed=0)
+    pairs = [batches[step] for step in range(7 * 60)]
+    values = np.concatenate([frames[:, 0, 0, 0, 0] for frames, _ in pairs])
+    labels = np.concatenate([labels for _, labels in pairs])
+    instead = values >= 30
+    for label, low, high in ((0, 30, 39), (1, 40, 44)):
+        seen = values[instead & (labels == label)]
+        assert set(seen) == set(range(low, high + 1))
+        assert np.mean(instead[labels == label]) == pytest.approx(0.5, abs=0.06)
+    assert not instead[labels == 2].any()
+    np.testing.assert_array_equal(values[~instead] % 3, labels[~instead])
+    np.testing.assert_array_equal(Batches(data, plain, seed=0)[9][0], pairs[9][0])
+
+
 def test_unreadable_clips_drop_out_and_unknown_ones_are_errors() -> None:
     data = _set(6, lost=("c2", "c4"))
     assert len(data) == 4 and data.unreadable == ["c2", "c4"]
@@ -105,6 +128,22 @@ def test_augmentation_moves_all_frames_of_a_clip_alike_and_mirrors_half() -> Non
     assert 0.4 < mirrored.mean() < 0.6
     same = augment(frames, np.random.default_rng(0), max_shift=0.0, flip=False)
     np.testing.assert_array_equal(same, frames)
+
+
+def test_recolouring_keeps_places_and_times_and_stays_within_its_limits() -> None:
+    frames = np.full((300, 2, 4, 4, 3), 127, np.uint8)
+    frames[:, :, 0, 0] = 200
+    changed = recolour(frames, np.random.default_rng(0), 0.2).astype(int)
+    np.testing.assert_array_equal(changed[:, 0], changed[:, 1])
+    ground, spot = changed[:, 0, 1, 1], changed[:, 0, 0, 0]
+    np.testing.assert_array_equal(changed[:, 0, 3, 2], ground)
+    assert (spot > ground).all()
+    # 127.5 +- 20%, and 73 levels of contrast times 0.8..1.2 (contrast) times 0.9..1.1 (a colour).
+    assert ground.min() >= 101 and ground.max() <= 154 and np.ptp(ground) > 40
+    contrast = spot - ground
+    assert 73 * 0.8 * 0.9 - 2 <= contrast.min() < contrast.max() <= 73 * 1.2 * 1.1 + 2
+    assert np.ptp(contrast, axis=1).max() > 5  # colours change apart
+    np.testing.assert_array_equal(recolour(frames, np.random.default_rng(0), 0.0), frames)
 
 
 def test_normalise_maps_the_mean_to_zero_without_moving_memory() -> None:
