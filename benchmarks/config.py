@@ -141,10 +141,14 @@ class BoraSection(Section):
 
 
 class ClassifierSection(Section):
-    """A network and the recipe that trains it in every arm."""
+    """A network and the recipe that trains it in every arm.
+
+    weights: checkpoint of the published network, by path; null starts from random weights.
+    """
 
     network: Network
     recipe: Recipe
+    weights: str | None = None
 
 
 class QualitySection(Section):

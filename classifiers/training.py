@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from classifiers.checkpoints import Checkpoint
 from classifiers.data import Batches, LabelledSplit, TrainingSet, labelled_split
 from classifiers.networks import Classifier, Network
 from classifiers.prediction import normalise, predict
 from classifiers.recipe import Recipe
 from core.clip import Task
 from core.errors import UserError
-from core.files import atomic_path, write_json, write_text
+from core.files import atomic_path, read_json, write_json, write_text
 from core.frame_cache import FrameCache, FrameTable
 from core.mixture import Mixture
 from core.progress import Progress
@@ -33,17 +34,20 @@ from core.runtime import derive_seed, seed_everything
 from core.stage import ClipSource, Stage
 
 CHECKPOINT_NAME, LOG_NAME, MODEL_NAME = "checkpoint.pt", "epochs.jsonl", "model.safetensors"
+START_NAME = "start.json"
 
 
 class ClassifierTraining(Stage):
     """Train `network` on `mixture`, choose the epoch on val, predict val and test.
 
     evaluation: labelled clips with a val and a test split; normally the same stage as the
-    mixture's first source.  Leaves `model.safetensors` (the weights of the best epoch: val top-1,
-    the earlier one of equals), `epochs.jsonl`, and for val and test `logits_<split>.npy`
-    (N, num_classes) float32, `labels_<split>.npy` (N,) int64 and `clips_<split>.json` (clip and
-    video ids).  A loss or val logits that are not finite end the run with `diverged: true` and the
-    best epoch so far (epoch 0: the untrained weights).
+    mixture's first source. start: a published checkpoint that the backbone starts from, so that
+    `seed` decides the head, the order and dropout only.  Leaves `model.safetensors` (the weights of
+    the best epoch: val top-1, the earlier one of equals), `epochs.jsonl`, and for val and test
+    `logits_<split>.npy` (N, num_classes) float32, `labels_<split>.npy` (N,) int64 and
+    `clips_<split>.json` (clip and video ids); with `start` also `start.json`, what became of its
+    tensors.  A loss or val logits that are not finite end the run with `diverged: true` and the
+    best epoch so far (epoch 0: the weights before training).
     """
 
     task: Task
@@ -54,6 +58,7 @@ class ClassifierTraining(Stage):
     evaluation: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
     size: int = pydantic.Field(default=64, ge=8)
+    start: Checkpoint | None = None
     seed: int = pydantic.Field(default=0, ge=0)
 
     def cache_of(self, clips: ClipSource) -> FrameCache:
@@ -74,7 +79,7 @@ class ClassifierTraining(Stage):
             yield self.cache_of(clips)
 
     def build(self) -> Classifier:
-        """The untrained network; its weights depend on `seed` alone."""
+        """The network with freshly drawn weights, which depend on `seed` alone, not on `start`."""
         torch.manual_seed(derive_seed(self.seed, "weights"))
         return self.network.build(self.num_classes, self.num_frames, self.size)
 
@@ -102,6 +107,7 @@ class ClassifierTraining(Stage):
         for name, split in (("val", val), ("test", test)):
             _save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+        started = {"start": read_json(folder / START_NAME)} if self.start is not None else {}
         return {
             "best_epoch": run.best["epoch"],
             "val_top1": run.best["top1"],
@@ -110,6 +116,7 @@ class ClassifierTraining(Stage):
             "unreadable": len({*data.unreadable, *val.unreadable, *test.unreadable}),
             "diverged": run.diverged,
             "parameters": sum(p.numel() for p in model.parameters()),
+            **started,
         }
 
     def cost(self) -> str:
@@ -143,8 +150,11 @@ class _Run:
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(data), first)
         self.epochs_done, self.steps_done, self.diverged = 0, 0, False
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"epoch": 0, "top1": None, "model": None}
-        self._resume()
+        self.best: dict[str, Any] = {"epoch": 0, "top1": None}
+        if (folder / CHECKPOINT_NAME).is_file():
+            self._resume()
+        else:
+            self._begin()
 
     def train(self) -> None:
         """Train the epochs that are left, with a checkpoint after each."""
@@ -155,13 +165,12 @@ class _Run:
                 self._epoch(progress)
                 self._save()
         if self.best["epoch"] == 0:  # diverged before the first evaluation
-            self.best["top1"] = _top1(self._val_logits(self.stage.build()), self.val.labels)
+            self.best["top1"] = _top1(self._val_logits(self.best_model()), self.val.labels)
 
     def best_model(self) -> Classifier:
         """The network with the best epoch's weights, in evaluation mode."""
         model = self.stage.build()
-        if self.best["model"] is not None:
-            model.load_state_dict(self.best["model"])
+        model.load_state_dict(self.best["model"])
         return model.to(self.device).eval()
 
     def _epoch(self, progress: Progress) -> None:
@@ -181,8 +190,7 @@ class _Run:
         self.epochs_done += 1
         top1 = _top1(logits, self.val.labels)
         if self.best["top1"] is None or top1 > self.best["top1"]:
-            weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-            self.best = {"epoch": self.epochs_done, "top1": top1, "model": weights}
+            self.best = {"epoch": self.epochs_done, "top1": top1, "model": self._weights()}
         mean_loss = sum(losses) / len(losses)
         self.history.append(
             {
@@ -232,10 +240,18 @@ class _Run:
         lines = (json.dumps(line) + "\n" for line in self.history)
         write_text(self.folder / LOG_NAME, "".join(lines))
 
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def _begin(self) -> None:
+        if self.stage.start is not None:
+            report = self.stage.start.load_into(self.model)
+            write_json(self.folder / START_NAME, report.summary())
+        self.best["model"] = self._weights()
+
     def _resume(self) -> None:
+        # The state holds all weights: a published checkpoint is not needed again.
         path = self.folder / CHECKPOINT_NAME
-        if not path.is_file():
-            return
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import run_benchmark
 from benchmarks.config import config_names, load_config
@@ -113,6 +114,22 @@ def test_mine_folder_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert "did you mean 'Capsulorhexis'?" in line_for(tmp_path / "typo")
     (tmp_path / "none").mkdir()
     assert "none" in line_for(tmp_path / "none")
+
+
+def test_a_classifiers_checkpoint_is_looked_at_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def line_for(path: Path) -> str:
+        return fails(
+            capsys, "--config", "smoke", "--sources", "source", "--results", str(tmp_path / "r"),
+            "--classifiers", "slowfast", "--set", f"classifiers.slowfast.weights={path}",
+        )  # fmt: skip
+
+    assert "absent.pth: no such file; give a .pth" in line_for(tmp_path / "absent.pth")
+    table = {"backbone.blocks.0.attn.rel_pos_t": torch.ones(15, 96)}
+    torch.save({"state_dict": table}, tmp_path / "mvit.pth")
+    assert "mvit.pth: looks like MViTv2; 0 of the" in line_for(tmp_path / "mvit.pth")
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_paper_configurations_print_plan_and_cost(

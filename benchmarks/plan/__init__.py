@@ -24,6 +24,7 @@ from benchmarks.metrics.encoders import EncoderFolder
 from benchmarks.metrics.quality import GenerationQuality, QualitySettings
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
 from benchmarks.plan.generators import TABLE_NAMES, GeneratorPlan
+from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task
 from core.errors import UserError, did_you_mean
@@ -94,7 +95,7 @@ class Plan(GeneratorPlan):
                 f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
                 "layout (the simulator draws at nano scale)"
             )
-        _ = self.generators  # refused before a large data set's files are hashed
+        _ = self.generators, self.starts  # refused before a large data set's files are hashed
         names = [name for name, _, _ in self.waves()]
         if self.missing and not dry_run:
             raise UserError(self.missing[0])
@@ -174,7 +175,7 @@ class Plan(GeneratorPlan):
             for training_data, synthetic in self.arms[task].items()
             # Source has the same steps under both schedules: one training of it serves both.
             if not (synthetic is None and schedule != self.config.schedules[0])
-            for kind in (self.config.chosen_classifiers or self.config.classifiers)
+            for kind in self.kinds
             for seed in range(self.config.first_seed, self.config.first_seed + self.config.seeds)
         ]
 
@@ -194,9 +195,32 @@ class Plan(GeneratorPlan):
             evaluation=real,
             num_frames=self.config.num_frames,
             size=self.config.size,
+            start=self.starts.get(kind),
             seed=seed,
             **self.common,
         )
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """Keys of the classifiers to train."""
+        return self.config.chosen_classifiers or tuple(self.config.classifiers)
+
+    @cached_property
+    def starts(self) -> dict[str, Checkpoint]:
+        """The published checkpoints to start from, by classifier; none where none is named.
+
+        Raises: UserError: if one is not there or is of another network: better now than after days.
+        """
+        found = {}
+        for kind in self.kinds:
+            section = self.config.classifiers[kind]
+            if section.weights is not None:
+                paths = (Path(section.weights), PROJECT_ROOT / section.weights)
+                path = next((path for path in paths if path.is_file()), paths[0])
+                found[kind] = Checkpoint.at(path, **self.common)
+                blank = section.network.build(2, self.config.num_frames, self.config.size)
+                load_checkpoint(path, blank)
+        return found
 
     @cached_property
     def encoders(self) -> dict[str, EncoderFolder]:
@@ -257,7 +281,7 @@ class Plan(GeneratorPlan):
 
         Data and synthesis use all workers inside; generators and classifiers are one process each.
         """
-        data: list[Stage] = list(self.datasets.values())
+        data: list[Stage] = [*self.datasets.values(), *self.starts.values()]
         if self.trains_generators():
             data += [self.curated, self.clean]
         if self.qualities:

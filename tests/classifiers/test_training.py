@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from classifiers import training
+from classifiers.checkpoints import Checkpoint
 from classifiers.networks import MViTv2, Network, SlowFast
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
@@ -52,8 +53,10 @@ def stage_in(
     sources: tuple[dict[str, int], ...] = ({},),
     seed: int = 0,
     size: int = 16,
+    start: Path | None = None,
 ) -> ClassifierTraining:
-    """A training stage over toy data; `sources`: fields of each ToyClips, the first evaluates."""
+    """A training stage over toy data; `sources`: fields of each ToyClips, the first evaluates;
+    start: a checkpoint's file."""
     infra = {"folder": str(folder)}
     toys = [ToyClips(**fields, infra=infra) for fields in sources]
     return ClassifierTraining(
@@ -64,6 +67,7 @@ def stage_in(
         mixture=ToyMixture(sources=toys, infra=infra),
         evaluation=toys[0],
         size=size,
+        start=None if start is None else Checkpoint.at(start, infra=infra, runtime=Runtime()),
         seed=seed,
         infra=infra,
         runtime=Runtime(workers=1),
@@ -123,6 +127,22 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
     assert first["logits_test.npy"] != third["logits_test.npy"]
 
 
+def kill_in_the_third_epoch(stage: ClassifierTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the stage until its second step of that epoch."""
+    step = training._Run._step
+
+    def step_until_killed(self: training._Run, number: int) -> float:
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_step", step_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            stage.execute(stage.folder)
+    assert len(_epochs(stage)) == 2
+
+
 @pytest.mark.parametrize("network", [TINY, TINY_SLOWFAST], ids=["MViTv2", "SlowFast"])
 def test_an_interrupted_run_resumes_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Network
@@ -133,18 +153,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     whole = stage_in(tmp_path / "whole", network, recipe)
     whole.run()
     killed = stage_in(tmp_path / "killed", network, recipe)
-    step = training._Run._step
-
-    def step_until_killed(self: training._Run, number: int) -> float:
-        if number == 5:  # the second step of the third epoch
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "_step", step_until_killed)
-        with pytest.raises(KeyboardInterrupt):
-            killed.execute(killed.folder)
-    assert len(_epochs(killed)) == 2
+    kill_in_the_third_epoch(killed, monkeypatch)
     torch.rand(7)  # the global generator's state must not matter
     stage_in(tmp_path / "killed", network, recipe).run()
     assert _bytes(killed) == _bytes(whole)
@@ -187,17 +196,82 @@ def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Pa
     assert stage_in(tmp_path, sources=more).run()["steps"] == 3 * 6
 
 
+WILD = ADAMW.model_copy(
+    update={"optimizer": "sgd", "learning_rate": 1e18, "warmup_epochs": 0, "grad_clip": None}
+)
+
+
 def test_a_diverging_run_says_so_and_keeps_finite_logits(tmp_path: Path) -> None:
-    wild = ADAMW.model_copy(
-        update={"optimizer": "sgd", "learning_rate": 1e18, "warmup_epochs": 0, "grad_clip": None}
-    )
-    stage = stage_in(tmp_path, recipe=wild)
+    stage = stage_in(tmp_path, recipe=WILD)
     result = stage.run()
     assert result["diverged"] and result["best_epoch"] == 0 and 0 <= result["val_top1"] <= 1
     assert np.isfinite(np.load(stage.folder / "logits_test.npy")).all()
     untrained = stage.build().state_dict()
     saved = safetensors.torch.load_file(stage.folder / "model.safetensors")
     assert all(torch.equal(saved[name], value) for name, value in untrained.items())
+
+
+def published(path: Path, network: Network = TINY) -> dict[str, torch.Tensor]:
+    """Save a checkpoint of the network with a head of other classes; returns its backbone."""
+    torch.manual_seed(5)
+    state = network.build(9, 8, 16).state_dict()
+    torch.save({"state_dict": state}, path)
+    return {name: value for name, value in state.items() if name.startswith("backbone.")}
+
+
+def test_training_starts_from_a_checkpoint_and_the_seed_decides_the_head(tmp_path: Path) -> None:
+    backbone = published(tmp_path / "kinetics.pth")
+    saved = []
+    for seed in (0, 1):
+        # What diverges in its first epoch keeps the weights that training started from.
+        stage = stage_in(tmp_path, recipe=WILD, seed=seed, start=tmp_path / "kinetics.pth")
+        result = stage.run()
+        assert result["best_epoch"] == 0
+        assert result["start"] == {
+            "loaded": len(backbone),
+            "interpolated": [],
+            "missing": [],
+            "unexpected": [],
+            "head": ["head.weight", "head.bias"],
+        }
+        saved.append(safetensors.torch.load_file(stage.folder / "model.safetensors"))
+    for weights in saved:
+        assert all(torch.equal(weights[name], value) for name, value in backbone.items())
+    assert not torch.equal(saved[0]["head.weight"], saved[1]["head.weight"])
+    assert saved[0]["head.weight"].shape == (CLASSES, 16)
+
+
+@pytest.mark.parametrize("network", [TINY, TINY_SLOWFAST], ids=["MViTv2", "SlowFast"])
+def test_a_begun_training_does_not_need_its_checkpoint_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Network
+) -> None:
+    path = tmp_path / "kinetics.pth"
+    published(path, network)
+    plain = stage_in(tmp_path / "whole", network)
+    whole = stage_in(tmp_path / "whole", network, start=path)
+    assert whole.run()["start"]["missing"] == [] and "start" not in plain.run()
+    assert _bytes(whole)["logits_test.npy"] != _bytes(plain)["logits_test.npy"]
+    killed = stage_in(tmp_path / "killed", network, start=path)
+    kill_in_the_third_epoch(killed, monkeypatch)
+    path.unlink()
+    killed.run()
+    assert _bytes(killed) == _bytes(whole)
+    again = killed.model().state_dict()
+    saved = safetensors.torch.load_file(killed.folder / "model.safetensors")
+    assert all(torch.equal(again[name], value) for name, value in saved.items())
+
+
+def test_the_checkpoints_contents_make_the_key_and_not_its_path(tmp_path: Path) -> None:
+    published(tmp_path / "a.pth")
+    (tmp_path / "b.pth").write_bytes((tmp_path / "a.pth").read_bytes())
+    published(tmp_path / "other.pth", TINY.model_copy(update={"embed_dims": 16}))
+    starts = [tmp_path / "a.pth", tmp_path / "b.pth", tmp_path / "other.pth", None]
+    keys = [stage_in(tmp_path, start=start).infra.uid() for start in starts]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+    with pytest.raises(UserError, match=r"other\.pth: looks like MViTv2"):
+        stage_in(tmp_path, start=tmp_path / "other.pth").run()
+    kinds = [type(s).__name__ for s in stage_in(tmp_path, start=tmp_path / "a.pth").tower()]
+    assert kinds.count("Checkpoint") == 1 and kinds[-1] == "ClassifierTraining"
 
 
 def test_clips_of_a_corrupt_file_drop_out_and_are_counted(tmp_path: Path) -> None:
