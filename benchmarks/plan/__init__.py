@@ -20,10 +20,9 @@ from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
 from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
-from benchmarks.metrics.encoders import EncoderFolder
-from benchmarks.metrics.quality import GenerationQuality, QualitySettings
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
-from benchmarks.plan.generators import TABLE_NAMES, GeneratorPlan
+from benchmarks.plan.generators import TABLE_NAMES
+from benchmarks.plan.quality import QualityStages
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task
@@ -34,15 +33,9 @@ from generator.base import Generator
 from generator.bora.training import GivenBora
 from generator.ophora.training import GivenOphora
 
-__all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan", "QualityPlan"]
+__all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
 CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
-# Rows of Table 1: model as the paper names it, its training data, generator in the plan.
-QUALITY_ROWS = (
-    ("Bora (w/ Ophora-160K)", "Ophora-160K", "bora"),
-    ("Ophora (TPT-only)", "Ophora-160K", "ophora_tpt"),
-    ("Ophora", "Ophora-160K", "ophora"),
-)
 
 
 @dataclass(frozen=True)
@@ -55,15 +48,6 @@ class CellPlan:
     seed: int
     schedule: Schedule
     stage: ClassifierTraining
-
-
-@dataclass(frozen=True)
-class QualityPlan:
-    """One row of Table 1."""
-
-    model: str
-    fine_tuned_on: str | None
-    stage: GenerationQuality
 
 
 def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
@@ -82,7 +66,7 @@ def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclass(frozen=True)
-class Plan(GeneratorPlan):
+class Plan(QualityStages):
     """All stages of a run. Building it validates the inputs; nothing is computed before."""
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
@@ -221,58 +205,6 @@ class Plan(GeneratorPlan):
                 blank = section.network.build(2, self.config.num_frames, self.config.size)
                 load_checkpoint(path, blank)
         return found
-
-    @cached_property
-    def encoders(self) -> dict[str, EncoderFolder]:
-        """The metrics' encoders."""
-        section = self.config.quality
-        return {
-            "video_encoder": self._encoder(section.video_encoder),
-            "image_text_encoder": self._encoder(section.image_text_encoder),
-        }
-
-    @cached_property
-    def qualities(self) -> list[QualityPlan]:
-        """Rows of Table 1 for the generators in use; none where no caption is held out."""
-        if self.inputs.data_root and not self.inputs.corpus_root:
-            return []
-        section = self.config.quality
-        clips, split = self.held_out
-        rows = []
-        for model, data, name in QUALITY_ROWS:
-            if name not in self.generators:
-                continue
-            generated = CaptionSynthesis(
-                source=name,
-                generator=self.generators[name],
-                clips=clips,
-                split=split,
-                num_clips=section.num_clips,
-                sampling=self.sampling_of(name),
-                **self.common,
-            )
-            rows.append(QualityPlan(model, data, self._quality(clips, generated)))
-        return rows
-
-    def _quality(self, real: ClipSource, generated: ClipSource) -> GenerationQuality:
-        section = self.config.quality
-        settings = QualitySettings(num_clips=section.num_clips, protocol=section.protocol)
-        return GenerationQuality(
-            real=real,
-            generated=generated,
-            **self.encoders,
-            settings=settings,
-            **self.common,
-        )
-
-    def _encoder(self, name: str) -> EncoderFolder:
-        path = next((p for p in (Path(name), PROJECT_ROOT / name) if p.is_dir()), Path(name))
-        try:
-            found = EncoderFolder.identify(path)
-        except UserError as error:
-            self.missing.append(str(error))
-            found = {"path": path, "sha256": "0" * 64}
-        return EncoderFolder(**found, **self.common)
 
     # -- order --------------------------------------------------------------------------------
 
