@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +146,10 @@ class Batches:
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Augmented clips (B, T, size, size, 3) uint8 and their labels (B,) int64."""
+        return self.part(step, 0, 1)
+
+    def part(self, step: int, rank: int, parts: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """What process `rank` of `parts` gets of a batch, its clips as in the whole one."""
         number, position = divmod(step, self._per_pass)
         if number != self._pass:
             self._pass, self._order = number, self.data.order(self.seed, number)
@@ -153,23 +158,38 @@ class Batches:
         if self.data.stand_ins:
             rng = np.random.default_rng(derive_seed(self.seed, "swap", step))
             indices = self.data.swapped(indices, rng)
+        share = np.array_split(np.arange(len(indices)), parts)[rank]
+        place = (int(share[0]), len(indices))
+        indices = indices[share]
         rng = np.random.default_rng(derive_seed(self.seed, "augment", step))
-        frames = augment(self.data.frames(indices), rng, self.recipe.max_shift, self.recipe.flip)
+        frames = self.data.frames(indices)
+        frames = augment(frames, rng, self.recipe.max_shift, self.recipe.flip, place)
         if self.recipe.colour:
             rng = np.random.default_rng(derive_seed(self.seed, "colour", step))
-            frames = recolour(frames, rng, self.recipe.colour)
+            frames = recolour(frames, rng, self.recipe.colour, place)
         return frames, self.data.labels[indices]
 
 
+# First clip and size of the whole batch that the given clips are a part of: what is drawn for a
+# clip must not depend on how many processes share the batch.
+Place: TypeAlias = tuple[int, int]
+
+
 def augment(
-    frames: NDArray[np.uint8], rng: np.random.Generator, max_shift: float, flip: bool
+    frames: NDArray[np.uint8],
+    rng: np.random.Generator,
+    max_shift: float,
+    flip: bool,
+    place: Place | None = None,
 ) -> NDArray[np.uint8]:
     """Shift every clip by up to `max_shift` of its size (edges repeated), mirror every second one.
 
-    All frames of a clip move alike.  Args: frames: (B, T, size, size, 3) uint8.
+    All frames of a clip move alike.  Args: frames: (B, T, size, size, 3) uint8; place: None if
+    they are a whole batch.
     Source: our choice, the padded random crop and flip usual for small images.
     """
-    batch, _, size = frames.shape[:3]
+    size = frames.shape[2]
+    first, batch = place or (0, len(frames))
     most = round(max_shift * size)
     offsets = rng.integers(-most, most + 1, size=(2, batch, 1))
     rows, columns = np.clip(np.arange(size) + offsets, 0, size - 1)  # (B, size) each
@@ -177,21 +197,26 @@ def augment(
         mirrored = rng.random(batch) < 0.5
         columns[mirrored] = columns[mirrored, ::-1]
     moved = np.empty_like(frames)
-    for i in range(batch):  # a take a clip is five times as fast as one indexing of the batch
-        moved[i] = frames[i].take(rows[i], axis=1).take(columns[i], axis=2)
+    # A take a clip is five times as fast as one indexing of the batch.
+    for i, clip in enumerate(frames):
+        moved[i] = clip.take(rows[first + i], axis=1).take(columns[first + i], axis=2)
     return moved
 
 
-def recolour(frames: NDArray[np.uint8], rng: np.random.Generator, most: float) -> NDArray[np.uint8]:
+def recolour(
+    frames: NDArray[np.uint8], rng: np.random.Generator, most: float, place: Place | None = None
+) -> NDArray[np.uint8]:
     """Change brightness, contrast and the colours' gains of every clip by up to `most` (0..1).
 
-    All frames of a clip change alike.  Args: frames: (B, T, size, size, 3) uint8.
+    All frames of a clip change alike.  Args: as of `augment`.
     Source: our choice, a table of 256 values a clip and colour.
     """
-    brightness, contrast = rng.uniform(-most, most, size=(2, len(frames), 1, 1))
-    gains = 1 + rng.uniform(-most, most, size=(len(frames), 3, 1)) / 2
+    first, batch = place or (0, len(frames))
+    brightness, contrast = rng.uniform(-most, most, size=(2, batch, 1, 1))
+    gains = 1 + rng.uniform(-most, most, size=(batch, 3, 1)) / 2
     levels = (np.arange(256) - 127.5) * (1 + contrast) * gains + 127.5 * (1 + brightness)
     tables = np.clip(np.rint(levels), 0, 255).astype(np.uint8)  # (B, 3, 256)
+    tables = tables[first : first + len(frames)]
     changed = np.empty_like(frames)
     for clip, table, target in zip(frames, tables, changed, strict=True):
         for colour in range(3):

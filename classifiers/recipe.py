@@ -12,6 +12,8 @@ import pydantic
 import torch
 from torch import nn
 
+from core.runtime import Precision
+
 
 class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Hyperparameters of one training run.
@@ -20,7 +22,8 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     to biases and normalisation weights. warmup_epochs: linear rise to the peak; afterwards `decay`.
     grad_clip: largest 2-norm of all gradients together, None for no limit. max_shift: the largest
     random shift as a fraction of the frame; flip: whether clips are mirrored at random; colour: the
-    largest random change of brightness, contrast and white balance as a fraction.
+    largest random change of brightness, contrast and white balance as a fraction. precision: of the
+    forward pass on a GPU or, where it does not overflow, a CPU (see docs/log.md).
     schedule: "matched_epochs" passes `epochs` times over the whole mixture, so an arm with more
     clips gets more optimiser steps; "matched_steps" gives every arm the steps (and evaluations)
     that the mixture's first source alone would get.
@@ -39,6 +42,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_shift: float = pydantic.Field(default=1 / 16, ge=0, lt=0.5)
     flip: bool = True
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    precision: Precision = "fp32"
     schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
 
     @pydantic.model_validator(mode="after")

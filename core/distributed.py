@@ -13,8 +13,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import UserError
@@ -127,3 +129,23 @@ def part_of(value: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(value.to(like.device), spread.device_mesh, spread.placements)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a state that `whole` gathered, each rank its part of it."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for index, moments in state["state"].items():
+        like = parameters[index]
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == like.shape:  # not the number of steps
+                moments[name] = part_of(value, like)
+    optimiser.load_state_dict(state)
+
+
+def gathered(rows: NDArray[Any]) -> NDArray[Any]:
+    """The rows of all ranks below one another, on each of them."""
+    if not dist.is_initialized():
+        return rows
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, rows)
+    return np.concatenate(parts)

@@ -9,7 +9,6 @@ that trains with others (`core.distributed.launch`) takes its share of each batc
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -22,13 +21,20 @@ import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.distributed import mean_over_ranks, part_of, rank, share, whole, world_size
+from core.distributed import (
+    load_optimiser,
+    mean_over_ranks,
+    part_of,
+    rank,
+    share,
+    whole,
+    world_size,
+)
 from core.errors import UserError
 from core.files import atomic_path
 from core.progress import Progress
-from core.runtime import DTYPES, Precision, Runtime, derive_seed, seed_everything
+from core.runtime import Precision, Runtime, autocast, derive_seed, seed_everything
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
@@ -278,12 +284,7 @@ class _Run:
         state = torch.load(path, map_location="cpu", weights_only=True)
         own = self.model.state_dict()
         self.model.load_state_dict({k: part_of(v, own[k]) for k, v in state["model"].items()})
-        for index, moments in state["optimiser"]["state"].items():
-            like = self.parameters[index]
-            for name, value in moments.items():
-                if value.shape == like.shape:  # not the number of steps
-                    moments[name] = part_of(value, like)
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
@@ -292,18 +293,3 @@ class _Run:
             self.average.optimization_step = state["step"]
         self.step, self.skipped = state["step"], state["skipped"]
         self.mean_loss, self.log = state["mean_loss"], state["log"]
-
-
-@contextlib.contextmanager
-def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Half precision where it pays, unless `precision` is fp32."""
-    if precision == "fp32":
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, DTYPES[precision]))
-        if device.type == "cpu":
-            # The backward pass of the CPU's fused attention takes a third of a step (docs/log.md).
-            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of every device
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        yield

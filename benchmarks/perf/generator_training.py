@@ -28,13 +28,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plan import PROJECT_ROOT
 from core.files import write_json
-from core.runtime import DTYPES, Runtime
+from core.runtime import DTYPES, Runtime, autocast
 from generator.base import ClipShape
 from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE, TransformerSettings, load_pipeline
 from generator.ophora.training import velocity_loss
-from generator.training import Optimisation, autocast, fit
+from generator.training import Optimisation, fit
 
 NANO = PROJECT_ROOT / "generator" / "weights" / "ophora_base"
 

@@ -57,6 +57,20 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
     assert not np.array_equal(Batches(data, RECIPE, seed=4)[0][0], forward[0])
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_processes_share_a_batch_without_changing_it(parts: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (24, 2, 8, 8, 3), dtype=np.uint8)
+    table = FrameTable(frames, {f"c{i}": i for i in range(24)}, {})
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2, swap=0.5) for i in range(12)]
+    chosen += [Chosen(source=0, clip_id=f"c{i}", label=i % 2, stand_in=True) for i in range(12, 24)]
+    data = TrainingSet([table], chosen, 2)
+    batches = Batches(data, RECIPE.model_copy(update={"batch_size": 6, "colour": 0.3}), seed=1)
+    whole, labels = batches[3]
+    shares = [batches.part(3, rank, parts) for rank in range(parts)]
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in shares]), whole)
+    np.testing.assert_array_equal(np.concatenate([part for _, part in shares]), labels)
+
+
 def test_weights_make_a_pass_a_weighted_draw() -> None:
     draws = np.concatenate([_set(20, weight=19.0).order(0, number) for number in range(50)])
     assert np.mean(draws == 0) == pytest.approx(0.5, abs=0.06)

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from classifiers import training
+from classifiers import fitting
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import MViTv2, Network, SlowFast
 from classifiers.prediction import predict
@@ -129,15 +129,15 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
 
 def kill_in_the_third_epoch(stage: ClassifierTraining, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the stage until its second step of that epoch."""
-    step = training._Run._step
+    step = fitting.Fitting.step
 
-    def step_until_killed(self: training._Run, number: int) -> float:
+    def step_until_killed(self: fitting.Fitting, number: int) -> float:
         if number == 5:
             raise KeyboardInterrupt
         return step(self, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "_step", step_until_killed)
+        patch.setattr(fitting.Fitting, "step", step_until_killed)
         with pytest.raises(KeyboardInterrupt):
             stage.execute(stage.folder)
     assert len(_epochs(stage)) == 2
@@ -167,10 +167,10 @@ def test_kill_9_and_the_same_command_again_give_the_same_bytes(tmp_path: Path) -
     folder = tmp_path / "killed"
     code = (
         "import pathlib, sys, time\n"
-        "from classifiers import training\n"
+        "from classifiers import fitting\n"
         "from tests.classifiers.test_training import ADAMW, TINY_SLOWFAST, stage_in\n"
-        "step = training._Run._step\n"
-        "training._Run._step = lambda run, n: (time.sleep(0.1), step(run, n))[1]\n"
+        "step = fitting.Fitting.step\n"
+        "fitting.Fitting.step = lambda run, n: (time.sleep(0.1), step(run, n))[1]\n"
         "recipe = ADAMW.model_copy(update={'epochs': 12})\n"
         "stage_in(pathlib.Path(sys.argv[1]), TINY_SLOWFAST, recipe).run()\n"
     )
