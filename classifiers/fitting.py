@@ -134,7 +134,7 @@ class Fitting:
 
     def _placed(self, model: Classifier) -> Any:
         """The network on its device, shared by the ranks if there are several."""
-        model.to(self.device)
+        model.to(self.device).train()
         if world_size() == 1:
             return model
         shared: Any = model

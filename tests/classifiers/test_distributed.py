@@ -64,7 +64,7 @@ def test_ranks_train_as_one_process_does(network: Network, tmp_path: Path) -> No
         np.array([json.loads(line)["train_loss"] for line in (stage.folder / LOG_NAME).open()])
         for stage in (alone, together)
     ]
-    assert len(losses[0]) == STEPS and losses[0][-1] < losses[0][0] - 0.02
+    assert len(losses[0]) == STEPS and losses[0][-1] < losses[0][0] - 1e-3
     assert np.abs(losses[0] - losses[1]).max() < 1e-5
     assert {**one, "val_top1": 0, "best_epoch": 0} == {**two, "val_top1": 0, "best_epoch": 0}
     logits = [np.load(stage.folder / "logits_test.npy") for stage in (alone, together)]
