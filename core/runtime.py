@@ -89,19 +89,28 @@ def quiet_libraries() -> None:
             module.logging.disable_progress_bar()
 
 
-@contextlib.contextmanager
-def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Half precision where it pays, unless `precision` is fp32."""
+def autocast(
+    precision: Precision, device: torch.device
+) -> contextlib.AbstractContextManager[object]:
+    """Half precision where it pays, unless `precision` is fp32; for forward passes."""
     if precision == "fp32":
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, DTYPES[precision]))
-        if device.type == "cpu":
-            # The backward pass of the CPU's fused attention takes a third of a step (docs/log.md).
-            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of every device
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        yield
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, DTYPES[precision])
+
+
+def training_attention(
+    precision: Precision, device: torch.device
+) -> contextlib.AbstractContextManager[object]:
+    """The faster attention for forward and backward passes of short sequences.
+
+    In half precision the backward pass of the CPU's fused attention takes a third of a step
+    (docs/log.md). Gradient checkpointing computes forward passes again during the backward pass, so
+    both must be inside.
+    """
+    if precision == "fp32" or device.type != "cpu":
+        return contextlib.nullcontext()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of every device
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def derive_seed(*parts: Any) -> int:

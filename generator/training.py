@@ -34,7 +34,14 @@ from core.distributed import (
 from core.errors import UserError
 from core.files import atomic_path
 from core.progress import Progress
-from core.runtime import Precision, Runtime, autocast, derive_seed, seed_everything
+from core.runtime import (
+    Precision,
+    Runtime,
+    autocast,
+    derive_seed,
+    seed_everything,
+    training_attention,
+)
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
@@ -200,9 +207,10 @@ class _Run:
         """One optimiser step from the mean loss over `parts`, `samples` samples together."""
         total = torch.zeros((), device=device)
         for part in parts:
-            with autocast(self.settings.precision, device):
-                loss = loss_function(part).mean() * (len(part.number) / samples)
-            self.scaler.scale(loss).backward()
+            with training_attention(self.settings.precision, device):
+                with autocast(self.settings.precision, device):
+                    loss = loss_function(part).mean() * (len(part.number) / samples)
+                self.scaler.scale(loss).backward()
             total += loss.detach().float()
         value = float(mean_over_ranks(total))
         if not math.isfinite(value):

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plan import PROJECT_ROOT
 from core.files import write_json
-from core.runtime import DTYPES, Runtime, autocast
+from core.runtime import DTYPES, Runtime, autocast, training_attention
 from generator.base import ClipShape
 from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
@@ -77,7 +77,8 @@ def bare_step(
             return (output.float() - latents).square().mean()
 
     def step() -> None:
-        forward().backward()
+        with training_attention(settings.precision, device):
+            forward().backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
