@@ -87,10 +87,57 @@ class Fitting:
         total = self.recipe.epochs * self.steps_per_epoch
         with Progress(description, total, "steps", self.steps_done, quiet=rank() > 0) as progress:
             while self.epochs_done < self.recipe.epochs and not self.diverged:
-                self._epoch(progress)
-                self._save()
+                self.epoch(progress)
+                self.save()
         if self.best["epoch"] == 0:  # diverged before the first evaluation
             self.best["top1"] = top1(self._val_logits(self.best_model()), self.val.labels)
+
+    def epoch(self, progress: Progress) -> None:
+        """One pass of the schedule, then val; ends early with `diverged` set."""
+        losses = []
+        for _ in range(self.steps_per_epoch):
+            loss = self.step(self.steps_done)
+            if not math.isfinite(loss):
+                self.diverged = True
+                return
+            self.steps_done += 1
+            losses.append(loss)
+            progress.advance(note=f"loss {loss:.3f}")
+        logits = self._val_logits(self.model)
+        self.diverged = not bool(np.isfinite(logits).all())
+        if self.diverged:
+            return
+        self.epochs_done += 1
+        accuracy = top1(logits, self.val.labels)
+        if self.best["top1"] is None or accuracy > self.best["top1"]:
+            self.best = {"epoch": self.epochs_done, "top1": accuracy, "model": self._weights()}
+        self.history.append(
+            {
+                "epoch": self.epochs_done,
+                "steps": self.steps_done,
+                "train_loss": sum(losses) / len(losses),
+                "val_top1": accuracy,
+            }
+        )
+
+    def save(self) -> None:
+        """Write checkpoint and log (rank 0; the others hand over their part)."""
+        state = {
+            "epochs_done": self.epochs_done,
+            "steps_done": self.steps_done,
+            "diverged": self.diverged,
+            "history": self.history,
+            "best": self.best,
+            "model": whole(self.model.state_dict()),
+            "optimizer": whole(self.optimizer.state_dict()),
+            "scaler": self.scaler.state_dict(),
+        }
+        if rank() > 0:
+            return
+        with atomic_path(self.folder / CHECKPOINT_NAME) as temporary:
+            torch.save(state, temporary)
+        lines = (json.dumps(line) + "\n" for line in self.history)
+        write_text(self.folder / LOG_NAME, "".join(lines))
 
     def best_model(self) -> Classifier:
         """The network with the best epoch's weights, in evaluation mode."""
@@ -144,33 +191,6 @@ class Fitting:
         share(shared, self.runtime.sharding)
         return shared
 
-    def _epoch(self, progress: Progress) -> None:
-        losses = []
-        for _ in range(self.steps_per_epoch):
-            loss = self.step(self.steps_done)
-            if not math.isfinite(loss):
-                self.diverged = True
-                return
-            self.steps_done += 1
-            losses.append(loss)
-            progress.advance(note=f"loss {loss:.3f}")
-        logits = self._val_logits(self.model)
-        self.diverged = not bool(np.isfinite(logits).all())
-        if self.diverged:
-            return
-        self.epochs_done += 1
-        accuracy = top1(logits, self.val.labels)
-        if self.best["top1"] is None or accuracy > self.best["top1"]:
-            self.best = {"epoch": self.epochs_done, "top1": accuracy, "model": self._weights()}
-        self.history.append(
-            {
-                "epoch": self.epochs_done,
-                "steps": self.steps_done,
-                "train_loss": sum(losses) / len(losses),
-                "val_top1": accuracy,
-            }
-        )
-
     def _val_logits(self, model: Classifier) -> np.ndarray:
         rows = self.val.rows
         if world_size() == 1 or self.runtime.sharding == "shard":  # all must call a shared network
@@ -180,24 +200,6 @@ class Fitting:
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: whole(value).clone() for name, value in self.model.state_dict().items()}
-
-    def _save(self) -> None:
-        state = {
-            "epochs_done": self.epochs_done,
-            "steps_done": self.steps_done,
-            "diverged": self.diverged,
-            "history": self.history,
-            "best": self.best,
-            "model": whole(self.model.state_dict()),
-            "optimizer": whole(self.optimizer.state_dict()),
-            "scaler": self.scaler.state_dict(),
-        }
-        if rank() > 0:
-            return
-        with atomic_path(self.folder / CHECKPOINT_NAME) as temporary:
-            torch.save(state, temporary)
-        lines = (json.dumps(line) + "\n" for line in self.history)
-        write_text(self.folder / LOG_NAME, "".join(lines))
 
     def _begin(self, model: Classifier, start: Checkpoint | None) -> None:
         if start is not None:

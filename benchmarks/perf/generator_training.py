@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from diffusers import CogVideoXDPMScheduler, CogVideoXTransformer3DModel
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.perf.turns import per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
 from core.files import write_json
 from core.runtime import DTYPES, Runtime, autocast, training_attention
@@ -97,7 +99,13 @@ def compare(
     """Median seconds a step of the loop and of the bare network, rounds in turn."""
     transformer.to(device).train()
     bare, flops = bare_step(transformer, settings, device)
-    seconds: dict[str, list[float]] = {"loop": [], "bare": []}
+    numbers = count()
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = 2 * settings.batch_size
@@ -110,31 +118,29 @@ def compare(
             scheduler.config.num_train_timesteps,
             device,
         )
-        for number in range(rounds):
-            start = _now(device)
+
+        def bare_steps() -> int:
             for _ in range(settings.steps):
                 bare()
-            seconds["bare"].append((_now(device) - start) / settings.steps)
-            start = _now(device)
-            own = folder / str(number)
+            return settings.steps
+
+        def loop_steps() -> int:
+            own = folder / str(next(numbers))
             fit(transformer, loss, rows, settings, own, description="loop", device=device)
             transformer.train()
-            seconds["loop"].append((_now(device) - start) / settings.steps)
-    loop, alone = (statistics.median(seconds[name]) for name in ("loop", "bare"))
+            return settings.steps
+
+        ways = {"loop": per_unit(loop_steps, now), "bare": per_unit(bare_steps, now)}
+        seconds = take_turns(ways, rounds, "training")
+    loop, alone = (statistics.median(seconds[name]) for name in ways)
     return {
         "loop_s_per_step": round(loop, 4),
         "bare_s_per_step": round(alone, 4),
-        "rate_of_bare_percent": round(100 * alone / loop, 1),
+        "rate_of_bare_percent": round(100 * speed_ratio(seconds, "loop", "bare"), 1),
         "samples_per_s": round(settings.batch_size / loop, 2),
         "tflop_per_step": round(flops / 1e12, 3),
         "tflops": round(flops / 1e12 / loop, 3),
     }
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def main() -> None:

@@ -1,0 +1,300 @@
+"""Do loading and training of classifiers keep up with mmaction2's tools and with their own limits?
+
+    python -m benchmarks.perf.classifier_training
+    python -m benchmarks.perf.classifier_training --network mvit_v2 --frame-size 480 320
+
+Ways take turns, round by round. Loading: passes over cached clips (`Batches`), over files that are
+decoded first (`FrameCache`, then `Batches`), of mmaction2's pipeline over the same files, of decord
+alone over the same frames. Training: steps of our loop and of mmengine's on one batch in memory, of
+the network alone on fixed tensors, and epochs of our loop that load from the cache and end with a
+checkpoint. Prints JSON: medians, and beside every ratio the target that it is meant to reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import decord
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from augment import training_set
+from benchmarks.config import ClassifierSection, load_config
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.simulated import OphSim
+from benchmarks.perf import mmaction_peer as peer
+from benchmarks.perf.turns import clips_per_s, per_unit, speed_ratio, take_turns
+from benchmarks.plan import PROJECT_ROOT
+from classifiers.data import Batches, LabelledSplit, TrainingSet
+from classifiers.fitting import Fitting
+from classifiers.prediction import normalise
+from classifiers.training import ClassifierTraining
+from core.frame_cache import open_frames
+from core.progress import Progress
+from core.runtime import Runtime, commit_of
+from core.video import probe, uniform_indices
+
+OPHSIM_LEAST = 52  # one clip a phase
+
+
+def training_of(
+    clips: peer.TrimmedClips, section: ClassifierSection, num_classes: int, size: int
+) -> ClassifierTraining:
+    """The stage that would train on `clips`, with the same folder and runtime."""
+    common: dict[str, Any] = {"infra": {"folder": clips.infra.folder}, "runtime": clips.runtime}
+    return ClassifierTraining(
+        task=clips.task,
+        num_classes=num_classes,
+        network=section.network,
+        recipe=section.recipe,
+        mixture=training_set.TrainingSet(sources=(clips,), task=clips.task, **common),
+        evaluation=clips,
+        size=size,
+        **common,
+    )
+
+
+def cached_clips(training: ClassifierTraining) -> TrainingSet:
+    """The clips of the mixture's only source, in their cache."""
+    table = training.cache_of(training.evaluation).table()
+    return TrainingSet([table], training.mixture.chosen(), training.num_classes)
+
+
+def compare_loading(
+    clips: peer.TrimmedClips, training: ClassifierTraining, rounds: int, workers: int
+) -> dict[str, Any]:
+    """Clips a second of the four ways; `training` gives batch, frames, size and augmentation.
+
+    Batches are uint8; ours are one array, mmaction2 stacks its clips only in the training step.
+    """
+    recipe, num_frames = training.recipe, training.num_frames
+    cache, cached = training.cache_of(clips), cached_clips(training)
+    chosen = training.mixture.chosen()
+    pipeline = peer.training_pipeline(num_frames, training.size, recipe)
+    dataset = peer.video_dataset(clips, pipeline)
+    loader = peer.video_loader(dataset, recipe.batch_size, workers, training.runtime.threads)
+    manifest, passes = clips.manifest(), count()
+    files = [str(manifest.path_of(clip)) for clip in manifest.clips]
+
+    def one_pass(data: TrainingSet) -> int:
+        batches, steps = Batches(data, recipe, training.seed), recipe.steps_per_pass(len(data))
+        start = next(passes) * steps  # another order each time
+        return sum(len(batches[step][1]) for step in range(start, start + steps))
+
+    def from_mp4() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            cache.execute(Path(folder))
+            table = open_frames(Path(folder))
+            return one_pass(TrainingSet([table], chosen, training.num_classes))
+
+    def mmaction2() -> int:
+        return sum(len(batch["inputs"]) for batch in loader)
+
+    def bare_decode() -> int:
+        for path in files:
+            reader = decord.VideoReader(path, num_threads=1)
+            reader.get_batch(uniform_indices(len(reader), num_frames).tolist()).asnumpy()
+        return len(files)
+
+    ways = {
+        "ours_cached": per_unit(lambda: one_pass(cached)),
+        "ours_from_mp4": per_unit(from_mp4),
+        "mmaction2": per_unit(mmaction2),
+        "bare_decode": per_unit(bare_decode),
+    }
+    seconds = take_turns(ways, rounds, "loading")
+    targets = {
+        ("ours_cached", "mmaction2"): "at least 5",
+        ("ours_from_mp4", "mmaction2"): "at least 1",
+        ("ours_from_mp4", "bare_decode"): "none, it is the limit",
+    }
+    ratios = {
+        f"{ours} / {other}": {"value": speed_ratio(seconds, ours, other), "target": target}
+        for (ours, other), target in targets.items()
+    }
+    return {"clips_per_s": clips_per_s(seconds, 1), "ratios": ratios}
+
+
+class _OneBatch(Batches):
+    """The same batch at every step, from memory."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__(batches.data, batches.recipe, batches.seed)
+        self.batch = batches[0]
+
+    def part(self, step: int, rank: int, parts: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return self.batch
+
+
+def compare_training(training: ClassifierTraining, rounds: int, steps: int) -> dict[str, Any]:
+    """Clips a second of the two loops, of the network alone and of whole epochs.
+
+    The overhead is what an epoch takes beyond as many steps of the network alone: loading,
+    normalising, clipping of gradients, learning rate, seeds, log and checkpoint.
+    """
+    device, name = training.runtime.torch_device(), type(training.network).__name__
+    data = cached_clips(training)
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as folder:
+        loop, epochs = (fitting_of(training, data, Path(folder)) for _ in range(2))
+        loop.batches = _OneBatch(loop.batches)
+        frames, labels = loop.batches[0]
+        bare, batch = bare_step(training, frames, labels), peer.packed(frames, labels)
+
+        def our_steps() -> int:
+            with Progress(name, steps, "steps", quiet=True) as progress:
+                for step in range(steps):
+                    progress.advance(note=f"loss {loop.step(step):.3f}")
+            return steps
+
+        def bare_steps() -> int:
+            for _ in range(steps):
+                bare()
+            return steps
+
+        def our_epoch() -> int:
+            with Progress(name, epochs.steps_per_epoch, "steps", quiet=True) as progress:
+                epochs.epoch(progress)
+            epochs.save()
+            assert not epochs.diverged  # it would have ended early
+            return epochs.steps_per_epoch
+
+        def mmengine_steps() -> float:
+            model = training.build().to(device)
+            return peer.seconds_per_step(model, training.recipe, batch, steps, now)
+
+        ways = {
+            "ours": per_unit(our_steps, now),
+            "mmaction2": mmengine_steps,
+            "bare_network": per_unit(bare_steps, now),
+            "ours_epoch": per_unit(our_epoch, now),
+        }
+        seconds = take_turns(ways, rounds, f"training {name}")
+    step = speed_ratio(seconds, "ours", "mmaction2")
+    overhead = round(100 * (1 - speed_ratio(seconds, "ours_epoch", "bare_network")), 1)
+    return {
+        "clips_per_s": clips_per_s(seconds, len(labels)),
+        "ratios": {"ours / mmaction2": {"value": step, "target": "at least 0.97"}},
+        "epoch_overhead_percent": {"value": overhead, "target": "below 10"},
+    }
+
+
+def fitting_of(training: ClassifierTraining, data: TrainingSet, folder: Path) -> Fitting:
+    """The training loop. Its val split is one clip: prediction is not what is timed."""
+    val = LabelledSplit(data.rows[:1], data.labels[:1], [""], [""], [])
+    machinery: dict[str, Any] = {"seed": training.seed, "runtime": training.runtime}
+    frames = data.tables[0]
+    return Fitting(training.build, training.recipe, data, frames, val, folder, **machinery)
+
+
+def bare_step(
+    training: ClassifierTraining, frames: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> Callable[[], None]:
+    """Forward, backward and optimiser alone, on tensors that stay where they are.
+
+    Args: frames: (B, T, size, size, 3) uint8. labels: (B,) int64.
+    """
+    device, recipe = training.runtime.torch_device(), training.recipe
+    model = training.build().to(device).train()
+    optimizer = recipe.build_optimizer(model)
+    clips = normalise(torch.from_numpy(frames).to(device))
+    targets = torch.from_numpy(labels).to(device)
+
+    def step() -> None:
+        logits = model(clips)
+        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def compare(
+    clips: peer.TrimmedClips,
+    trainings: dict[str, ClassifierTraining],
+    *,
+    rounds: int,
+    steps: int,
+    workers: int,
+) -> dict[str, Any]:
+    """The whole report: loading (as the first training loads), then every training.
+
+    workers: processes of mmaction2's loader, 0 for this one alone; the frame cache has as many as
+    its runtime says and so many clips deserve; cached clips and decord alone have this one.
+    """
+    first = next(iter(trainings.values()))
+    manifest = clips.manifest()
+    video = probe(manifest.path_of(manifest.clips[0]))
+    return {
+        "commit": commit_of(PROJECT_ROOT),
+        "device": str(first.runtime.torch_device()),
+        "threads": first.runtime.threads,
+        "workers": workers,
+        "rounds": rounds,
+        "steps": steps,
+        "clips": len(manifest),
+        "frame_size": [video.width, video.height],
+        "batch": first.recipe.batch_size,
+        "input": [first.num_frames, first.size, first.size],
+        "loading": compare_loading(clips, first, rounds, workers),
+        **{name: compare_training(each, rounds, steps) for name, each in trainings.items()},
+    }
+
+
+def main() -> None:
+    """Print the measurement as JSON."""
+    config = load_config("ophnet_phase")
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    command.add_argument("--rounds", type=int, default=5)
+    command.add_argument("--steps", type=int, default=10, help="of one batch, a round")
+    command.add_argument("--clips", type=int, default=896, help="a multiple of the batch")
+    command.add_argument("--batch", type=int, default=16)
+    command.add_argument("--network", choices=list(config.classifiers), help="default: all")
+    command.add_argument("--workers", type=int, default=0, help="processes; 0: none but this")
+    command.add_argument("--frame-size", type=int, nargs=2, default=(96, 64), help="of the files")
+    options = command.parse_args()
+    if options.clips % options.batch or options.clips < OPHSIM_LEAST:
+        command.error(f"--clips: must be a multiple of --batch and at least {OPHSIM_LEAST}")
+    runtime = Runtime(workers=max(1, options.workers))
+    runtime.apply()
+    # Libraries print notices; standard output is for the JSON.
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        infra: dict[str, Any] = {"infra": {"folder": folder}}
+        others = {f"{split}_clips": OPHSIM_LEAST for split in ("val", "test")}  # nobody reads them
+        width, height = options.frame_size
+        drawn = OphSim(
+            seed=1, train_clips=options.clips, val_cases=1, test_cases=1, **others,
+            minimum=1, width=width, height=height, **infra,
+        )  # fmt: skip
+        cases = OphNet(task="phase", name="OphSim", written_by=drawn, runtime=runtime, **infra)
+        clips = peer.TrimmedClips(clips=cases, num_clips=options.clips, runtime=runtime, **infra)
+        trainings: dict[str, ClassifierTraining] = {}
+        for name, section in config.classifiers.items():
+            if options.network in (None, name):
+                recipe = section.recipe.model_copy(update={"batch_size": options.batch})
+                own = section.model_copy(update={"recipe": recipe})
+                trainings[name] = training_of(clips, own, cases.num_classes, config.size)
+        counts = {"rounds": options.rounds, "steps": options.steps, "workers": options.workers}
+        found = compare(clips, trainings, **counts)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
