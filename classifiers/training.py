@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -36,13 +37,14 @@ class ClassifierTraining(Stage):
     evaluation: labelled clips with a val and a test split; normally the same stage as the
     mixture's first source. start: a published checkpoint that the backbone starts from, so that
     `seed` decides the head, the order and dropout only.  Leaves `model.safetensors` (the weights of
-    the best epoch: val top-1, the earlier one of equals), `epochs.jsonl`, and for val and test
-    `logits_<split>.npy` (N, num_classes) float32, `labels_<split>.npy` (N,) int64 and
-    `clips_<split>.json` (clip and video ids); with `start` also `start.json`, what became of its
-    tensors.  A loss or val logits that are not finite end the run with `diverged: true` and the
-    best epoch so far (epoch 0: the weights before training).
+    the best epoch: val top-1, the earlier one of equals), `epochs.jsonl`, and for every split that
+    `evaluation` has `logits_<split>.npy` (N, num_classes) float32, of clips without augmentation,
+    `labels_<split>.npy` (N,) int64 and `clips_<split>.json` (clip and video ids); with `start` also
+    `start.json`, what became of its tensors.  A loss or val logits that are not finite end the run
+    with `diverged: true` and the best epoch so far (epoch 0: the weights before training).
     """
 
+    version: ClassVar[str] = "2"
     task: Task
     num_classes: int = pydantic.Field(ge=2)
     network: Network
@@ -94,8 +96,8 @@ class ClassifierTraining(Stage):
         data, frames = run.data, run.frames
         model = run.best_model()
         _save_weights(folder / MODEL_NAME, model)
-        val, test = run.val, self._split(frames, "test")
-        for name, split in (("val", val), ("test", test)):
+        splits = self._splits(frames)
+        for name, split in splits.items():
             _save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         started = {"start": read_json(folder / START_NAME)} if self.start is not None else {}
@@ -104,7 +106,7 @@ class ClassifierTraining(Stage):
             "val_top1": run.best["top1"],
             "steps": run.steps_done,
             "train_clips": len(data),
-            "unreadable": len({*data.unreadable, *val.unreadable, *test.unreadable}),
+            "unreadable": len({*data.unreadable, *chain(*(s.unreadable for s in splits.values()))}),
             "diverged": run.diverged,
             "parameters": sum(p.numel() for p in model.parameters()),
             **started,
@@ -116,8 +118,7 @@ class ClassifierTraining(Stage):
         Raises: UserError: if an input is wrong.
         """
         data, frames = self._inputs()
-        val = self._split(frames, "val")
-        self._split(frames, "test")  # its faults are better found now than after days
+        val = self._splits(frames)["val"]  # all: faults are better found now than after days
         machinery: dict[str, Any] = {"seed": self.seed, "runtime": self.runtime}
         run = Fitting(
             self.build, self.recipe, data, frames, val, folder, start=self.start, **machinery
@@ -131,9 +132,16 @@ class ClassifierTraining(Stage):
         data = TrainingSet(tables, chosen, self.num_classes)
         return data, self.cache_of(self.evaluation).table()
 
-    def _split(self, frames: FrameTable, split: Split) -> LabelledSplit:
+    def _splits(self, frames: FrameTable) -> dict[Split, LabelledSplit]:
+        """What is predicted: val and test, and train if `evaluation` has it."""
         manifest = self.evaluation.manifest()
-        return labelled_split(manifest, frames, split, self.task, self.num_classes)
+        wanted: list[Split] = ["val", "test"]
+        if any(clip.split == "train" for clip in manifest.clips):
+            wanted.insert(0, "train")
+        return {
+            split: labelled_split(manifest, frames, split, self.task, self.num_classes)
+            for split in wanted
+        }
 
     def cost(self) -> str:
         return f"{self.recipe.epochs} epochs of batch {self.recipe.batch_size}"

@@ -112,9 +112,12 @@ def test_results_files_and_the_loaded_model_agree(tmp_path: Path) -> None:
     model = stage.model()
     assert result["parameters"] == sum(p.numel() for p in model.parameters())
     table = stage.cache_of(stage.evaluation).table()
-    rows = [table.rows[clip["clip_id"]] for clip in clips]
-    again = predict(model, table.frames, rows)
-    np.testing.assert_array_equal(again, np.load(stage.folder / "logits_test.npy"))
+    for split, videos in (("train", "video_00"), ("test", "video_02")):
+        clips = json.loads((stage.folder / f"clips_{split}.json").read_text())
+        assert {clip["video_id"] for clip in clips} >= {videos}
+        rows = [table.rows[clip["clip_id"]] for clip in clips]
+        again = predict(model, table.frames, rows)
+        np.testing.assert_array_equal(again, np.load(stage.folder / f"logits_{split}.npy"))
     assert not (stage.folder / "checkpoint.pt").exists()
 
 
