@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -49,7 +49,13 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def build(self, shape: ClipShape, temporal_compression: int = 4) -> CogVideoXTransformer3DModel:
         """A freshly initialised transformer for clips of `shape` whose autoencoder shrinks them 8x
-        in space and `temporal_compression` times in time; patches of 2 x 2 latents."""
+        in space and `temporal_compression` times in time; patches of 2 x 2 latents.
+
+        Positions span the same range at every size, that of CogVideoX-2b: on a grid of a few
+        patches its own step would leave all sines and cosines but the first ones constant.
+        """
+        columns = shape.width // 16
+        latent_frames = (shape.num_frames - 1) // temporal_compression + 1
         return CogVideoXTransformer3DModel(
             num_layers=self.num_layers,
             num_attention_heads=self.num_attention_heads,
@@ -63,6 +69,8 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
             sample_height=shape.height // 8,
             sample_frames=shape.num_frames,
             temporal_compression_ratio=temporal_compression,
+            spatial_interpolation_scale=1.875 * columns / 45,
+            temporal_interpolation_scale=latent_frames / 13,
         )
 
 
@@ -71,6 +79,8 @@ class OphoraAssembly(Weights):
 
     The starting point of the nano base model's pre-training.
     """
+
+    version: ClassVar[str] = "2"  # positions span the same range at every size
 
     autoencoder: Weights
     text: Weights

@@ -54,6 +54,19 @@ def test_one_clip_of_the_paper_is_17776_tokens() -> None:
         assert transformer.patch_embed(text, latents).shape[1] == 17_776
 
 
+def test_positions_span_the_same_range_at_every_size() -> None:
+    settings = TransformerSettings(num_layers=1, num_attention_heads=3)
+    with torch.device("meta"):
+        published = settings.build(PAPER.clip).config
+    assert published.spatial_interpolation_scale == 1.875  # Source: THUDM/CogVideoX-2b, config.json
+    assert published.temporal_interpolation_scale == 1.0
+    small = settings.build(ClipShape(num_frames=9, width=96, height=64), temporal_compression=1)
+    assert small.config.spatial_interpolation_scale * (720 // 16) == 1.875 * (96 // 16)
+    positions = small.patch_embed.pos_embedding[0, -9 * 24 :].reshape(9, 24, 192)[0]
+    apart = torch.cdist(positions, positions) + 100 * torch.eye(24)
+    assert apart.min() > 4  # of vectors of length 9.8; 0.8 with the step of the full size
+
+
 def test_full_width_trains(tmp_path: Path) -> None:
     """Width, heads, text and time embedding of CogVideoX-2b; two layers, a small clip."""
     shape = ClipShape(num_frames=9, width=64, height=64)
