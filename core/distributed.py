@@ -9,6 +9,7 @@ The libraries behind it take seconds to import, so they are imported where they 
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +39,9 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
 
     Both must be picklable. Each rank has its own device and `runtime.threads` threads.
     Raises: UserError: the first rank's own, if an input was wrong. RuntimeError: if a rank failed.
+    KeyboardInterrupt, SystemExit: if this process was told to stop (Ctrl-C; a cluster's SIGTERM).
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -54,6 +57,11 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
     )
     try:
         elastic_launch(config, _rank_main)(function, arguments, runtime)
+    except SignalException as error:
+        # It cannot be unpickled: as a stage's failure it would make the next run fail as well.
+        if error.sigval is signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         written: Any = error.get_first_failure()[1].message  # a dictionary where Python raised
         message = str(written["message"] if isinstance(written, dict) else written)

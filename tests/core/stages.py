@@ -12,7 +12,9 @@ from typing import Any
 import pydantic
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
+from core.distributed import launch, rank
 from core.files import write_text
+from core.runtime import Runtime
 from core.stage import ClipSource, Stage
 
 
@@ -104,3 +106,16 @@ def log(folder: Path, line: str) -> None:
 def main() -> None:
     """`FOLDER`: run Count(steps=5) in a process of its own."""
     print(Count(steps=5, infra={"folder": sys.argv[1]}).run())
+
+
+class Together(Stage):
+    """Two ranks write a file each; they wait for as long as SECONDS_PER_STEP says."""
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        launch(write_and_wait, folder, runtime=Runtime(processes=2))
+        return {"files": len(list(folder.glob("rank-*.txt")))}
+
+
+def write_and_wait(folder: Path) -> None:
+    write_text(folder / f"rank-{rank()}.txt", "")
+    time.sleep(float(os.environ.get("SECONDS_PER_STEP", "0")))
