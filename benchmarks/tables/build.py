@@ -17,9 +17,8 @@ from benchmarks.evaluation import (
     SOURCE,
     Cell,
     Schedule,
-    SplitScores,
-    percent,
 )
+from benchmarks.scores import SplitScores, percent
 from benchmarks.statistics import (
     Hits,
     bootstrap_interval,
