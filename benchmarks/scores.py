@@ -189,7 +189,7 @@ def recall_by_group(
     members: dict[Group, list[float]] = {group: [] for group in GROUPS}
     for class_id, recall in by_class.items():
         members[groups.get(class_id, "tail")].append(recall)
-    return {group: percent(np.mean(found)) for group, found in members.items() if found}
+    return {group: percent(float(np.mean(found))) for group, found in members.items() if found}
 
 
 def hierarchical_consistency(

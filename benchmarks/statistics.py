@@ -45,7 +45,8 @@ class Hits:
     @property
     def rates(self) -> Array:
         """(S,) the fraction right of each seed."""
-        return self.hits.sum(axis=1) / self.clips.sum()
+        rates: Array = self.hits.sum(axis=1) / self.clips.sum()
+        return rates
 
 
 @dataclass(frozen=True)
@@ -229,4 +230,4 @@ def _weights(units: int, seed: int) -> Array:
 def _signs(units: int, seed: int) -> Array:
     """(RANDOM_FLIPS, units) of -1 and 1."""
     generator = np.random.default_rng(seed)
-    return generator.integers(0, 2, (RANDOM_FLIPS, units)) * 2.0 - 1.0
+    return generator.choice(np.array([-1.0, 1.0]), (RANDOM_FLIPS, units))

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
+from benchmarks.compare import compare
 from benchmarks.evaluation import Cell
 from benchmarks.tables.build import (
     build_table1,
@@ -144,6 +145,21 @@ def test_marks_are_alike_in_every_format(cells: list[Cell]) -> None:
     stored = csv.DictReader(io.StringIO(csv_text(table)))
     assert [float(line["delta_p_holm"] or 1) < 0.05 for line in stored] == marked
     assert "*: p Holm below 0.05" in markdown(table) and "*: p Holm below 0.05" in latex(table)
+
+
+def test_compared_runs_keep_their_marks_and_a_table_of_before_is_refused(
+    tmp_path: Path, cells: list[Cell]
+) -> None:
+    table = table2(cells)
+    for run in ("one", "two"):
+        write_table(table, tmp_path / run, "table2")
+    marked = sum(d.significant for row in table.rows if (d := row.delta_vs_source))
+    assert compare([tmp_path / "one", tmp_path / "two"]).count("*") == 2 * marked > 0
+    stored = table.model_dump(mode="json")
+    del stored["rows"][4]["delta_vs_source"]["p_holm"]
+    (tmp_path / "two" / "table2.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"rows\.4\.delta_vs_source\.p_holm.*make it again"):
+        compare([tmp_path / "one", tmp_path / "two"])
 
 
 def test_markdown_shows_paper_numbers_and_says_what_they_are(cells: list[Cell]) -> None:
