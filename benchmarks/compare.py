@@ -8,6 +8,7 @@ from pathlib import Path
 import pydantic
 import tabulate
 
+from benchmarks.tables.render import MARK
 from benchmarks.tables.schema import Row2, Score, Table2
 from core.errors import UserError
 from core.files import read_json
@@ -41,7 +42,11 @@ def _load(folder: Path) -> Table2:
     try:
         return Table2.model_validate(read_json(path))
     except pydantic.ValidationError as error:
-        raise UserError(f"{path}: no Table 2 of this suite ({error.errors()[0]['msg']})") from None
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "table"
+        raise UserError(
+            f"{path}: no Table 2 of this suite ({field}: {first['msg']}): make it again"
+        ) from None
 
 
 def _percent(score: Score) -> str:
@@ -50,4 +55,5 @@ def _percent(score: Score) -> str:
 
 
 def _delta(row: Row2) -> str:
-    return "" if row.delta_vs_source is None else f"{row.delta_vs_source.top1:+.2f}"
+    delta = row.delta_vs_source
+    return "" if delta is None else f"{delta.top1:+.2f}{MARK * delta.significant}"

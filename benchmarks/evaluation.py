@@ -1,6 +1,6 @@
 """From a finished classifier's predictions to a cell: one entry of Table 2, with its provenance.
 
-predictions -> hits per case, scores per split -> Cell -> one JSON file
+predictions -> scores per split (`benchmarks/scores.py`) -> Cell -> one JSON file
 A cell keeps hits per case (video), which is all that intervals and paired tests need, so tables can
 be rebuilt from the cells alone.
 """
@@ -8,17 +8,14 @@ be rebuilt from the cells alone.
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pydantic
-from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score, top_k_accuracy_score
 
+from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION
+from benchmarks.scores import Predictions, SplitScores, split_scores
 from core.clip import Split, Task
 from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
@@ -30,85 +27,12 @@ SOURCE = "Source"
 CLASSIFIER_LABELS = {"slowfast": "SlowFast", "mvit_v2": "MViTv2"}
 # Source: the paper, Table 2 and Sec. 3.1: 52 phases count Others; 106 operations do not.
 HEAD_SIZES: dict[Task, int] = {"phase": 52, "operation": 107}
+# Every operation has one phase. Others, which OphNet files under 25 phases, counts as without.
+PARENTS: dict[Task, tuple[int | None, ...] | None] = {
+    "phase": None,
+    "operation": PHASE_OF_OPERATION,
+}
 _TRAINING_DATA = re.compile(r"Source( \+ [\w.-]+)?")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A classifier's output on one split.
-
-    logits: (N, C) float; labels: (N,) int in [0, C); clip_ids, video_ids: N strings each.
-    """
-
-    logits: NDArray[np.floating]
-    labels: NDArray[np.integer]
-    clip_ids: tuple[str, ...]
-    video_ids: tuple[str, ...]
-
-    @classmethod
-    def load(cls, folder: Path | str, split: Split) -> Predictions:
-        """Read `logits_<split>.npy`, `labels_<split>.npy` and `clips_<split>.json`.
-
-        Raises: UserError: if a file is missing or the three disagree about the clips.
-        """
-        folder = Path(folder)
-        clips = read_json(folder / f"clips_{split}.json")
-        arrays = []
-        for name in (f"logits_{split}.npy", f"labels_{split}.npy"):
-            if not (folder / name).is_file():
-                raise UserError(f"{folder / name}: no such file: run the classifier's training")
-            arrays.append(np.load(folder / name))
-        logits, labels = arrays
-        if not len(logits) == len(labels) == len(clips):
-            sizes = f"{len(logits)} logits, {len(labels)} labels, {len(clips)} clips"
-            raise UserError(f"{folder}: predictions on {split} disagree: {sizes}")
-        return cls(
-            logits=logits,
-            labels=labels,
-            clip_ids=tuple(clip["clip_id"] for clip in clips),
-            video_ids=tuple(clip["video_id"] for clip in clips),
-        )
-
-
-class CaseScore(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Clips of one case (video) in a split, and how many of them were right."""
-
-    video_id: str = pydantic.Field(min_length=1)
-    clips: int = pydantic.Field(ge=1)
-    top1_hits: int = pydantic.Field(ge=0)
-    top5_hits: int = pydantic.Field(ge=0)
-
-    @pydantic.model_validator(mode="after")
-    def _hits_are_ordered(self) -> CaseScore:
-        if not self.top1_hits <= self.top5_hits <= self.clips:
-            raise ValueError(f"case {self.video_id!r}: expected top-1 <= top-5 hits <= clips")
-        return self
-
-
-Percent = pydantic.confloat(ge=0, le=100, allow_inf_nan=False)
-
-
-class SplitScores(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Scores on one split, percent with two decimals. `cases` are sorted by video id."""
-
-    clips: int = pydantic.Field(ge=1)
-    top1: Percent  # type: ignore[valid-type]
-    top5: Percent  # type: ignore[valid-type]
-    macro_f1: Percent  # type: ignore[valid-type]
-    balanced_accuracy: Percent  # type: ignore[valid-type]
-    cases: tuple[CaseScore, ...] = pydantic.Field(min_length=1)
-
-    @pydantic.model_validator(mode="after")
-    def _cases_add_up(self) -> SplitScores:
-        if sum(case.clips for case in self.cases) != self.clips:
-            raise ValueError(f"the cases' clips do not add up to {self.clips}")
-        if len({case.video_id for case in self.cases}) != len(self.cases):
-            raise ValueError("a video_id appears twice among the cases")
-        for name in ("top1", "top5"):
-            hits = sum(getattr(case, f"{name}_hits") for case in self.cases)
-            if percent(hits / self.clips) != getattr(self, name):
-                raise ValueError(f"the cases' {name} hits do not give {getattr(self, name)}%")
-        return self
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -175,69 +99,6 @@ def source_id(training_data: str) -> str:
     return training_data.rsplit(" + ", 1)[-1].lower()
 
 
-def percent(fraction: float) -> float:
-    """A fraction as percent with two decimals."""
-    return round(100.0 * float(fraction), 2)
-
-
-def split_scores(predictions: Predictions) -> SplitScores:
-    """Score one split; every number comes from scikit-learn.
-
-    A clip whose logits are not finite (a diverged training) counts as wrong. Macro-F1 and balanced
-    accuracy average over the classes that the split holds.
-    Raises: UserError: if there is no clip, a label lies outside the head or the head has under 6.
-    """
-    logits, labels = _rankable(predictions)
-    classes = np.arange(logits.shape[1])
-    videos = np.asarray(predictions.video_ids)
-    hits = {
-        k: [
-            int(top_k_accuracy_score(*pair, k=k, labels=classes, normalize=False))
-            for pair in _by_case(videos, labels, logits)
-        ]
-        for k in (1, 5)
-    }
-    names, counts = np.unique(videos, return_counts=True)
-    guesses = logits.argmax(axis=1)
-    with warnings.catch_warnings():
-        # Classes that are guessed but absent from the split are left out on purpose.
-        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
-        balanced = balanced_accuracy_score(labels, guesses)
-    macro_f1 = f1_score(labels, guesses, labels=np.unique(labels), average="macro", zero_division=0)
-    return SplitScores(
-        clips=len(labels),
-        top1=percent(sum(hits[1]) / len(labels)),
-        top5=percent(sum(hits[5]) / len(labels)),
-        macro_f1=percent(macro_f1),
-        balanced_accuracy=percent(balanced),
-        cases=tuple(
-            CaseScore(video_id=str(name), clips=int(count), top1_hits=one, top5_hits=five)
-            for name, count, one, five in zip(names, counts, hits[1], hits[5], strict=True)
-        ),
-    )
-
-
-def _rankable(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
-    logits, labels = np.array(predictions.logits, np.float64), predictions.labels
-    if logits.ndim != 2 or not len(logits) or logits.shape[1] < 6:
-        raise UserError(f"logits have shape {logits.shape}: expected clips x at least 6 classes")
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        bad = labels.max() if labels.min() >= 0 else labels.min()
-        raise UserError(f"label {bad} is outside the head's 0..{logits.shape[1] - 1}")
-    broken = ~np.isfinite(logits).all(axis=1)
-    logits[broken] = 0.0
-    logits[broken, labels[broken]] = -1.0
-    return logits, labels
-
-
-def _by_case(
-    videos: NDArray[np.str_], labels: NDArray[np.integer], logits: NDArray[np.float64]
-) -> Iterable[tuple[NDArray[np.integer], NDArray[np.float64]]]:
-    for video in np.unique(videos):
-        mine = videos == video
-        yield labels[mine], logits[mine]
-
-
 def evaluate(
     folder: Path | str,
     *,
@@ -254,13 +115,18 @@ def evaluate(
     Args: classifier, training_data: as in the tables ("SlowFast", "Source + Bora"); training: the
     result of the training stage. Raises: UserError: if predictions are missing or inconsistent.
     """
+    # The stage predicts its evaluation source, the real clips, on train as well.
+    train_labels = Predictions.load(folder, "train").labels
     return Cell(
         task=task,
         classifier=classifier,
         training_data=training_data,
         seed=seed,
         schedule=schedule,
-        splits={split: split_scores(Predictions.load(folder, split)) for split in EVALUATED_SPLITS},
+        splits={
+            split: split_scores(Predictions.load(folder, split), train_labels, PARENTS[task])
+            for split in EVALUATED_SPLITS
+        },
         training=TrainingFacts.model_validate(training),
         provenance=provenance,
     )
@@ -280,5 +146,7 @@ def load_cells(results: Path | str) -> list[Cell]:
         try:
             cells.append(Cell.model_validate(read_json(path)))
         except pydantic.ValidationError as error:
-            raise UserError(f"cell {path}: {error.errors()[0]['msg']}: make it again") from None
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "cell"
+            raise UserError(f"cell {path}, {field}: {first['msg']}: make it again") from None
     return cells

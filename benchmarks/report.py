@@ -20,7 +20,6 @@ from benchmarks.tables.schema import Row2, Table1, Table2
 from core.files import write_text
 
 TEMPLATES = Path(__file__).with_name("templates")
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,10 @@ def _shown(table: Table1 | Table2) -> dict[str, Any]:
 
 
 def verdict(table: Table2) -> str:
-    """Whether each source helped on the test split, with intervals, in one sentence."""
+    """Whether each source helped on the test split, with intervals, in one sentence.
+
+    Its p values are the corrected ones, as are the marks in the table.
+    """
     rows = [row for row in table.rows if row.split == "test" and row.schedule == "matched_epochs"]
     arms = dict.fromkeys(row.training_data for row in rows if row.training_data != SOURCE)
     clauses = [
@@ -94,8 +96,8 @@ def _clause(rows: Sequence[Row2]) -> str:
     compared = [(row, row.delta_vs_source) for row in rows if row.delta_vs_source is not None]
     if not compared:
         return ""
-    better = [d.top1 > 0 and d.p_value <= SIGNIFICANT for _, d in compared]
-    worse = [d.top1 < 0 and d.p_value <= SIGNIFICANT for _, d in compared]
+    better = [d.top1 > 0 and d.significant for _, d in compared]
+    worse = [d.top1 < 0 and d.significant for _, d in compared]
     findings = [
         f"{verb} top-1" + ("" if all(found) else " for some")
         for verb, found in (("raised", better), ("lowered", worse))
@@ -105,14 +107,14 @@ def _clause(rows: Sequence[Row2]) -> str:
     tasks = len({row.task for row, _ in compared})
     numbers = ", ".join(
         f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
-        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_value)}"
+        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_holm)}"
         for row, delta in compared
     )
     return f"{_name(rows[0].training_data)}'s clips {finding} ({numbers})"
 
 
 def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return "Holm p < 0.001" if value < 0.001 else f"Holm p = {value:.3f}"
 
 
 def _name(training_data: str) -> str:

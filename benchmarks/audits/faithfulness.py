@@ -27,9 +27,10 @@ from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config import load_config, load_yaml
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
-from benchmarks.evaluation import SOURCE, Predictions
+from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.run import run_wave
+from benchmarks.scores import Predictions
 from classifiers.training import ClassifierTraining
 from core.clip import Manifest, Task
 from core.errors import UnreadableVideo, UserError

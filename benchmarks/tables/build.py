@@ -9,24 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.evaluation import (
     EVALUATED_SPLITS,
     HEAD_SIZES,
-    SOURCE,
     Cell,
     Schedule,
-    SplitScores,
-    percent,
 )
-from benchmarks.statistics import (
-    Hits,
-    bootstrap_interval,
-    minimum_detectable_difference,
-    paired_difference,
-    seeds_label,
-    spread,
+from benchmarks.scores import percent
+from benchmarks.statistics import bootstrap_interval, seeds_label, spread
+from benchmarks.tables.differences import (
+    Arm,
+    Place,
+    differences_from_source,
+    hits_of,
+    notes_on_tests,
 )
 from benchmarks.tables.schema import Delta, Metric, Row1, Row2, Score, Table1, Table2
 from core.clip import Split, Task
@@ -36,7 +32,6 @@ PAPER_PATH = Path(__file__).parents[1] / "paper_tables.json"
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
 # A metric's prefix -> the paper's column. The paper does not say which reading its CS is.
 PAPER_COLUMNS = {"fid_": "FID", "fvd_": "FVD", "clipscore_": "CS"}
-Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
 
 
 @functools.cache
@@ -93,7 +88,9 @@ def build_table2(
         members.sort(key=lambda cell: cell.seed)
         if len({cell.seed for cell in members}) != len(members):
             raise UserError(f"{' / '.join(arm)}: a seed appears twice")
-    rows = [_row2(arms, arm, split) for arm, split in _order(list(arms))]
+    order = _order(list(arms))
+    deltas = differences_from_source(arms, order)
+    rows = [_row2(arms, place, deltas.get(place)) for place in order]
     return Table2(
         data=data,
         scale=scale,
@@ -101,19 +98,20 @@ def build_table2(
         rows=tuple(rows),
         notes=(
             *_notes2(arms, slowfast_reading=slowfast_reading, unreadable=unreadable),
+            *notes_on_tests(arms, list(deltas)),
             *notes,
             PAPER_NOTE,
         ),
     )
 
 
-def _order(arms: list[Arm]) -> list[tuple[Arm, Split]]:
+def _order(arms: list[Arm]) -> list[Place]:
     classifiers = list(dict.fromkeys(arm[1] for arm in arms))
     training = list(dict.fromkeys(arm[3] for arm in arms))
     tasks: list[Task] = ["phase", "operation"]
     schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
 
-    def place(entry: tuple[Arm, Split]) -> tuple[int, ...]:
+    def place(entry: Place) -> tuple[int, ...]:
         (task, classifier, schedule, name), split = entry
         return (
             tasks.index(task),
@@ -126,7 +124,8 @@ def _order(arms: list[Arm]) -> list[tuple[Arm, Split]]:
     return sorted(((arm, split) for arm in arms for split in EVALUATED_SPLITS), key=place)
 
 
-def _row2(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> Row2:
+def _row2(arms: Mapping[Arm, list[Cell]], place: Place, delta: Delta | None) -> Row2:
+    arm, split = place
     task, classifier, schedule, training_data = arm
 
     def score(name: str) -> Score:
@@ -150,52 +149,8 @@ def _row2(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> Row2:
         classifier=classifier,
         top1=score("top1"),
         top5=score("top5"),
-        delta_vs_source=_delta(arms, arm, split),
+        delta_vs_source=delta,
     )
-
-
-def _delta(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> Delta | None:
-    pair = _pair(arms, arm, split)
-    if pair is None:
-        return None
-    difference = paired_difference(*pair)
-    low, high = difference.ci95
-    return Delta(
-        top1=percent(difference.mean),
-        ci95=(percent(low), percent(high)),
-        p_value=round(difference.p_value, 4),
-    )
-
-
-def _pair(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> tuple[Hits, Hits] | None:
-    # Source has the same steps under both schedules, so one training of it serves both.
-    task, classifier, schedule, training_data = arm
-    control = arms.get((task, classifier, schedule, SOURCE)) or arms.get(
-        (task, classifier, "matched_epochs", SOURCE)
-    )
-    if training_data == SOURCE or not control:
-        return None
-    if _cases(arms[arm], split) != _cases(control, split):
-        raise UserError(f"{' / '.join(arm)}, {split}: scored on other clips than Source: run again")
-    return hits_of(arms[arm], split, "top1"), hits_of(control, split, "top1")
-
-
-def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
-    """The hits (`name` is "top1" or "top5") of one arm's seeds on one split.
-
-    Raises: UserError: if the seeds were scored on different clips.
-    """
-    if len({_cases([cell], split) for cell in cells}) != 1:
-        raise UserError(f"{cells[0].path.parent}: seeds were scored on different clips: run again")
-    scores: list[SplitScores] = [cell.splits[split] for cell in cells]
-    return Hits(
-        hits=np.array([[getattr(c, f"{name}_hits") for c in s.cases] for s in scores], float),
-        clips=np.array([case.clips for case in scores[0].cases], float),
-    )
-
-
-def _cases(cells: Sequence[Cell], split: Split) -> tuple[tuple[str, int], ...]:
-    return tuple((case.video_id, case.clips) for case in cells[0].splits[split].cases)
 
 
 def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable: int) -> list[str]:
@@ -208,18 +163,7 @@ def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable
         f"Seeds: {seeds}. Brackets: 95% bootstrap intervals over cases"
         + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),
         f"SlowFast frames: reading {slowfast_reading}. Heads: {heads}, Others counted.",
-        "p: sign-flip permutation test over cases, two-sided, not corrected for several rows.",
     ]
-    smallest = [
-        minimum_detectable_difference((pair[0].hits.mean(0) - pair[1].hits.mean(0)), pair[0].clips)
-        for arm in arms
-        if (pair := _pair(arms, arm, "test"))
-    ]
-    if smallest:
-        low, high = percent(min(smallest)), percent(max(smallest))
-        notes.append(
-            f"Smallest top-1 difference found in 80% of such tests: {low:.2f} to {high:.2f} points."
-        )
     if any(cell.training_data == "Source + Bora" for cell in cells):
         notes.append("Bora is the one fine-tuned on Ophora-160K; the paper does not say which.")
     diverged = sorted(str(cell.path) for cell in cells if cell.training.diverged)

@@ -13,6 +13,7 @@ from benchmarks.tables.schema import Delta, Score, Table1, Table2
 from core.files import write_json, write_text
 
 MISSING = "–"
+MARK = "*"  # a difference that survives the correction for several tests
 TEXT_COLUMNS = (
     "Task",
     "Matched",
@@ -106,12 +107,14 @@ def csv_text(table: Table1 | Table2) -> str:
     writer.writerow(
         ["task", "split", "schedule", "training_data", "classifier"]
         + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
-        + ["delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_p_value"]
+        + ["delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_p_value", "delta_p_holm"]
     )
     for row2 in table.rows:
         names2 = [row2.task, row2.split, row2.schedule, row2.training_data, row2.classifier]
         delta = row2.delta_vs_source
-        differences = [delta.top1, *delta.ci95, delta.p_value] if delta else [None] * 4
+        differences = (
+            [delta.top1, *delta.ci95, delta.p_value, delta.p_holm] if delta else [None] * 5
+        )
         writer.writerow([*names2, *_plain(row2.top1), *_plain(row2.top5), *differences])
     return buffer.getvalue()
 
@@ -141,7 +144,7 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
 
 def _grid2(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
-    header += ["Δ top-1 vs Source", "p"]
+    header += ["Δ top-1 vs Source", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
     body = [
         [
@@ -170,11 +173,12 @@ def _score(score: Score) -> str:
     return f"{mean} [{low:.2f}, {high:.2f}]"
 
 
-def _delta(delta: Delta | None) -> tuple[str, str]:
+def _delta(delta: Delta | None) -> tuple[str, str, str]:
     if delta is None:
-        return MISSING, MISSING
+        return MISSING, MISSING, MISSING
     low, high = delta.ci95
-    return f"{delta.top1:+.2f} [{low:+.2f}, {high:+.2f}]", f"{delta.p_value:.4f}"
+    shown = f"{delta.top1:+.2f}{MARK * delta.significant} [{low:+.2f}, {high:+.2f}]"
+    return shown, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
 
 
 def _number(value: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import pydantic
 
 from benchmarks.evaluation import Schedule
+from benchmarks.statistics import SIGNIFICANCE
 from core.clip import Split, Task
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
@@ -28,11 +29,26 @@ class Score(Strict):
 
 
 class Delta(Strict):
-    """Top-1 minus that of Source, in points, paired by case; two-sided p value."""
+    """Top-1 minus that of Source, in points, paired by case; two-sided p value.
+
+    p_holm is the p value corrected for all tests of the task in the table.
+    """
 
     top1: Finite
     ci95: Interval
     p_value: float = pydantic.Field(gt=0, le=1)
+    p_holm: float = pydantic.Field(gt=0, le=1)
+
+    @pydantic.model_validator(mode="after")
+    def _correction_raises_p(self) -> Delta:
+        if self.p_holm < self.p_value:
+            raise ValueError(f"p_holm {self.p_holm} is below p_value {self.p_value}")
+        return self
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference survives the correction: the mark in the tables."""
+        return self.p_holm < SIGNIFICANCE
 
 
 class Row2(Strict):

@@ -29,7 +29,7 @@ def write_predictions(
     Difficulty and labels do not depend on `seed`, as the same clips are scored each time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("val", "test"):
+    for split in ("train", "val", "test"):
         fixed = np.random.default_rng(derive_seed("cases", split))
         rng = np.random.default_rng(derive_seed("hits", split, seed, accuracy))
         labels = fixed.integers(0, classes, cases * clips)

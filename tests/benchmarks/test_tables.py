@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
+from benchmarks.compare import compare
 from benchmarks.evaluation import Cell
 from benchmarks.tables.build import (
     build_table1,
@@ -18,7 +19,7 @@ from benchmarks.tables.build import (
     paper_tables,
 )
 from benchmarks.tables.render import csv_text, latex, markdown, write_table
-from benchmarks.tables.schema import Table1, Table2
+from benchmarks.tables.schema import Delta, Table1, Table2
 from core.errors import UserError
 from tests.benchmarks.scores import make_cell
 
@@ -74,7 +75,7 @@ def test_rows_follow_the_contract(cells: list[Cell]) -> None:
         ("val", "Source + Bora", "SlowFast"),
     ]
     ophora = next(r for r in table["rows"] if r["training_data"] == "Source + Ophora")
-    assert list(ophora["delta_vs_source"]) == ["top1", "ci95", "p_value"]
+    assert list(ophora["delta_vs_source"]) == ["top1", "ci95", "p_value", "p_holm"]
     for value in (ophora["top1"]["mean"], *ophora["top1"]["ci95"]):
         assert value == round(value, 2)
 
@@ -112,6 +113,53 @@ def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
     assert row.top1.std is not None and row.top1.std > 0 and row.top1.n_seeds == 3
     text = markdown(table)
     assert "3 seeds" in text and "single run" not in text and " ± " in text
+    assert "t test over cases and seeds" in text and "sign-flip" not in text
+
+
+def test_p_values_are_corrected_over_the_tests_of_a_task(tmp_path: Path, cells: list[Cell]) -> None:
+    """Holm step by step: the smallest of m is multiplied by m, the next by m - 1, ..."""
+    operation = [
+        make_cell(tmp_path, arm, accuracy=accuracy, task="operation")
+        for arm, accuracy in (("Source", 0.40), ("Source + mine", 0.55))
+    ]
+    table = table2([*cells, *operation])
+    for task, tests in (("phase", 12), ("operation", 2)):
+        found = [r.delta_vs_source for r in table.rows if r.task == task and r.delta_vs_source]
+        assert len(found) == tests
+        largest = 0.0
+        for step, delta in enumerate(sorted(found, key=lambda d: d.p_value)):
+            largest = max(largest, min(1.0, delta.p_value * (tests - step)))
+            assert delta.p_holm == pytest.approx(largest, abs=0.0051)
+    assert {d.significant for r in table.rows if (d := r.delta_vs_source)} == {True, False}
+    assert "corrected for all 12 phase and for all 2 operation differences" in markdown(table)
+
+
+def test_marks_are_alike_in_every_format(cells: list[Cell]) -> None:
+    table = table2(cells)
+    marked = [bool(d and d.significant) for row in table.rows for d in [row.delta_vs_source]]
+    assert any(marked) and not all(marked)
+    lines = [line for line in markdown(table).splitlines() if line.startswith("| phase")]
+    assert ["*" in line for line in lines] == marked
+    lines = [line for line in latex(table).splitlines() if line.startswith(" phase")]
+    assert ["*" in line for line in lines] == marked
+    stored = csv.DictReader(io.StringIO(csv_text(table)))
+    assert [float(line["delta_p_holm"] or 1) < 0.05 for line in stored] == marked
+    assert "*: p Holm below 0.05" in markdown(table) and "*: p Holm below 0.05" in latex(table)
+
+
+def test_compared_runs_keep_their_marks_and_a_table_of_before_is_refused(
+    tmp_path: Path, cells: list[Cell]
+) -> None:
+    table = table2(cells)
+    for run in ("one", "two"):
+        write_table(table, tmp_path / run, "table2")
+    marked = sum(d.significant for row in table.rows if (d := row.delta_vs_source))
+    assert compare([tmp_path / "one", tmp_path / "two"]).count("*") == 2 * marked > 0
+    stored = table.model_dump(mode="json")
+    del stored["rows"][4]["delta_vs_source"]["p_holm"]
+    (tmp_path / "two" / "table2.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"rows\.4\.delta_vs_source\.p_holm.*make it again"):
+        compare([tmp_path / "one", tmp_path / "two"])
 
 
 def test_markdown_shows_paper_numbers_and_says_what_they_are(cells: list[Cell]) -> None:
@@ -125,6 +173,7 @@ def test_markdown_shows_paper_numbers_and_says_what_they_are(cells: list[Cell]) 
         "OphNet2024 at full scale",
         "An extra sentence.",
         "Smallest top-1 difference",
+        "sign-flip permutation test over cases, two-sided, not corrected.",
     ):
         assert part in text
     line = next(
@@ -167,8 +216,11 @@ def test_csv_has_plain_numbers(cells: list[Cell]) -> None:
     table = table2(cells)
     rows = list(csv.DictReader(io.StringIO(csv_text(table))))
     assert float(rows[0]["top1_mean"]) == table.rows[0].top1.mean
-    assert rows[0]["top1_std"] == "" and rows[0]["delta_p_value"] == ""
-    assert float(rows[4]["delta_ci95_high"]) == table.rows[4].delta_vs_source.ci95[1]  # type: ignore[union-attr]
+    assert rows[0]["top1_std"] == "" and rows[0]["delta_p_value"] == rows[0]["delta_p_holm"] == ""
+    for row, line in zip(table.rows, rows, strict=True):
+        if row.delta_vs_source is not None:
+            assert float(line["delta_ci95_high"]) == row.delta_vs_source.ci95[1]
+            assert float(line["delta_p_holm"]) == row.delta_vs_source.p_holm
 
 
 def test_latex_is_booktabs_and_escaped() -> None:
@@ -207,6 +259,12 @@ def test_bad_tables_are_refused(tmp_path: Path, cells: list[Cell]) -> None:
     second = make_cell(tmp_path, "Source", seed=1, cases=29)
     with pytest.raises(UserError, match="different clips"):
         table2([cells[0], second])
+    third = make_cell(tmp_path, "Source + Ophora", seed=1)
+    with pytest.raises(UserError, match=r"seeds \[1\], but Source has \[0\]"):
+        table2([cells[0], third])
+    delta = table2(cells).model_dump()["rows"][4]["delta_vs_source"]
+    with pytest.raises(pydantic.ValidationError, match="below p_value"):
+        Delta.model_validate(delta | {"p_value": 0.5, "p_holm": 0.4})
     entries: list[Any] = [("A", None, {"fid_a": metric(1.0)}), ("B", None, {"fid_b": metric(1.0)})]
     with pytest.raises(pydantic.ValidationError, match="different metrics"):
         build_table1(entries, data="OphSim", scale="nano", protocol="p")

@@ -1,0 +1,110 @@
+"""Differences of Table 2's arms from Source: cells -> hits of both -> tests, corrected by task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule
+from benchmarks.scores import SplitScores, percent
+from benchmarks.statistics import (
+    SIGNIFICANCE,
+    Hits,
+    holm,
+    minimum_detectable_difference,
+    paired_difference,
+)
+from benchmarks.tables.schema import Delta
+from core.clip import Split, Task
+from core.errors import UserError
+
+Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
+Place = tuple[Arm, Split]  # a row of Table 2
+
+
+def differences_from_source(
+    arms: Mapping[Arm, list[Cell]], places: Sequence[Place]
+) -> dict[Place, Delta]:
+    """The difference of every row that has one; p values are corrected over those of its task.
+
+    Raises: UserError: if an arm was scored on other clips or trained with other seeds than Source.
+    """
+    found = {place: paired_difference(*pair) for place in places if (pair := _pair(arms, *place))}
+    corrected: dict[Place, float] = {}
+    for task in HEAD_SIZES:
+        family = [place for place in found if place[0][0] == task]
+        p_values = holm([found[place].p_value for place in family])
+        corrected |= dict(zip(family, p_values, strict=True))
+    return {
+        place: Delta(
+            top1=percent(difference.mean),
+            ci95=(percent(difference.ci95[0]), percent(difference.ci95[1])),
+            p_value=round(difference.p_value, 4),
+            p_holm=round(corrected[place], 4),
+        )
+        for place, difference in found.items()
+    }
+
+
+def _pair(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> tuple[Hits, Hits] | None:
+    # Source has the same steps under both schedules, so one training of it serves both.
+    task, classifier, schedule, training_data = arm
+    control = arms.get((task, classifier, schedule, SOURCE)) or arms.get(
+        (task, classifier, "matched_epochs", SOURCE)
+    )
+    if training_data == SOURCE or not control:
+        return None
+    name = " / ".join(arm)
+    if _cases(arms[arm][0], split) != _cases(control[0], split):
+        raise UserError(f"{name}, {split}: scored on other clips than Source: run again")
+    seeds, of_source = ([cell.seed for cell in cells] for cells in (arms[arm], control))
+    if seeds != of_source:
+        raise UserError(f"{name}: seeds {seeds}, but Source has {of_source}: run both alike")
+    return hits_of(arms[arm], split, "top1"), hits_of(control, split, "top1")
+
+
+def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
+    """The hits (`name` is "top1" or "top5") of one arm's seeds on one split.
+
+    Raises: UserError: if the seeds were scored on different clips.
+    """
+    if len({_cases(cell, split) for cell in cells}) != 1:
+        raise UserError(f"{cells[0].path.parent}: seeds were scored on different clips: run again")
+    scores: list[SplitScores] = [cell.splits[split] for cell in cells]
+    return Hits(
+        hits=np.array([[getattr(c, f"{name}_hits") for c in s.cases] for s in scores], float),
+        clips=np.array([case.clips for case in scores[0].cases], float),
+    )
+
+
+def _cases(cell: Cell, split: Split) -> tuple[tuple[str, int], ...]:
+    return tuple((case.video_id, case.clips) for case in cell.splits[split].cases)
+
+
+def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Place]) -> list[str]:
+    """What the tests are, how many of them are corrected for together, what they can find."""
+    if not tested:
+        return []
+    tests = {
+        "t test over cases and seeds"
+        if len(arms[arm]) > 1
+        else "sign-flip permutation test over cases"
+        for arm, _ in tested
+    }
+    tasks = [arm[0] for arm, _ in tested]
+    families = " and for all ".join(f"{tasks.count(t)} {t}" for t in dict.fromkeys(tasks))
+    notes = [
+        f"p: {', '.join(sorted(tests))}, two-sided, not corrected. p Holm: corrected for all"
+        f" {families} differences from Source in this table. *: p Holm below {SIGNIFICANCE}."
+    ]
+    pairs = [pair for arm in arms if (pair := _pair(arms, arm, "test"))]
+    smallest = [minimum_detectable_difference(*pair) for pair in pairs]
+    if math.isfinite(max(smallest)):
+        low, high = percent(min(smallest)), percent(max(smallest))
+        notes.append(
+            f"Smallest top-1 difference found in 80% of such tests: {low:.2f} to {high:.2f} points"
+            " (one test, not corrected)."
+        )
+    return notes
