@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from benchmarks.metrics.clip_features import load_encoders
@@ -23,41 +23,11 @@ from benchmarks.metrics.torchscript_encoders import (
 from benchmarks.metrics.transformers_clip import TransformersClip
 from core.errors import UserError
 from core.files import sha256_of_file
+from tests.benchmarks.metrics.tiny_scripts import TinyI3d, TinyInception, save
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 FRAMES = RNG.integers(0, 256, (3, 4, 32, 48, 3), dtype=np.uint8)
-
-
-class TinyI3d(nn.Module):
-    """Mean, smallest and largest value of a clip, and how it was called."""
-
-    def forward(
-        self, x: Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
-    ) -> Tensor:
-        flat = x.flatten(1)
-        calls = torch.tensor([float(rescale), float(resize), float(return_features)])
-        sizes = torch.tensor([float(n) for n in x.shape[1:]])
-        told = torch.cat([calls, sizes]).expand(len(x), -1)
-        found = torch.stack([flat.mean(1), flat.amin(1), flat.amax(1)], dim=1)
-        return torch.cat([found, told], dim=1)
-
-
-class TinyInception(nn.Module):
-    """Features: a frame's mean colour; otherwise the softmax of it."""
-
-    def forward(
-        self, x: Tensor, return_features: bool = False, no_output_bias: bool = False
-    ) -> Tensor:
-        colour = x.float().mean((2, 3))
-        if return_features:
-            return colour
-        return (colour if no_output_bias else colour * 0).softmax(dim=1)
-
-
-def save(module: nn.Module, path: Path) -> Path:
-    torch.jit.script(module).save(str(path))
-    return path
 
 
 @pytest.mark.parametrize("protocol", ["stylegan_v", "videogpt"])
