@@ -19,6 +19,12 @@ METRICS = {
     "fvd": "Frechet distance of clip features",
     "kvd": "kernel distance of clip features, unbiased, for small samples",
     "clipscore": "agreement of clip and prompt, two readings",
+    "kid": "kernel distance of frame features, unbiased",
+    "mmd2": "JEDi's kernel distance (degree 2) of clip features",
+    "precision / recall": "generated clips among real ones, and the reverse",
+    "density / coverage": "as precision and recall, robust to outliers",
+    "is": "Inception Score from class probabilities",
+    "motion_w1 / consistency_w1": "distance of clips' motion, and of frames' likeness, over time",
     "top1 / top5": "classification accuracy on val and test, with intervals and paired tests",
 }
 

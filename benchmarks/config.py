@@ -20,6 +20,7 @@ from augment.training_set import Mixing
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
+from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
 from core.clip import Task
@@ -152,13 +153,21 @@ class ClassifierSection(Section):
 
 
 class QualitySection(Section):
-    """Table 1: held-out captioned clips, their number, and the encoders' folders."""
+    """Table 1: held-out captioned clips, their number, and the encoders.
+
+    video_encoder: folder of a metric encoder, or I3D as a torchscript file (.pt), called as
+    video_protocol says. image_text_encoder: folder of OphCLIP, or of a `transformers` CLIP.
+    image_encoder: Inception-V3 as a torchscript file, for FID and KID; null takes the image
+    features of image_text_encoder.
+    """
 
     corpus: CorpusSection
     num_clips: int = pydantic.Field(default=256, ge=2)
     protocol: FrameProtocol = FrameProtocol()
     video_encoder: str
+    video_protocol: VideoProtocol = "stylegan_v"
     image_text_encoder: str
+    image_encoder: str | None = None
 
 
 class BenchmarkConfig(Section):

@@ -102,6 +102,7 @@ def test_all_stages_of_the_papers_configuration(
         "synthesis.clips_per_class": 1, "synthesis.policy": "promptable",
         "curation.refine.endpoint.base_url": server.base_url,
         "curation.privacy.endpoint.base_url": server.base_url,
+        "quality.image_encoder": "null",
         "quality.num_clips": 2, "quality.protocol.width": 32, "quality.protocol.height": 32,
         "seeds": 1, "size": 64,
         "classifiers.slowfast.network": "{kind: SlowFast, depth: 18, stem_dim_outs: [8, 1]}",

@@ -1,11 +1,13 @@
 """Encoders of the metrics: where their weights come from, and the video encoder behind FVD.
 
-An encoder is a folder: `model.safetensors`, `config.json` (and a tokenizer for OphCLIP). A stage of
-the family `MetricEncoder` provides it: trained by the run, or shipped and verified.
+An encoder is a folder: `model.safetensors`, `config.json` (and a tokenizer for texts), or a
+torchscript file (`torchscript_encoders.py`). A stage of the family `MetricEncoder` provides it:
+trained by the run, or given by path and verified.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +38,10 @@ BATCH = 32  # clips encoded at a time; bounds memory, does not change a value
 
 
 class MetricEncoder(Stage):
-    """Family of stages that provide an encoder's folder."""
+    """Family of stages that provide an encoder."""
 
     def weights(self) -> Path:
-        """Run the stage if need be; the folder that holds the encoder."""
+        """Run the stage if need be; the folder (or file) that holds the encoder."""
         self.run()
         return self.folder
 
@@ -82,13 +84,31 @@ class EncoderTraining(MetricEncoder):
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
-class EncoderFolder(MetricEncoder):
-    """An encoder that lies in a folder. Its identity is its content, not its place."""
+class EncoderByPath(MetricEncoder):
+    """An encoder that lies somewhere. Its identity is its content, not its place."""
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "path")
 
     path: Path
     sha256: str = pydantic.Field(pattern="[0-9a-f]{64}")
+
+    @abstractmethod
+    def content(self) -> str:
+        """The sha256 of what lies at `path` now."""
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        found = self.content()
+        if found != self.sha256:
+            raise UserError(f"encoder {self.path}: sha256 {found}, expected {self.sha256}")
+        return {"sha256": found}
+
+    def weights(self) -> Path:
+        self.run()
+        return self.path
+
+
+class EncoderFolder(EncoderByPath):
+    """A folder with weights, configuration and, for texts, a tokenizer."""
 
     @staticmethod
     def identify(path: Path | str) -> dict[str, Any]:
@@ -98,15 +118,8 @@ class EncoderFolder(MetricEncoder):
             raise UserError(f"encoder {path}: expected a folder with {WEIGHTS_NAME}, {CONFIG_NAME}")
         return {"path": path, "sha256": sha256_of_files(path, encoder_files(path))}
 
-    def execute(self, folder: Path) -> dict[str, Any]:
-        found = self.identify(self.path)["sha256"]
-        if found != self.sha256:
-            raise UserError(f"encoder {self.path}: sha256 {found}, expected {self.sha256}")
-        return {"sha256": found}
-
-    def weights(self) -> Path:
-        self.run()
-        return self.path
+    def content(self) -> str:
+        return str(self.identify(self.path)["sha256"])
 
 
 def encoder_files(folder: Path) -> list[Path]:
@@ -160,6 +173,12 @@ class VideoEncoder:
     def features(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) uint8 -> (B, D) float32."""
         return penultimate_features(self.model, frames)
+
+    @torch.inference_mode()
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the classifier makes of its features: (B, D) -> (B, C) float32, rows sum to 1."""
+        logits = self.model.head(torch.from_numpy(features).to(self.device))
+        return np.asarray(logits.softmax(dim=1).cpu().numpy(), np.float32)
 
 
 _NETWORKS: pydantic.TypeAdapter[Network] = pydantic.TypeAdapter(Network)

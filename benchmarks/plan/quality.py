@@ -7,13 +7,20 @@ from functools import cached_property
 from pathlib import Path
 
 from augment.synthesis import CaptionSynthesis
-from benchmarks.metrics.encoders import EncoderFolder
-from benchmarks.metrics.quality import GenerationQuality, QualitySettings
+from benchmarks.metrics.clip_features import QualitySettings
+from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
+from benchmarks.metrics.quality import GenerationQuality
+from benchmarks.metrics.torchscript_encoders import (
+    SCRIPT_SUFFIX,
+    ScriptProtocol,
+    TorchScriptEncoder,
+)
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import GeneratorPlan
 from core.errors import UserError
 from core.stage import ClipSource
 
+UNKNOWN = "0" * 64  # sha256 of an encoder that is not there; the plan is printed all the same
 # Rows of Table 1: model as the paper names it, its training data, generator in the plan.
 QUALITY_ROWS = (
     ("Bora (w/ Ophora-160K)", "Ophora-160K", "bora"),
@@ -36,13 +43,19 @@ class QualityStages(GeneratorPlan):
     """Stages of Table 1."""
 
     @cached_property
-    def encoders(self) -> dict[str, EncoderFolder]:
+    def encoders(self) -> dict[str, MetricEncoder]:
         """The metrics' encoders."""
         section = self.config.quality
-        return {
-            "video_encoder": self._encoder(section.video_encoder),
-            "image_text_encoder": self._encoder(section.image_text_encoder),
+        video, image = section.video_encoder, section.image_encoder
+        found: dict[str, MetricEncoder] = {
+            "video_encoder": self._script(video, section.video_protocol)
+            if video.endswith(SCRIPT_SUFFIX)
+            else self._folder(video),
+            "image_text_encoder": self._folder(section.image_text_encoder),
         }
+        if image is not None:
+            found["image_encoder"] = self._script(image, "inception_v3")
+        return found
 
     @cached_property
     def qualities(self) -> list[QualityPlan]:
@@ -78,11 +91,24 @@ class QualityStages(GeneratorPlan):
             **self.common,
         )
 
-    def _encoder(self, name: str) -> EncoderFolder:
-        path = next((p for p in (Path(name), PROJECT_ROOT / name) if p.is_dir()), Path(name))
+    def _folder(self, name: str) -> EncoderFolder:
+        path = _locate(name)
         try:
             found = EncoderFolder.identify(path)
         except UserError as error:
             self.missing.append(str(error))
-            found = {"path": path, "sha256": "0" * 64}
+            found = {"path": path, "sha256": UNKNOWN}
         return EncoderFolder(**found, **self.common)
+
+    def _script(self, name: str, protocol: ScriptProtocol) -> TorchScriptEncoder:
+        path = _locate(name)
+        try:
+            found = TorchScriptEncoder.identify(path, protocol)
+        except UserError as error:
+            self.missing.append(str(error))
+            found = {"path": path, "sha256": UNKNOWN, "protocol": protocol}
+        return TorchScriptEncoder(**found, **self.common)
+
+
+def _locate(name: str) -> Path:
+    return next((p for p in (Path(name), PROJECT_ROOT / name) if p.exists()), Path(name))

@@ -197,22 +197,19 @@ def build_table1(
         )
         for model, fine_tuned_on, metrics in entries
     ]
-    warnings = {
-        f"{name}: {metric.warning}."
-        for row in rows
-        for name, metric in row.metrics.items()
-        if metric.warning
-    }
+    table = Table1(data=data, scale=scale, protocol=protocol, rows=tuple(rows))
+    below = (*_notes1(table), *notes, PAPER_NOTE)
+    return table.model_copy(update={"notes": below})
+
+
+def _notes1(table: Table1) -> list[str]:
+    printed = [(name, row.metrics[name]) for row in table.rows for name in table.printed]
+    warnings = {f"{name}: {metric.warning}." for name, metric in printed if metric.warning}
     reached = {
         f"{name} of the real clips with their own captions: {metric.real:.2f}."
-        for row in rows
-        for name, metric in row.metrics.items()
+        for name, metric in printed
         if metric.real is not None
     }
-    return Table1(
-        data=data,
-        scale=scale,
-        protocol=protocol,
-        rows=tuple(rows),
-        notes=(*sorted(warnings), *sorted(reached), *notes, PAPER_NOTE),
-    )
+    further = len(table.rows[0].metrics) - len(table.printed)
+    elsewhere = [f"In table1.csv and table1.json: further metrics ({further})."] if further else []
+    return [*sorted(warnings), *sorted(reached), *elsewhere]

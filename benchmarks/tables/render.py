@@ -124,7 +124,7 @@ def _plain(score: Score) -> list[float | None]:
 
 
 def _grid1(table: Table1) -> tuple[list[str], Cells]:
-    names = list(table.rows[0].metrics)
+    names = table.printed
     header = ["Model", "Fine-tuned on"]
     shown_paper = {
         name: any(row.metrics[name].paper is not None for row in table.rows) for name in names

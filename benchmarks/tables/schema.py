@@ -12,6 +12,8 @@ from core.clip import Split, Task
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
+# Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
+PRINTED = ("fid_", "fvd_", "kvd_", "clipscore_")
 
 
 class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -93,7 +95,11 @@ class Table2(Strict):
 
 
 class Metric(Strict):
-    """One quality number. `name` of the encoder with its sha256; paper is None where none is."""
+    """One quality number. `name` of the encoder with its sha256; paper is None where none is.
+
+    real: the same number of the real clips. real_mean, generated_mean: of what a Wasserstein
+    distance compares. subset_*, split_*: of kernel distances and the Inception Score.
+    """
 
     value: Finite
     n: int = pydantic.Field(ge=2)
@@ -106,6 +112,14 @@ class Metric(Strict):
     fps: float | None = None
     codec: str | None = None
     real: Finite | None = None
+    real_mean: Finite | None = None
+    generated_mean: Finite | None = None
+    subset_mean: Finite | None = None
+    subset_std: Finite | None = None
+    subset_size: int | None = None
+    subsets: int | None = None
+    split_std: Finite | None = None
+    splits: int | None = None
     warning: str | None = None
 
 
@@ -123,6 +137,11 @@ class Table1(Strict):
     protocol: str
     rows: tuple[Row1, ...] = pydantic.Field(min_length=1)
     notes: tuple[str, ...] = ()
+
+    @property
+    def printed(self) -> list[str]:
+        """Names of the metrics that the printed table shows; csv and json hold all."""
+        return [name for name in self.rows[0].metrics if name.startswith(PRINTED)]
 
     @pydantic.model_validator(mode="after")
     def _rows_share_metrics(self) -> Table1:

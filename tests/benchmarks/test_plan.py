@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from benchmarks.config import load_config
+from benchmarks.metrics.encoders import EncoderFolder
+from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
 from benchmarks.plan import Inputs, Plan
 from classifiers.checkpoints import Checkpoint
+from core.errors import UserError
 from generator.base import BeforehandTraining
 from generator.bora.training import BoraTraining
 from generator.ophora.training import GivenOphora, OphoraTraining
+from tests.benchmarks.metrics.tiny_scripts import TinyI3d, TinyInception, save
 from tests.presets import MVITV2_NANO
 
 BEFOREHAND = [
@@ -46,3 +51,22 @@ def test_a_classifier_starts_from_the_checkpoint_that_its_section_names(tmp_path
     assert isinstance(starts["MViTv2"], Checkpoint)
     assert starts["MViTv2"].path == tmp_path / "mvit.pth"
     assert [name for name, stages, _ in plan.waves() if starts["MViTv2"] in stages] == ["data"]
+
+
+def test_a_pt_file_is_a_torchscript_encoder_called_by_its_protocol(tmp_path: Path) -> None:
+    i3d = save(TinyI3d(), tmp_path / "i3d.pt")
+    inception = save(TinyInception(), tmp_path / "inception.pt")
+
+    def plan(video: Path) -> Plan:
+        chosen = [f"quality.video_encoder={video}", f"quality.image_encoder={inception}"]
+        chosen.append("quality.video_protocol=videogpt")
+        return Plan(load_config("smoke", chosen), Inputs(tmp_path / "r"))
+
+    stage = plan(i3d).qualities[0].stage
+    video, image = stage.video_encoder, stage.image_encoder
+    assert isinstance(video, TorchScriptEncoder) and isinstance(image, TorchScriptEncoder)
+    assert (video.path, video.protocol, image.protocol) == (i3d, "videogpt", "inception_v3")
+    assert isinstance(stage.image_text_encoder, EncoderFolder)
+    (tmp_path / "noise.pt").write_bytes(b"noise")
+    with pytest.raises(UserError, match=r"noise\.pt: not a torchscript file"):
+        plan(tmp_path / "noise.pt").check()

@@ -51,6 +51,7 @@ def table1() -> Table1:
         "fid_ophclip_nano_256x9",
         "kvd_slowfast_nano_256x9",
         "clipscore_mean_embedding_o_256x9",
+        "recall_k5_slowfast_nano_256x9",
     )
     entries = [
         (model, "Ophora-160K", {name: metric(k + 0.5) for k, name in enumerate(names)})
@@ -234,11 +235,21 @@ def test_table1_names_protocols_and_the_paper(cells: list[Cell]) -> None:
     table = table1()
     ophora = next(row for row in table.rows if row.model == "Ophora")
     papers = {name.split("_")[0]: m.paper for name, m in ophora.metrics.items()}
-    assert papers == {"fid": 33.72, "kvd": None, "clipscore": 39.19}
-    assert [m.paper for m in table.rows[2].metrics.values()] == [None] * 3
+    assert papers == {"fid": 33.72, "kvd": None, "clipscore": 39.19, "recall": None}
+    assert [m.paper for m in table.rows[2].metrics.values()] == [None] * 4
     text = markdown(table)
     assert "fid_ophclip_nano_256x9" in text and "33.72" in text and "256 clips of 9 frames" in text
     assert text.count("paper |") == 2  # no paper column where the paper has nothing
+
+
+def test_only_the_main_metrics_are_printed_and_all_are_in_the_files() -> None:
+    table = table1()
+    name = "recall_k5_slowfast_nano_256x9"
+    for text in (markdown(table), latex(table)):
+        assert "recall" not in text and "further metrics (1)" in text
+    row = next(csv.DictReader(io.StringIO(csv_text(table))))
+    assert float(row[name]) == table.rows[0].metrics[name].value == 3.5
+    assert name in table.model_dump(mode="json")["rows"][0]["metrics"]
 
 
 def test_warnings_and_what_real_clips_reach_are_printed() -> None:

@@ -8,7 +8,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from benchmarks.metrics.clip_score import mean_embedding_scores, mean_frame_scores
 from benchmarks.metrics.frechet import Gaussian, frechet_distance, gaussian_of
-from benchmarks.metrics.kernel import polynomial_mmd
+from benchmarks.metrics.kernel import jedi_mmd, polynomial_mmd, subset_mmd, subset_size
 
 
 def features(count: int, dim: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -66,6 +66,30 @@ def test_kernel_distance_is_unbiased() -> None:
     assert abs(kernel.mean()) < 3 * kernel.std() / len(pairs) ** 0.5
     frechet = [frechet_distance(gaussian_of([x]), gaussian_of([y])) for x, y in pairs]
     assert np.mean(frechet) > 1.0
+
+
+def test_subsets_equal_torchmetrics_on_the_same_subsets() -> None:
+    real, fake = features(90, 24, 7), features(80, 24, 8, shift=0.4)
+    ours = subset_mmd(real, fake, size=30, subsets=5, seed=3)
+    rng = np.random.default_rng(3)
+    for value in ours:
+        chosen = [torch.from_numpy(x[rng.choice(len(x), 30, replace=False)]) for x in (real, fake)]
+        assert value == pytest.approx(float(poly_mmd(*chosen)), rel=1e-6)
+    np.testing.assert_array_equal(ours, subset_mmd(real, fake, size=30, subsets=5, seed=3))
+    assert ours.std() > 0
+    assert [subset_size(n) for n in (2, 256, 2048, 5000)] == [2, 128, 1000, 1000]
+    with pytest.raises(ValueError, match="subsets of 81"):
+        subset_mmd(real, fake, size=81)
+
+
+def test_jedis_distance_is_that_of_second_moments() -> None:
+    """With the kernel (x.y / D)^2 the biased discrepancy is |E xx^T - E yy^T|^2 / D^2."""
+    real, fake = features(40, 12, 9), features(30, 12, 10, shift=0.5)
+    moments = [x.T @ x / len(x) for x in (real, fake)]
+    expected = 100 * ((moments[0] - moments[1]) ** 2).sum() / 12**2
+    assert jedi_mmd(real, fake) == pytest.approx(expected, rel=1e-9)
+    assert jedi_mmd(real, real) == pytest.approx(0, abs=1e-9)
+    assert jedi_mmd(real, -real) == pytest.approx(0, abs=1e-9)  # blind to signs: no linear term
 
 
 def test_clip_score_variants_on_known_angles() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -23,7 +24,8 @@ from benchmarks.metrics.ophclip import (
     contrastive_loss,
     tokenize,
 )
-from benchmarks.metrics.quality import GenerationQuality, QualitySettings
+from benchmarks.metrics.quality import GenerationQuality
+from benchmarks.tables.schema import Metric
 from classifiers.networks import SlowFast
 from core.errors import UserError
 from core.files import sha256_of_file
@@ -97,16 +99,32 @@ def test_metrics_carry_their_protocol_and_encoders(folder: Path) -> None:
         "kvd_slowfast_nano_36x9",
         "clipscore_mean_embedding_ophclip_nano_36x9",
         "clipscore_mean_frame_ophclip_nano_36x9",
+        "kid_ophclip_nano_36x1",
+        "mmd2_slowfast_nano_36x9",
+        "precision_k5_slowfast_nano_36x9",
+        "recall_k5_slowfast_nano_36x9",
+        "density_k5_slowfast_nano_36x9",
+        "coverage_k5_slowfast_nano_36x9",
+        "is_slowfast_nano_36x9",
+        "motion_w1_pixels_36x9",
+        "consistency_w1_ophclip_nano_36x9",
     ]
+    shared = {"n", "encoder", "encoder_sha256", "width", "height", "fps", "codec"}
+    for name, entry in metrics.items():
+        assert shared <= set(entry) and name.endswith(f"_{entry['n']}x{entry['num_frames']}")
+        Metric(**entry, paper=None)  # the tables take it
     fvd = metrics["fvd_slowfast_nano_36x9"]
     assert fvd["n"] == 36 and fvd["num_frames"] == 9 and (fvd["width"], fvd["height"]) == (64, 32)
     assert fvd["encoder_sha256"] == sha256_of_file(video_training(folder).weights() / WEIGHTS_NAME)
     assert "36 features of 288 dimensions" in fvd["warning"]
     assert "warning" not in metrics["fid_ophclip_nano_36x9"]  # 324 frames of 16 dimensions
+    kid = metrics["kid_ophclip_nano_36x1"]
+    assert (kid["subsets"], kid["subset_size"]) == (100, 18) and kid["subset_std"] > 0
 
 
 def test_metrics_mean_what_they_say(folder: Path) -> None:
-    """Own clips are nearest; frozen frames are far for FVD; wrong prompts lower the CLIPScore."""
+    """Own clips are nearest; frozen frames are far for FVD and over time; wrong prompts lower the
+    CLIPScore."""
     fresh = quality(folder, DiscClips(count=36, seed=8))
     frozen = quality(folder, DiscClips(count=36, seed=8, frozen=True))
     swapped = quality(folder, DiscClips(count=36, seed=8, swap=True))
@@ -114,6 +132,16 @@ def test_metrics_mean_what_they_say(folder: Path) -> None:
     fvd, score = "fvd_slowfast_nano_36x9", "clipscore_mean_embedding_ophclip_nano_36x9"
     assert same[fvd]["value"] < 1e-4 and same["fid_ophclip_nano_36x9"]["value"] < 1e-4
     assert frozen[fvd]["value"] > fresh[fvd]["value"]
+    motion, steady = "motion_w1_pixels_36x9", "consistency_w1_ophclip_nano_36x9"
+    assert same[motion]["value"] == same[steady]["value"] == 0
+    assert frozen[motion]["value"] > 2 * fresh[motion]["value"]
+    assert frozen[steady]["generated_mean"] > fresh[steady]["generated_mean"]
+    assert frozen[motion]["generated_mean"] < 0.2 * frozen[motion]["real_mean"]
+    assert same["precision_k5_slowfast_nano_36x9"]["value"] == 1
+    assert same["density_k5_slowfast_nano_36x9"]["value"] >= 1
+    assert same["mmd2_slowfast_nano_36x9"]["value"] == 0
+    inception = same["is_slowfast_nano_36x9"]
+    assert 1 <= inception["value"] == inception["real"] <= 6
     assert swapped[score]["value"] < fresh[score]["value"] - 3
     assert swapped[fvd]["value"] == fresh[fvd]["value"]  # prompts do not enter FVD
     assert same[score]["value"] == same[score]["real"]

@@ -1,0 +1,191 @@
+"""What the metrics need of a set of clips, encoded once and cached.
+
+clips -> frames -> video, image and image-text encoder -> one npz file
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pydantic
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.metrics.clip_score import mean_embedding_scores, mean_frame_scores
+from benchmarks.metrics.encoders import BATCH, CONFIG_NAME, MetricEncoder, VideoEncoder
+from benchmarks.metrics.frames import FrameProtocol, batches
+from benchmarks.metrics.frechet import gaussian_of
+from benchmarks.metrics.motion import frame_change, frame_consistency
+from benchmarks.metrics.ophclip import OphClip
+from benchmarks.metrics.torchscript_encoders import I3d, InceptionV3, TorchScriptEncoder
+from benchmarks.metrics.transformers_clip import TransformersClip
+from core.clip import Manifest
+from core.errors import UserError
+from core.files import atomic_path, read_json
+from core.progress import track
+from core.runtime import derive_seed
+from core.stage import ClipSource, Stage
+
+FEATURES_NAME = "features.npz"
+Arrays = dict[str, NDArray[Any]]
+
+
+class QualitySettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The protocol: how many clips of each side, and which of their frames, are compared."""
+
+    num_clips: int = pydantic.Field(default=256, ge=2)
+    protocol: FrameProtocol = FrameProtocol()
+    seed: int = pydantic.Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The loaded encoders. image: None takes the image features of `image_text`."""
+
+    video: VideoEncoder | I3d
+    image_text: OphClip | TransformersClip
+    image: InceptionV3 | None = None
+
+    def check(self, protocol: FrameProtocol) -> None:
+        """Raises: UserError: if an encoder was trained for other frames than `protocol`'s."""
+        for encoder in (self.video, self.image_text):
+            if encoder.protocol not in (None, protocol):
+                raise UserError(
+                    f"protocol {protocol}: encoder {encoder.name} was trained for"
+                    f" {encoder.protocol}: use the same"
+                )
+
+    def describe(self) -> dict[str, dict[str, str]]:
+        """Name and sha256 of each; `image_encoder` is the one behind FID."""
+        named = {
+            "video_encoder": self.video,
+            "image_text_encoder": self.image_text,
+            "image_encoder": self.image or self.image_text,
+        }
+        return {key: {"name": each.name, "sha256": each.sha256} for key, each in named.items()}
+
+    def encode(
+        self, frames: NDArray[np.uint8], prompts: Sequence[str] | None
+    ) -> tuple[Arrays, NDArray[np.float32]]:
+        """(B, T, H, W, 3) uint8 -> arrays with one row a clip, and (B, T, D) image features."""
+        middle = frames.shape[1] // 2
+        video = self.video.features(frames)
+        features, embeddings = self.image_text.frames(frames)
+        arrays: Arrays = {
+            "video": video,
+            "video_probabilities": self.video.probabilities(video),
+            "motion": frame_change(frames),
+            "consistency": frame_consistency(embeddings),
+        }
+        if prompts is not None:
+            texts = self.image_text.texts(prompts)
+            arrays["scores_mean_embedding"] = mean_embedding_scores(embeddings, texts)
+            arrays["scores_mean_frame"] = mean_frame_scores(embeddings, texts)
+        if self.image is not None:
+            features = self.image.features(frames)
+            found = self.image.probabilities(frames[:, middle : middle + 1])
+            arrays["frame_probabilities"] = found[:, 0]
+        arrays["frame"] = features[:, middle]
+        return arrays, features
+
+
+def load_encoders(
+    video: MetricEncoder,
+    image_text: MetricEncoder,
+    image: TorchScriptEncoder | None,
+    device: torch.device,
+) -> Encoders:
+    """The encoders of these stages, on `device`.  Raises: UserError: if one is of another kind."""
+    folder = image_text.weights()
+    is_clip = read_json(folder / CONFIG_NAME).get("model_type") == "clip"
+    return Encoders(
+        video=_load_video(video, device),
+        image_text=TransformersClip(folder, device) if is_clip else OphClip(folder, device),
+        image=InceptionV3(image.weights(), device) if image is not None else None,
+    )
+
+
+def _load_video(stage: MetricEncoder, device: torch.device) -> VideoEncoder | I3d:
+    path = stage.weights()
+    if not isinstance(stage, TorchScriptEncoder):
+        return VideoEncoder(path, device)
+    if stage.protocol == "inception_v3":
+        raise UserError(f"video_encoder {path}: inception_v3 encodes frames, not clips")
+    return I3d(path, stage.protocol, device)
+
+
+class ClipFeatures(Stage):
+    """Encode `num_clips` clips of a set, chosen by seed, for all metrics at once.
+
+    Writes `features.npz`, one row a clip: video (N, D), video_probabilities (N, C), frame (N, E),
+    the image features of the middle frame, frame_probabilities (with Inception-V3), motion and
+    consistency (N,), and, where clips carry captions, scores_mean_embedding and scores_mean_frame
+    (N,). Of the image features of all frames: frame_mean, frame_covariance, frame_count.
+    """
+
+    version: ClassVar[str] = "2"
+
+    clips: ClipSource
+    video_encoder: MetricEncoder
+    image_text_encoder: MetricEncoder
+    image_encoder: TorchScriptEncoder | None = None
+    settings: QualitySettings = QualitySettings()
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        encoders = load_encoders(
+            self.video_encoder,
+            self.image_text_encoder,
+            self.image_encoder,
+            self.runtime.torch_device(),
+        )
+        protocol = self.settings.protocol
+        encoders.check(protocol)
+        chosen = choose(self.clips.manifest(), self.settings)
+        captioned = all(clip.caption for clip in chosen.clips)
+        parts: dict[str, list[NDArray[Any]]] = defaultdict(list)
+
+        def frame_features() -> Iterator[NDArray[np.float32]]:
+            total = -(-len(chosen) // BATCH)
+            encoded = batches(chosen, protocol, BATCH)
+            for clips, frames in track(
+                encoded, total=total, description="encoding clips", unit="batches"
+            ):
+                prompts = [clip.caption or "" for clip in clips] if captioned else None
+                arrays, features = encoders.encode(frames, prompts)
+                for name, rows in arrays.items():
+                    parts[name].append(rows)
+                yield features.reshape(-1, features.shape[-1])
+
+        gaussian = gaussian_of(frame_features())
+        arrays: Arrays = {name: np.concatenate(rows) for name, rows in parts.items()}
+        arrays["frame_mean"], arrays["frame_covariance"] = gaussian.mean, gaussian.covariance
+        arrays["frame_count"] = np.asarray(gaussian.count)
+        with atomic_path(folder / FEATURES_NAME) as temporary:
+            np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        return {"clips": len(chosen), "captioned": captioned, **encoders.describe()}
+
+    def arrays(self) -> Arrays:
+        """Run the stage if need be and read its arrays."""
+        self.run()
+        with np.load(self.folder / FEATURES_NAME) as file:
+            return dict(file)
+
+
+def choose(manifest: Manifest, settings: QualitySettings) -> Manifest:
+    """`num_clips` clips, drawn by seed and kept in the manifest's order.
+
+    Raises: UserError: if there are fewer; a distance over fewer clips would be another metric.
+    """
+    if len(manifest) < settings.num_clips:
+        raise UserError(
+            f"num_clips {settings.num_clips}: only {len(manifest)} clips in {manifest.root}:"
+            f" set it to at most {len(manifest)}"
+        )
+    generator = np.random.default_rng(derive_seed("quality", settings.seed))
+    order = np.sort(generator.permutation(len(manifest))[: settings.num_clips])
+    return manifest.keep(manifest.clips[index] for index in order)

@@ -1,0 +1,78 @@
+"""CLIP from a folder of `transformers` (`CLIPModel`): the published one, or OphCLIP saved so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+from benchmarks.metrics.encoders import CONFIG_NAME, WEIGHTS_NAME
+from core.errors import UserError
+from core.files import read_json, sha256_of_file
+
+IMAGES_AT_ONCE = 64  # bounds memory, does not change a value
+
+
+class TransformersClip:
+    """Both towers. Frames are resized, cut and normalised as the folder's own settings say.
+
+    name: `name` of the folder's config.json where a trainer wrote one, else the image tower's size.
+    """
+
+    protocol = None  # takes frames of any number and size
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.model, self.processor, self.tokenizer = _load(folder)
+        self.model.to(device).eval()
+        vision = self.model.config.vision_config
+        size = f"clip_{vision.hidden_size}_patch{vision.patch_size}_{vision.image_size}"
+        self.name: str = read_json(folder / CONFIG_NAME).get("name", size)
+        self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+        self.device = device
+
+    @torch.inference_mode()
+    def frames(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B, T, H, W, 3) uint8 -> features (B, T, D) and embeddings (B, T, E), float32."""
+        images = frames.reshape(-1, *frames.shape[2:])
+        features, embeddings = [], []
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            part = list(images[start : start + IMAGES_AT_ONCE])
+            pixels = self.processor(images=part, return_tensors="pt")["pixel_values"]
+            pooled = self.model.vision_model(pixel_values=pixels.to(self.device)).pooler_output
+            features.append(pooled.float().cpu().numpy())
+            embeddings.append(self.model.visual_projection(pooled).float().cpu().numpy())
+        shape = (*frames.shape[:2], -1)
+        return np.concatenate(features).reshape(shape), np.concatenate(embeddings).reshape(shape)
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """B texts -> embeddings (B, E) float32; a text is cut to the tower's length."""
+        tokens = self.tokenizer(
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=self.model.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        ).to(self.device)
+        pooled = self.model.text_model(**tokens).pooler_output
+        return np.asarray(self.model.text_projection(pooled).float().cpu().numpy())
+
+
+def _load(folder: Path) -> tuple[Any, Any, Any]:
+    try:
+        model, found = CLIPModel.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+        processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"encoder {folder}: {str(error).splitlines()[0]}") from None
+    # The library would draw what is missing at random.
+    if found["missing_keys"]:
+        raise UserError(f"encoder {folder}: weights lack {sorted(found['missing_keys'])[0]}")
+    return model, processor, tokenizer
