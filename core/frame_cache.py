@@ -28,7 +28,7 @@ from core.files import atomic_path, read_json, sha256_of_file, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
-from core.video import Frames, probe, read_frames, read_span, span_indices, uniform_indices
+from core.video import Frames, read_span, read_spans
 
 FRAMES_NAME, IDS_NAME, UNREADABLE_NAME = "frames.npy", "clip_ids.json", "unreadable.json"
 CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory at native size
@@ -236,20 +236,13 @@ def _read_file(
 ) -> Iterator[tuple[_Span, Frames | UnreadableVideo]]:
     """Frames of several spans of one file in one pass -> (T, H, W, 3) uint8 each."""
     try:
-        info = probe(path)
-        wanted = []
-        for span in spans:
-            first, last = span_indices(info, span.start_s, span.end_s)
-            wanted.append(first + uniform_indices(last - first, num_frames))
-        every = np.unique(np.concatenate(wanted))
-        frames = read_frames(path, every, size=size)
+        clips = read_spans(path, [(s.start_s, s.end_s) for s in spans], num_frames, size)
     except UnreadableVideo:
         # A damaged file may still hold some of the clips.
         for span in spans:
             yield span, _read_alone(span, num_frames, size)
         return
-    for span, indices in zip(spans, wanted, strict=True):
-        yield span, frames[np.searchsorted(every, indices)]
+    yield from zip(spans, clips, strict=True)
 
 
 def _read_alone(span: _Span, num_frames: int, size: tuple[int, int]) -> Frames | UnreadableVideo:

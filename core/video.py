@@ -119,14 +119,37 @@ def read_span(
     Raises: UnreadableVideo: if the file cannot be decoded.
     """
     with _open(path) as reader:
-        # No frame is decoded for the size: span arithmetic needs only length and rate.
-        info = VideoInfo(len(reader), float(reader.get_avg_fps()), 0, 0)
-        first, last = span_indices(info, start_s, end_s)
+        first, last = span_indices(_length_and_rate(reader), start_s, end_s)
         count = last - first if num_frames is None else num_frames
         if short == "keep":
             count = min(count, last - first)
         frames = _get(reader, first + uniform_indices(last - first, count))
     return frames if size is None else resize(frames, size)
+
+
+def read_spans(
+    path: Path | str,
+    spans: Sequence[tuple[float | None, float | None]],
+    num_frames: int,
+    size: tuple[int, int] | None = None,
+) -> list[Frames]:
+    """Several spans (start and end in seconds) of one file in one pass, each as `read_span` gives
+    it.  Raises: UnreadableVideo: if any of them cannot be decoded."""
+    with _open(path) as reader:
+        info = _length_and_rate(reader)
+        wanted = []
+        for start_s, end_s in spans:
+            first, last = span_indices(info, start_s, end_s)
+            wanted.append(first + uniform_indices(last - first, num_frames))
+        every = np.unique(np.concatenate(wanted))
+        frames = _get(reader, every)
+    frames = frames if size is None else resize(frames, size)
+    return [frames[np.searchsorted(every, indices)] for indices in wanted]
+
+
+def _length_and_rate(reader: decord.VideoReader) -> VideoInfo:
+    # No frame is decoded for the size: span arithmetic needs only length and rate.
+    return VideoInfo(len(reader), float(reader.get_avg_fps()), 0, 0)
 
 
 def _get(reader: decord.VideoReader, indices: Sequence[int] | NDArray[np.int64]) -> Frames:

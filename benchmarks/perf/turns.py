@@ -39,10 +39,20 @@ def clips_per_s(seconds: Seconds, clips: int) -> dict[str, float]:
     return {name: round(clips / statistics.median(each), 2) for name, each in seconds.items()}
 
 
-def per_unit(work: Callable[[], int], now: Callable[[], float] = time.perf_counter) -> Way:
-    """Seconds of `work` divided by the number of clips or steps that it returns."""
+def per_unit(
+    work: Callable[[], int],
+    now: Callable[[], float] = time.perf_counter,
+    warm_up: Callable[[], object] | None = None,
+) -> Way:
+    """Seconds of `work` divided by the number of clips or steps that it returns.
+
+    warm_up: what goes before and does not count, for ways whose data another way has just pushed
+    out of the processor's caches.
+    """
 
     def way() -> float:
+        if warm_up is not None:
+            warm_up()
         start = now()
         units = work()
         return (now() - start) / units
