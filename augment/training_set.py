@@ -36,16 +36,24 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class TrainingSet(Mixture):
-    """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic)."""
+    """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic).
+
+    with_real: False leaves the real ones out (train on synthetic, test on real); a ratio or a
+    limit for rare classes still counts them.
+    """
 
     task: Task
     mixing: Mixing = Mixing()
+    with_real: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write `mixture.jsonl`; return clips and clips per class, for each source in order.
 
-        Raises: UserError: if `sources[0]` has no training clip or a clip lacks the task's label.
+        Raises: UserError: if `sources[0]` has no training clip, a clip lacks the task's label, or
+        clips are to stand in for real ones that are left out.
         """
+        if self.mixing.swap is not None and not self.with_real:
+            raise UserError("mixing.swap: without real clips there is nothing to stand in for")
         real = self._clips(0)
         if not real:
             raise UserError(
@@ -53,8 +61,8 @@ class TrainingSet(Mixture):
                 "give some of its videos the split 'train'"
             )
         offered = [clip for index in range(1, len(self.sources)) for clip in self._clips(index)]
-        chosen = swap(real, select(real, offered, self.mixing), self.mixing)
-        chosen = balance(chosen, self.mixing)
+        synthetic = select(real, offered, self.mixing)
+        chosen = balance(swap(real if self.with_real else [], synthetic, self.mixing), self.mixing)
         self.save(folder, chosen)
         counts = Counter((item.label, item.source) for item in chosen)
         sources = range(len(self.sources))

@@ -17,6 +17,7 @@ import yaml
 
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
+from benchmarks.arms import Arm, DerivedArm
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
@@ -181,6 +182,7 @@ class BenchmarkConfig(Section):
     recipe_name: str = "reference"
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
     sources: tuple[str, ...] = BUILT_IN_SOURCES
+    arms: dict[str, Arm] = {}
     classifiers: dict[Literal["slowfast", "mvit_v2"], ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
     schedules: tuple[Literal["matched_epochs", "matched_steps"], ...] = ("matched_epochs",)
@@ -207,12 +209,32 @@ class BenchmarkConfig(Section):
             if "=" in source:
                 if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
                     raise ValueError(f"source {source!r}: give it a name of its own, NAME=DIR")
-            elif name not in BUILT_IN_SOURCES:
-                hint = did_you_mean(name, BUILT_IN_SOURCES)
+            elif name not in (*BUILT_IN_SOURCES, *self.arms):
+                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
                 raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
         if len(set(names)) != len(names):
             raise ValueError(f"a source is named twice: {', '.join(names)}")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _arms_come_from_somewhere(self) -> BenchmarkConfig:
+        known = [*BUILT_IN_SOURCES[1:]]
+        for name, arm in self.arms.items():
+            if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+                raise ValueError(f"arm {name!r}: give it a name of its own")
+            if isinstance(arm, DerivedArm) and arm.of not in known:
+                hint = did_you_mean(arm.of, known)
+                raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
+            known.append(name)
+        return self
+
+    def origins(self) -> set[str]:
+        """The plain sources that the run's sources and arms are made from."""
+        names = set(self.sources)
+        for name, arm in reversed(self.arms.items()):  # an arm comes from an earlier one
+            if name in names and isinstance(arm, DerivedArm):
+                names.add(arm.of)
+        return names
 
     @pydantic.model_validator(mode="after")
     def _classifiers_are_known(self) -> BenchmarkConfig:

@@ -23,6 +23,7 @@ from core.files import read_json, write_json
 Schedule = Literal["matched_epochs", "matched_steps"]
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 SOURCE = "Source"
+ALONE = "Only"  # synthetic clips without the real ones: "Only Ophora"
 # Command-line name -> name in the tables (and in the paper).
 CLASSIFIER_LABELS = {"slowfast": "SlowFast", "mvit_v2": "MViTv2"}
 # Source: the paper, Table 2 and Sec. 3.1: 52 phases count Others; 106 operations do not.
@@ -32,7 +33,7 @@ PARENTS: dict[Task, tuple[int | None, ...] | None] = {
     "phase": None,
     "operation": PHASE_OF_OPERATION,
 }
-_TRAINING_DATA = re.compile(r"Source( \+ [\w.-]+)?")
+_TRAINING_DATA = re.compile(r"Source( \+ [\w.-]+)?|Only [\w.-]+")
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -79,7 +80,7 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
             hint = did_you_mean(self.classifier, CLASSIFIER_LABELS.values())
             raise ValueError(f"unknown classifier {self.classifier!r}: {hint}")
         if not _TRAINING_DATA.fullmatch(self.training_data):
-            raise ValueError(f"training_data {self.training_data!r} is no 'Source + <name>'")
+            raise ValueError(f"training_data {self.training_data!r}: expected 'Source + NAME'")
         if tuple(self.splits) != EVALUATED_SPLITS:
             raise ValueError(f"expected scores on val and test, got {list(self.splits)}")
         return self
@@ -96,7 +97,7 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def source_id(training_data: str) -> str:
     """The command-line name of a table's training data: "Source + Bora" -> "bora"."""
-    return training_data.rsplit(" + ", 1)[-1].lower()
+    return training_data.rsplit(" + ", 1)[-1].lower().replace(" ", "-")
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from benchmarks.evaluation import (
     save_cell,
 )
 from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
+from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report import Report, read_curve, write_report
 from benchmarks.report_figures import Curve, Panel, class_panels, shared_classes
 from benchmarks.tables.build import build_table1, build_table2
@@ -89,7 +90,9 @@ def stage_name(stage: Stage) -> str:
             parts.append(f"{attribute} {value}")
     mixture = getattr(stage, "mixture", None)
     if mixture is not None:
-        extra = [getattr(s, "source", getattr(s, "name", "")) for s in mixture.sources[1:]]
+        extra = [
+            getattr(s, "source", getattr(s, "name", type(s).__name__)) for s in mixture.sources[1:]
+        ]
         network = type(getattr(stage, "network", None)).__name__
         parts += [network, "+".join(["source", *map(str, extra)])]
     return ", ".join(parts)
@@ -202,7 +205,7 @@ def curation_record(plan: Plan) -> dict[str, Any]:
 def notes(plan: Plan) -> list[str]:
     """Sentences for below Table 2: how the synthetic clips were made, and warnings."""
     lines = []
-    if any(name in plan.config.sources for name in ("bora", "ophora")):
+    if plan.config.origins() & set(TABLE_NAMES):
         synthesis = plan.config.synthesis
         lines.append(
             f"Synthetic clips: {synthesis.clips_per_class} a class, classes: {synthesis.policy}."

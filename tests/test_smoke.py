@@ -125,6 +125,37 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
     assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "no such config" in typo.stderr
 
 
+@pytest.mark.slow
+def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: Path) -> None:
+    sources = load_config("controls").sources
+    config = tmp_path / "controls.yaml"
+    config.write_text(
+        "extends: smoke\n"
+        "name: controls\n"
+        "chosen_classifiers: [slowfast]\n"
+        "arms:\n"
+        "  extra_real: {clips_per_class: 2, cases: 4, clips: 60}\n"
+        "  confident: {at_least: 0.0001}\n"
+        "  one: {kind: part, of: ophora, clips_per_class: 1}\n"
+        f"sources: [{', '.join(sources)}, one]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "run_benchmark.py", "--config", str(config), "--results", str(finished)],
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads((finished / "controls" / "table2.json").read_text())["rows"]
+    assert {row["training_data"] for row in rows} == {
+        "Source", "Source + Bora", "Source + Ophora", "Source + shuffled", "Source + frozen",
+        "Source + confident", "Only Ophora", "Source + oversampled", "Source + extra_real",
+        "Source + captioned", "Source + one",
+    }  # fmt: skip
+    others = [row for row in rows if row["training_data"] != "Source"]
+    assert all(row["delta_vs_source"] is not None for row in others)
+    accuracy = {r["training_data"]: r["top1"]["mean"] for r in rows if r["split"] == "test"}
+    assert accuracy["Source + one"] == accuracy["Source + Ophora"]  # it has one clip a class
+
+
 def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(results, *arguments),

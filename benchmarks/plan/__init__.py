@@ -11,31 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-from augment.prompts import PROMPTS_PATH
-from augment.synthesis import CaptionSynthesis, ClassSynthesis
-from augment.training_set import TrainingSet
-from augment.user_videos import UserVideos
-from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
-from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
+from augment.synthesis import CaptionSynthesis
+from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
+from benchmarks.plan.arms import CLASS_NAMES, ArmPlan
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
-from benchmarks.plan.generators import TABLE_NAMES
-from benchmarks.plan.quality import QualityStages
-from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
-from core.stage import ClipSource, Stage
-from generator.base import Generator
+from core.stage import Stage
 from generator.bora.training import GivenBora
 from generator.ophora.training import GivenOphora
 
-__all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
-
-CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
+__all__ = ["CLASS_NAMES", "PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -50,23 +39,8 @@ class CellPlan:
     stage: ClassifierTraining
 
 
-def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
-    """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
-    if task == "operation":
-        return tuple((operation,) for operation in range(len(OPERATIONS)))
-    others = len(PHASES) - 1
-    return tuple(
-        tuple(
-            operation
-            for operation, phase in enumerate(PHASE_OF_OPERATION)
-            if (others if phase is None else phase) == phase_id
-        )
-        for phase_id in range(len(PHASES))
-    )
-
-
 @dataclass(frozen=True)
-class Plan(QualityStages):
+class Plan(ArmPlan):
     """All stages of a run. Building it validates the inputs; nothing is computed before."""
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
@@ -97,52 +71,6 @@ class Plan(QualityStages):
                 generated.requests()
 
     @cached_property
-    def arms(self) -> dict[Task, dict[str, ClipSource | None]]:
-        """Training data by table name for each task: the synthetic clips that join, None = none."""
-        return {
-            task: dict(self._arm(source, task) for source in self.config.sources)
-            for task in self.config.tasks
-        }
-
-    def _arm(self, source: str, task: Task) -> tuple[str, ClipSource | None]:
-        name, _, folder = source.partition("=")
-        if source == "source":
-            return SOURCE, None
-        if folder:
-            videos = UserVideos.at(
-                self._user_folder(name, folder),
-                task=task,
-                class_names=CLASS_NAMES[task],
-                name=name,
-                hash_memory=self.hash_memory,
-                **self.common,
-            )
-            return f"{SOURCE} + {name}", videos
-        clips = self.class_synthesis(name, self.generators[name], task)
-        return f"{SOURCE} + {TABLE_NAMES[name]}", clips
-
-    def class_synthesis(
-        self, name: str, generator: Generator, task: Task, prompts: Path = PROMPTS_PATH
-    ) -> ClassSynthesis:
-        """Clips of every class by `generator`, a training of the generator that `name` names."""
-        return ClassSynthesis(
-            source=name,
-            generator=generator,
-            task=task,
-            operations_of_class=operations_of(task),
-            settings=self.config.synthesis,
-            sampling=self.sampling_of(name),
-            prompts=prompts,
-            **self.common,
-        )
-
-    def _user_folder(self, name: str, folder: str) -> Path:
-        path = Path(folder).expanduser()
-        if not path.is_dir():
-            raise UserError(f"source {name}={folder}: no such folder")
-        return path
-
-    @cached_property
     def cells(self) -> list[CellPlan]:
         """Every classifier training, in the tables' order."""
         return [
@@ -152,7 +80,7 @@ class Plan(QualityStages):
                 training_data=training_data,
                 seed=seed,
                 schedule=schedule,
-                stage=self._classifier(task, kind, synthetic, seed, schedule),
+                stage=self.classifier(task, kind, seed, training_data, schedule),
             )
             for task in self.config.tasks
             for schedule in self.config.schedules
@@ -162,49 +90,6 @@ class Plan(QualityStages):
             for kind in self.kinds
             for seed in range(self.config.first_seed, self.config.first_seed + self.config.seeds)
         ]
-
-    def _classifier(
-        self, task: Task, kind: Any, synthetic: ClipSource | None, seed: int, schedule: Schedule
-    ) -> ClassifierTraining:
-        section = self.config.classifiers[kind]
-        real = self.datasets[task]
-        sources = (real,) if synthetic is None else (real, synthetic)
-        mixture = TrainingSet(sources=sources, task=task, mixing=self.config.mixing, **self.common)
-        return ClassifierTraining(
-            task=task,
-            num_classes=len(CLASS_NAMES[task]),
-            network=section.network,
-            recipe=section.recipe.model_copy(update={"schedule": schedule}),
-            mixture=mixture,
-            evaluation=real,
-            num_frames=self.config.num_frames,
-            size=self.config.size,
-            start=self.starts.get(kind),
-            seed=seed,
-            **self.common,
-        )
-
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        """Keys of the classifiers to train."""
-        return self.config.chosen_classifiers or tuple(self.config.classifiers)
-
-    @cached_property
-    def starts(self) -> dict[str, Checkpoint]:
-        """The published checkpoints to start from, by classifier; none where none is named.
-
-        Raises: UserError: if one is not there or is of another network: better now than after days.
-        """
-        found = {}
-        for kind in self.kinds:
-            section = self.config.classifiers[kind]
-            if section.weights is not None:
-                paths = (Path(section.weights), PROJECT_ROOT / section.weights)
-                path = next((path for path in paths if path.is_file()), paths[0])
-                found[kind] = Checkpoint.at(path, **self.common)
-                blank = section.network.build(2, self.config.num_frames, self.config.size)
-                load_checkpoint(path, blank)
-        return found
 
     # -- order --------------------------------------------------------------------------------
 

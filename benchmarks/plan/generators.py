@@ -35,7 +35,7 @@ class GeneratorPlan(DataPlan):
 
         Raises: UserError: if real data came without a corpus or weights to make them from.
         """
-        wanted = [name for name in self.config.sources if name in TABLE_NAMES]
+        wanted = [name for name in TABLE_NAMES if name in self.config.origins()]
         generators: dict[str, Generator] = {}
         for name in wanted:
             section = getattr(self.config, name)

@@ -70,3 +70,28 @@ def test_a_pt_file_is_a_torchscript_encoder_called_by_its_protocol(tmp_path: Pat
     (tmp_path / "noise.pt").write_bytes(b"noise")
     with pytest.raises(UserError, match=r"noise\.pt: not a torchscript file"):
         plan(tmp_path / "noise.pt").check()
+
+
+def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
+    def fault(*overrides: str) -> str:
+        with pytest.raises(UserError) as found:
+            _ = Plan(load_config("smoke", list(overrides)), Inputs(tmp_path, tmp_path)).arms
+        return str(found.value)
+
+    assert "arm 'a': no generator or earlier arm 'ophra': did you mean 'ophora'" in fault(
+        "arms.a={kind: part, of: ophra, clips_per_class: 1}"
+    )
+    assert "arm 'ophora': give it a name of its own" in fault("arms.ophora={kind: captioned}")
+    assert "unknown source 'froze': did you mean 'frozen'" in fault("sources=[source, froze]")
+    assert "arm 'captioned' needs narrated clips" in fault("sources=[source, captioned]")
+    assert "arm 'extra_real' draws more cases" in fault("sources=[source, extra_real]")
+
+
+def test_an_arm_brings_the_generator_that_it_comes_from(tmp_path: Path) -> None:
+    def generators(*sources: str) -> set[str]:
+        config = load_config("smoke", [f"sources=[source, {', '.join(sources)}]"])
+        return set(Plan(config, Inputs(tmp_path)).generators)
+
+    assert generators("oversampled") == set()
+    assert generators("shuffled") == {"ophora_tpt", "ophora"}
+    assert generators("ophora_only", "bora") == {"ophora_tpt", "ophora", "bora"}

@@ -1,0 +1,230 @@
+"""The arms of a run: the clips that each adds to the real ones, and the classifiers' trainings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from augment.controls import CaptionedAs, FrozenFrames, Oversampled, ShuffledLabels, Subset
+from augment.prompts import PROMPTS_PATH, PromptBook
+from augment.synthesis import ClassSynthesis
+from augment.training_set import TrainingSet
+from augment.user_videos import UserVideos
+from benchmarks.arms import (
+    AloneArm,
+    Arm,
+    CaptionedArm,
+    ConfidentArm,
+    ConfidentClips,
+    ExtraRealArm,
+    FrozenArm,
+    OversampledArm,
+    PartArm,
+    ShuffledArm,
+)
+from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.simulated import OphSim
+from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
+from benchmarks.evaluation import ALONE, SOURCE, Schedule
+from benchmarks.plan.data import PROJECT_ROOT
+from benchmarks.plan.generators import TABLE_NAMES
+from benchmarks.plan.quality import QualityStages
+from classifiers.checkpoints import Checkpoint, load_checkpoint
+from classifiers.training import ClassifierTraining
+from core.clip import Task
+from core.errors import UserError
+from core.stage import ClipSource
+from generator.base import Generator
+
+CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
+
+
+def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
+    """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
+    if task == "operation":
+        return tuple((operation,) for operation in range(len(OPERATIONS)))
+    others = len(PHASES) - 1
+    return tuple(
+        tuple(
+            operation
+            for operation, phase in enumerate(PHASE_OF_OPERATION)
+            if (others if phase is None else phase) == phase_id
+        )
+        for phase_id in range(len(PHASES))
+    )
+
+
+@dataclass(frozen=True)
+class ArmPlan(QualityStages):
+    """Arms and their classifiers."""
+
+    @cached_property
+    def arms(self) -> dict[Task, dict[str, ClipSource | None]]:
+        """Training data by table name for each task: the synthetic clips that join, None = none."""
+        return {
+            task: dict(self._arm(source, task) for source in self.config.sources)
+            for task in self.config.tasks
+        }
+
+    def _arm(self, source: str, task: Task) -> tuple[str, ClipSource | None]:
+        if source == "source":
+            return SOURCE, None
+        clips = self.clips_of(source, task)
+        arm = self.config.arms.get(source)
+        if isinstance(arm, AloneArm):
+            return f"{ALONE} {TABLE_NAMES.get(arm.of, arm.of)}", clips
+        name = source.partition("=")[0]
+        return f"{SOURCE} + {TABLE_NAMES.get(name, name)}", clips
+
+    def clips_of(self, source: str, task: Task) -> ClipSource:
+        """The clips that a source or an arm adds, by its name in the configuration."""
+        name, _, folder = source.partition("=")
+        if folder:
+            return UserVideos.at(
+                self._user_folder(name, folder),
+                task=task,
+                class_names=CLASS_NAMES[task],
+                name=name,
+                hash_memory=self.hash_memory,
+                **self.common,
+            )
+        if source in TABLE_NAMES:
+            return self.class_synthesis(source, self.generators[source], task)
+        return self._derived(self.config.arms[source], task)
+
+    def _derived(self, arm: Arm, task: Task) -> ClipSource:
+        labelled: dict[str, Any] = {"task": task, **self.common}
+        match arm:
+            case ShuffledArm():
+                return ShuffledLabels(clips=self.clips_of(arm.of, task), **labelled)
+            case FrozenArm():
+                return FrozenFrames(clips=self.clips_of(arm.of, task), **self.common)
+            case PartArm():
+                clips = self.clips_of(arm.of, task)
+                return Subset(clips=clips, clips_per_class=arm.clips_per_class, **labelled)
+            case AloneArm():
+                return self.clips_of(arm.of, task)
+            case ConfidentArm():
+                return ConfidentClips(
+                    clips=self.clips_of(arm.of, task),
+                    classifier=self.classifier(task, arm.classifier, self.config.first_seed),
+                    at_least=arm.at_least,
+                    **self.common,
+                )
+            case OversampledArm():
+                clips = self.datasets[task]
+                return Oversampled(clips=clips, clips_per_class=arm.clips_per_class, **labelled)
+            case ExtraRealArm():
+                return self._extra_real(arm, labelled)
+            case CaptionedArm():
+                return self._captioned(arm, labelled)
+
+    def _extra_real(self, arm: ExtraRealArm, labelled: dict[str, Any]) -> ClipSource:
+        if self.inputs.data_root is not None:
+            raise UserError(
+                "arm 'extra_real' draws more cases with the simulator: leave it out with "
+                "--data-root, or give videos of other cases as NAME=DIR"
+            )
+        simulator = OphSim(
+            **self.config.ophsim.model_dump()
+            | {"seed": arm.seed, "train_cases": arm.cases, "train_clips": arm.clips},
+            **self.common,
+        )
+        cases = OphNet(task=labelled["task"], name="OphSim", written_by=simulator, **self.common)
+        return Subset(clips=cases, clips_per_class=arm.clips_per_class, split="train", **labelled)
+
+    def _captioned(self, arm: CaptionedArm, labelled: dict[str, Any]) -> ClipSource:
+        if self.inputs.data_root is not None and self.inputs.corpus_root is None:
+            raise UserError("arm 'captioned' needs narrated clips: give --corpus-root DIR")
+        return CaptionedAs(
+            clips=self.curated,
+            prompts_of_class=self._prompts(labelled["task"]),
+            clips_per_class=arm.clips_per_class,
+            at_least=arm.at_least,
+            **labelled,
+        )
+
+    def _prompts(self, task: Task) -> tuple[tuple[str, ...], ...]:
+        book, policy = PromptBook.load(), self.config.synthesis.policy
+        return tuple(
+            book.prompts_for(task, class_id, operations, policy)
+            for class_id, operations in enumerate(operations_of(task))
+        )
+
+    def class_synthesis(
+        self, name: str, generator: Generator, task: Task, prompts: Path = PROMPTS_PATH
+    ) -> ClassSynthesis:
+        """Clips of every class by `generator`, a training of the generator that `name` names."""
+        return ClassSynthesis(
+            source=name,
+            generator=generator,
+            task=task,
+            operations_of_class=operations_of(task),
+            settings=self.config.synthesis,
+            sampling=self.sampling_of(name),
+            prompts=prompts,
+            **self.common,
+        )
+
+    def _user_folder(self, name: str, folder: str) -> Path:
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise UserError(f"source {name}={folder}: no such folder")
+        return path
+
+    def classifier(
+        self,
+        task: Task,
+        kind: Any,
+        seed: int,
+        training_data: str = SOURCE,
+        schedule: Schedule = "matched_epochs",
+    ) -> ClassifierTraining:
+        """The training of a classifier on one arm, by the arm's name in the tables."""
+        section = self.config.classifiers[kind]
+        real = self.datasets[task]
+        synthetic = None if training_data == SOURCE else self.arms[task][training_data]
+        mixture = TrainingSet(
+            sources=(real,) if synthetic is None else (real, synthetic),
+            task=task,
+            mixing=self.config.mixing,
+            with_real=not training_data.startswith(ALONE),
+            **self.common,
+        )
+        return ClassifierTraining(
+            task=task,
+            num_classes=len(CLASS_NAMES[task]),
+            network=section.network,
+            recipe=section.recipe.model_copy(update={"schedule": schedule}),
+            mixture=mixture,
+            evaluation=real,
+            num_frames=self.config.num_frames,
+            size=self.config.size,
+            start=self.starts.get(kind),
+            seed=seed,
+            **self.common,
+        )
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """Keys of the classifiers to train."""
+        return self.config.chosen_classifiers or tuple(self.config.classifiers)
+
+    @cached_property
+    def starts(self) -> dict[str, Checkpoint]:
+        """The published checkpoints to start from, by classifier; none where none is named.
+
+        Raises: UserError: if one is not there or is of another network: better now than after days.
+        """
+        found = {}
+        for kind in self.kinds:
+            section = self.config.classifiers[kind]
+            if section.weights is not None:
+                paths = (Path(section.weights), PROJECT_ROOT / section.weights)
+                path = next((path for path in paths if path.is_file()), paths[0])
+                found[kind] = Checkpoint.at(path, **self.common)
+                blank = section.network.build(2, self.config.num_frames, self.config.size)
+                load_checkpoint(path, blank)
+        return found
