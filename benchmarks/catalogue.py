@@ -8,6 +8,10 @@ SOURCES = {
     "source": "the real training clips alone",
     "bora": "plus clips of Bora, fine-tuned on Ophora-160K",
     "ophora": "plus clips of Ophora (transfer pre-training, then privacy-preserving fine-tuning)",
+    "shuffled, frozen, confident": "controls made from Ophora's clips (docs/controls.md)",
+    "ophora_only": "Ophora's clips without the real ones",
+    "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
+    "captioned": "narrated real clips, labelled by their captions",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
 }
 CLASSIFIERS = {
