@@ -21,7 +21,7 @@ from augment.user_videos import UserVideos
 from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Schedule
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
-from benchmarks.plan.generators import TABLE_NAMES
+from benchmarks.plan.generators import TABLE_NAMES, trained_here
 from benchmarks.plan.quality import QualityStages
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
@@ -30,8 +30,6 @@ from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
 from generator.base import Generator
-from generator.bora.training import GivenBora
-from generator.ophora.training import GivenOphora
 
 __all__ = ["PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
@@ -231,8 +229,7 @@ class Plan(QualityStages):
 
     def trains_generators(self) -> bool:
         """Whether any generator is trained from the corpus, not just loaded."""
-        given = (GivenOphora, GivenBora)
-        return any(not isinstance(generator, given) for generator in self.generators.values())
+        return any(map(trained_here, self.generators.values()))
 
     def _caches(self) -> list[Stage]:
         caches = {
