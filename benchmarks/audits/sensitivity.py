@@ -23,7 +23,7 @@ from benchmarks.audits.copies import NearDuplicates
 from benchmarks.audits.residue import Residue
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, OphVLSim
-from core.clip import MANIFEST_NAME, Manifest
+from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import exit_code
 from core.files import read_table
 from core.frame_cache import FrameCache
@@ -63,12 +63,13 @@ class Altered(ClipSource):
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest().of_split("test")
-        clips = []
+        clips: list[Clip] = []
         for clip in track(
             manifest.clips, total=len(manifest), description=self.alteration, unit="clips"
         ):
-            span = {"start_s": clip.start_s, "end_s": clip.end_s}
-            frames = ALTERATIONS[self.alteration](read_span(manifest.path_of(clip), **span))
+            path = manifest.path_of(clip)
+            frames = read_span(path, start_s=clip.start_s, end_s=clip.end_s)
+            frames = ALTERATIONS[self.alteration](frames)
             name = f"{len(clips)}.mp4"
             write_video(folder / name, frames, crf=28)
             clips.append(clip.model_copy(update={"path": name, "start_s": None, "end_s": None}))
