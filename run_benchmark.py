@@ -42,19 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, translate errors into exit codes."""
     options = parser().parse_args(arguments)
     # The libraries take seconds to import: --help and a missing option should not wait for them.
-    from core.errors import UserError
+    from core.errors import exit_code
 
-    try:
-        return run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+    return exit_code(lambda: run(options))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> None:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
     from benchmarks.catalogue import catalogue
     from benchmarks.compare import compare
@@ -65,10 +58,10 @@ def run(options: argparse.Namespace) -> int:
 
     if options.list:
         print(catalogue())
-        return 0
+        return
     if options.compare:
         print(compare(options.compare))
-        return 0
+        return
     if options.config is None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")
     config = load_config(options.config, overrides_of(options))
@@ -79,9 +72,8 @@ def run(options: argparse.Namespace) -> int:
         say(f"data: OphSim (simulated), scale {config.scale}; --data-root DIR runs on real data")
     if options.dry_run:
         print(describe(plan))
-        return 0
+        return
     execute(plan, options.only)
-    return 0
 
 
 def overrides_of(options: argparse.Namespace) -> list[str]:

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -39,6 +39,7 @@ from generator.training import Optimisation
 
 CONFIG_ROOT = Path(__file__).with_name("configs")
 BUILT_IN_SOURCES = ("source", "bora", "ophora")
+M = TypeVar("M", bound=pydantic.BaseModel)
 
 
 class Section(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -307,23 +308,28 @@ def apply_override(config: dict[str, Any], assignment: str) -> None:
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> BenchmarkConfig:
+    """The configuration of a benchmark.  Raises: as `load_as`."""
+    return load_as(BenchmarkConfig, name, overrides)
+
+
+def load_as(model: type[M], name: str, overrides: Sequence[str] = ()) -> M:
     """Read, merge, override and validate.  Raises: UserError: one line, with field and cure."""
     raw = load_yaml(name)
     for assignment in overrides:
         apply_override(raw, assignment)
     try:
-        return BenchmarkConfig.model_validate(raw)
+        return model.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise UserError(f"--config {name}: {explain(error)}") from None
+        raise UserError(f"--config {name}: {explain(error, model)}") from None
 
 
-def explain(error: pydantic.ValidationError) -> str:
+def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
     """The first fault in one line; an unknown key comes with the nearest known one."""
     fault = error.errors()[0]
     location = [str(part) for part in fault["loc"]]
     field = ".".join(location) or "config"
     if fault["type"] == "extra_forbidden":
-        known = known_keys(BenchmarkConfig, location[:-1])
+        known = known_keys(model, location[:-1])
         return f"unknown key {field!r}: {did_you_mean(location[-1], known)}"
     message = fault["msg"].removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"

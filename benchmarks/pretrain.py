@@ -15,14 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pydantic
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from benchmarks.config import load_yaml
+from benchmarks.config import load_as
 from benchmarks.plan import PROJECT_ROOT
 from benchmarks.pretraining import PretrainConfig, Pretraining
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, did_you_mean, exit_code
 from core.files import sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
@@ -95,23 +94,19 @@ def main() -> int:
     command.add_argument("--output", type=Path, default=WEIGHTS_ROOT)
     command.add_argument("--cache", type=Path, default=Path("results/cache"))
     options = command.parse_args()
-    try:
-        config = PretrainConfig.model_validate(load_yaml(options.config))
-        pretraining = Pretraining(config, options.cache)
-        commit = commit_of(PROJECT_ROOT)  # before the first copy changes the work tree
-        for name in options.names:
-            if name not in NAMES:
-                raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
-            shown = f"python -m benchmarks.pretrain {name}"
-            shipped = ship(name, getattr(pretraining, name), shown, commit, options.output)
-            print(f"shipped {shipped}")
-    except pydantic.ValidationError as error:
-        print(f"error: {options.config}: {error.errors()[0]}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: pretrain(options))
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Raises: UserError: for anything the user can mend."""
+    pretraining = Pretraining(load_as(PretrainConfig, options.config), options.cache)
+    commit = commit_of(PROJECT_ROOT)  # before the first copy changes the work tree
+    for name in options.names:
+        if name not in NAMES:
+            raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
+        shown = f"python -m benchmarks.pretrain {name}"
+        shipped = ship(name, getattr(pretraining, name), shown, commit, options.output)
+        print(f"shipped {shipped}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 import tabulate
 
+from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
 from benchmarks.cost import a100_hours, training_gb
 from benchmarks.dispatch import run_as_jobs
 from benchmarks.evaluation import (
@@ -103,13 +104,15 @@ def write_results(plan: Plan, folder: Path) -> None:
     cells = [cell_of(plan, planned) for planned in plan.cells]
     for cell in cells:
         save_cell(folder, cell)
+    audits = valid_audits(plan, folder / AUDITS_NAME)
     table2 = build_table2(
         cells,
         data=plan.data_name,
         scale=plan.config.scale,
         recipe=plan.config.recipe_name,
         unreadable=len(unreadable_files(plan)),
-        notes=notes(plan),
+        audits={arm: outcome(audit) for arm, audit in audits.items()},
+        notes=[*notes(plan), *table_note(plan, audits)],
     )
     write_table(table2, folder, "table2")
     table1 = quality_table(plan)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -25,6 +26,22 @@ class UnreadableVideo(UserError):
 
 class StageBusy(UserError):
     """Another run holds the stage's folder and the user asked not to wait."""
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command: 0 if it succeeds, 2 if the user's input is wrong, 130 if interrupted.
+
+    One line on stderr says what is wrong; any other exception is our fault and is not caught.
+    """
+    try:
+        command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:

@@ -156,6 +156,45 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     assert accuracy["Source + one"] == accuracy["Source + Ophora"]  # it has one clip a class
 
 
+@pytest.mark.slow
+def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished: Path) -> None:
+    folder, before = finished / "smoke", tables(finished)
+    assert b"Audits: Bora not run; Ophora not run. To run: `python -m" in before["table2.md"]
+    command = [sys.executable, "-m", "benchmarks.audits.leakage", "--config", "smoke"]
+    done = subprocess.run(
+        [*command, "--results", str(finished)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "audits.md").read_text() in done.stdout
+    assert "after the next run_benchmark.py" in done.stdout and tables(finished) == before
+    audits = json.loads((folder / "audits.json").read_text())
+    real = Plan(load_config("smoke"), Inputs(finished)).datasets["phase"].manifest()
+    assert [arm["training_data"] for arm in audits["arms"]] == ["Source + Bora", "Source + Ophora"]
+    for arm in audits["arms"]:
+        found = arm["found"]
+        assert set(found) == {
+            "held_out", "train", "text", "corpus", "corpus_held_out", "memorisation", "of_real",
+        }  # fmt: skip
+        assert found["held_out"]["suspects"] == found["text"]["clips"] == 52
+        assert found["train"]["references"] == len(real.of_split("train")) > 52
+        held_out = found["held_out"]["references"]
+        assert held_out == len(real.of_split("val")) + len(real.of_split("test")) > 104
+        assert found["corpus_held_out"]["copies"] == []
+        assert found["held_out"]["chance"]["same"] == 0
+    assert audits["table1"]["Ophora (TPT-only)"]["clips"] == 8
+    run(finished)
+    shown = json.loads((folder / "table2.json").read_text())
+    expected = {a["training_data"]: "failed" if a["broken"] else "passed" for a in audits["arms"]}
+    assert {row["training_data"]: row["audit"] for row in shown["rows"]} == {
+        "Source": None, **expected,
+    }  # fmt: skip
+    for arm in audits["arms"]:
+        arm["stages"]["held_out"] = "of another run"
+    (folder / "audits.json").write_text(json.dumps(audits))
+    run(finished)
+    assert tables(finished) == before
+
+
 def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(results, *arguments),

@@ -17,7 +17,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 from benchmarks.audits.fingerprints import SAME, chance_matches, nearest
+from benchmarks.metrics.clip_features import load_video_encoder
 from benchmarks.metrics.encoders import BATCH, MetricEncoder, VideoEncoder
+from benchmarks.metrics.torchscript_encoders import I3d
 from core.clip import Clip, Split
 from core.errors import UserError
 from core.frame_cache import FrameCache
@@ -92,7 +94,7 @@ class Memorisation(Stage):
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Raises: UserError: if a side has no clip."""
-        encoder = VideoEncoder(self.encoder.weights(), self.runtime.torch_device())
+        encoder = load_video_encoder(self.encoder, self.runtime.torch_device())
         generated, seen, unseen = (
             encode(encoder, readable(cache, splits)[1])
             for cache, splits in (
@@ -107,9 +109,9 @@ class Memorisation(Stage):
         return {"per_side": size, "encoder": encoder.name} | neighbours(generated, *sides)
 
 
-def encode(encoder: VideoEncoder, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+def encode(encoder: VideoEncoder | I3d, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, T, H, W, 3) uint8 -> (N, D) float32.  Raises: UserError: if T, H, W are not its own."""
-    if frames.shape[1:] != encoder.protocol.shape:
+    if encoder.protocol is not None and frames.shape[1:] != encoder.protocol.shape:
         raise UserError(
             f"encoder {encoder.name} sees {encoder.protocol.shape}, not {frames.shape[1:]}"
         )

@@ -20,12 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import tabulate
 
 from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
-from benchmarks.config import load_config, load_yaml
+from benchmarks.config import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
@@ -33,7 +32,7 @@ from benchmarks.run import run_wave
 from benchmarks.scores import Predictions
 from classifiers.training import ClassifierTraining
 from core.clip import Manifest, Task
-from core.errors import UnreadableVideo, UserError
+from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
 from core.sheet import write_sheet
 from core.stage import ClipSource
@@ -168,20 +167,17 @@ def main() -> int:
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="A.B=C")
     command.add_argument("--results", type=Path, default=Path("results"))
     options = command.parse_args()
-    try:
-        plan = Plan(load_config(options.config, options.set), Inputs(options.results))
-        folder = options.results / plan.config.name
-        found = audit(plan, JudgeConfig.model_validate(load_yaml(options.judge)), folder)
-    except pydantic.ValidationError as error:
-        print(f"error: {options.judge}: {error.errors()[0]}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Raises: UserError: for anything the user can mend."""
+    plan = Plan(load_config(options.config, options.set), Inputs(options.results))
+    folder = options.results / plan.config.name
+    found = audit(plan, load_as(JudgeConfig, options.judge), folder)
     write_json(folder / "faithfulness.json", found)
     write_text(folder / "faithfulness.md", markdown(found))
     print(markdown(found))
-    return 0
 
 
 if __name__ == "__main__":

@@ -104,13 +104,14 @@ def load_encoders(
     folder = image_text.weights()
     is_clip = read_json(folder / CONFIG_NAME).get("model_type") == "clip"
     return Encoders(
-        video=_load_video(video, device),
+        video=load_video_encoder(video, device),
         image_text=TransformersClip(folder, device) if is_clip else OphClip(folder, device),
         image=InceptionV3(image.weights(), device) if image is not None else None,
     )
 
 
-def _load_video(stage: MetricEncoder, device: torch.device) -> VideoEncoder | I3d:
+def load_video_encoder(stage: MetricEncoder, device: torch.device) -> VideoEncoder | I3d:
+    """The encoder behind FVD.  Raises: UserError: if the stage provides another kind."""
     path = stage.weights()
     if not isinstance(stage, TorchScriptEncoder):
         return VideoEncoder(path, device)

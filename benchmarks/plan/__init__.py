@@ -16,13 +16,12 @@ from augment.synthesis import CaptionSynthesis
 from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
 from benchmarks.plan.arms import CLASS_NAMES, ArmPlan
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
+from benchmarks.plan.generators import trained_here
 from classifiers.training import ClassifierTraining
 from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
-from generator.bora.training import GivenBora
-from generator.ophora.training import GivenOphora
 
 __all__ = ["CLASS_NAMES", "PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
@@ -116,8 +115,7 @@ class Plan(ArmPlan):
 
     def trains_generators(self) -> bool:
         """Whether any generator is trained from the corpus, not just loaded."""
-        given = (GivenOphora, GivenBora)
-        return any(not isinstance(generator, given) for generator in self.generators.values())
+        return any(map(trained_here, self.generators.values()))
 
     def _caches(self) -> list[Stage]:
         caches = {

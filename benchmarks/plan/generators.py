@@ -18,6 +18,11 @@ from generator.ophora.training import GivenOphora, OphoraTraining
 TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
 
 
+def trained_here(generator: Generator) -> bool:
+    """Whether the run trains the generator from its corpus, rather than just loads it."""
+    return not isinstance(generator, (GivenOphora, GivenBora))
+
+
 @dataclass(frozen=True)
 class GeneratorPlan(DataPlan):
     """Generator stages."""

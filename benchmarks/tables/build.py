@@ -7,11 +7,13 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.evaluation import (
     EVALUATED_SPLITS,
     HEAD_SIZES,
+    SOURCE,
     Cell,
     Schedule,
 )
@@ -24,7 +26,7 @@ from benchmarks.tables.differences import (
     hits_of,
     notes_on_tests,
 )
-from benchmarks.tables.schema import Delta, Metric, Row1, Row2, Score, Table1, Table2
+from benchmarks.tables.schema import Audit, Delta, Metric, Row1, Row2, Score, Table1, Table2
 from core.clip import Split, Task
 from core.errors import UserError
 
@@ -70,13 +72,15 @@ def build_table2(
     recipe: str,
     slowfast_reading: str = "A",
     unreadable: int = 0,
+    audits: Mapping[tuple[Task, str], Audit] = MappingProxyType({}),
     notes: Sequence[str] = (),
 ) -> Table2:
     """Table 2 from cells: seeds become means with intervals, arms differences from Source.
 
     Rows are ordered by task, schedule, split, then by training data and classifier as they first
     appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
-    Args: unreadable: clips that were skipped; notes: further sentences for below the table.
+    Args: unreadable: clips that were skipped; audits: outcome by task and training data, "not
+    run" for arms that it lacks; notes: further sentences for below the table.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
     arms: dict[Arm, list[Cell]] = defaultdict(list)
@@ -90,7 +94,7 @@ def build_table2(
             raise UserError(f"{' / '.join(arm)}: a seed appears twice")
     order = _order(list(arms))
     deltas = differences_from_source(arms, order)
-    rows = [_row2(arms, place, deltas.get(place)) for place in order]
+    rows = [_row2(arms, place, deltas.get(place), audits) for place in order]
     return Table2(
         data=data,
         scale=scale,
@@ -124,7 +128,12 @@ def _order(arms: list[Arm]) -> list[Place]:
     return sorted(((arm, split) for arm in arms for split in EVALUATED_SPLITS), key=place)
 
 
-def _row2(arms: Mapping[Arm, list[Cell]], place: Place, delta: Delta | None) -> Row2:
+def _row2(
+    arms: Mapping[Arm, list[Cell]],
+    place: Place,
+    delta: Delta | None,
+    audits: Mapping[tuple[Task, str], Audit],
+) -> Row2:
     arm, split = place
     task, classifier, schedule, training_data = arm
 
@@ -150,6 +159,7 @@ def _row2(arms: Mapping[Arm, list[Cell]], place: Place, delta: Delta | None) -> 
         top1=score("top1"),
         top5=score("top5"),
         delta_vs_source=delta,
+        audit=None if training_data == SOURCE else audits.get((task, training_data), "not run"),
     )
 
 

@@ -107,7 +107,14 @@ def csv_text(table: Table1 | Table2) -> str:
     writer.writerow(
         ["task", "split", "schedule", "training_data", "classifier"]
         + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
-        + ["delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_p_value", "delta_p_holm"]
+        + [
+            "delta_top1",
+            "delta_ci95_low",
+            "delta_ci95_high",
+            "delta_p_value",
+            "delta_p_holm",
+            "audit",
+        ]
     )
     for row2 in table.rows:
         names2 = [row2.task, row2.split, row2.schedule, row2.training_data, row2.classifier]
@@ -115,7 +122,8 @@ def csv_text(table: Table1 | Table2) -> str:
         differences = (
             [delta.top1, *delta.ci95, delta.p_value, delta.p_holm] if delta else [None] * 5
         )
-        writer.writerow([*names2, *_plain(row2.top1), *_plain(row2.top5), *differences])
+        scores = [*_plain(row2.top1), *_plain(row2.top5)]
+        writer.writerow([*names2, *scores, *differences, row2.audit])
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -12,6 +12,7 @@ from core.clip import Split, Task
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
+Audit = Literal["passed", "failed", "not run"]
 # Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
 PRINTED = ("fid_", "fvd_", "kvd_", "clipscore_")
 
@@ -54,6 +55,8 @@ class Delta(Strict):
 
 
 class Row2(Strict):
+    """audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
+
     task: Task
     split: Split
     schedule: Schedule
@@ -62,6 +65,7 @@ class Row2(Strict):
     top1: Score
     top5: Score
     delta_vs_source: Delta | None
+    audit: Audit | None
 
     @pydantic.model_validator(mode="after")
     def _numbers_agree(self) -> Row2:
@@ -71,6 +75,8 @@ class Row2(Strict):
             raise ValueError("top-1 and top-5 have different numbers of seeds")
         if self.training_data == "Source" and self.delta_vs_source is not None:
             raise ValueError("Source has no difference from itself")
+        if (self.training_data == "Source") != (self.audit is None):
+            raise ValueError(f"audit {self.audit!r} of {self.training_data}")
         return self
 
 

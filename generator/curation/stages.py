@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pydantic
 
-from core.clip import Clip
+from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.progress import Progress, track
 from core.runtime import map_unordered
@@ -176,18 +176,20 @@ class PrivacyFilter(ClipSource):
     def execute(self, folder: Path) -> dict[str, Any]:
         """Judge every clip (resuming) and write the outcome."""
         manifest = self.clips.manifest()
-        spans = [_span(clip, manifest.path_of(clip)) for clip in manifest.clips]
-        verdicts = _look_at_all(
-            folder,
-            spans,
-            PrivacyVerdict,
-            partial(_judge_all, privacy=self.privacy, workers=self.runtime.workers, folder=folder),
-            description="privacy: frames",
-        )
+        verdicts = judge_privacy(folder, manifest, self.privacy, self.runtime.workers)
         decisions = [_privacy_decision(clip, verdicts[clip.clip_id]) for clip in manifest.clips]
         kept = [c for c, d in zip(manifest.clips, decisions, strict=True) if d.kept]
         write_decisions(folder, decisions, ("frames_read", "time_s", "box"))
         return write_outcome(folder, manifest.keep(assign_splits(kept)), decisions, self.STEPS)
+
+
+def judge_privacy(
+    folder: Path, manifest: Manifest, privacy: PrivacySettings, workers: int
+) -> dict[str, PrivacyVerdict]:
+    """What is seen on every clip, by clip id; `folder` keeps it, so that a later call goes on."""
+    spans = [_span(clip, manifest.path_of(clip)) for clip in manifest.clips]
+    judge = partial(_judge_all, privacy=privacy, workers=workers, folder=folder)
+    return _look_at_all(folder, spans, PrivacyVerdict, judge, description="privacy: frames")
 
 
 def judge_by_ocr(span: Span, settings: OcrPrivacy) -> PrivacyVerdict:

@@ -19,7 +19,7 @@ from benchmarks.tables.build import (
     paper_tables,
 )
 from benchmarks.tables.render import csv_text, latex, markdown, write_table
-from benchmarks.tables.schema import Delta, Table1, Table2
+from benchmarks.tables.schema import Delta, Row2, Table1, Table2
 from core.errors import UserError
 from tests.benchmarks.scores import make_cell
 
@@ -67,7 +67,7 @@ def test_rows_follow_the_contract(cells: list[Cell]) -> None:
     row = table["rows"][0]
     assert list(row) == [
         "task", "split", "schedule", "training_data", "classifier", "top1", "top5",
-        "delta_vs_source",
+        "delta_vs_source", "audit",
     ]  # fmt: skip
     assert list(row["top1"]) == ["mean", "std", "ci95", "n_seeds", "paper"]
     assert [(r["split"], r["training_data"], r["classifier"]) for r in table["rows"][:3]] == [
@@ -222,6 +222,18 @@ def test_csv_has_plain_numbers(cells: list[Cell]) -> None:
         if row.delta_vs_source is not None:
             assert float(line["delta_ci95_high"]) == row.delta_vs_source.ci95[1]
             assert float(line["delta_p_holm"]) == row.delta_vs_source.p_holm
+
+
+def test_every_synthetic_row_names_the_audit(cells: list[Cell]) -> None:
+    table = table2(cells, audits={("phase", "Source + Bora"): "failed"})
+    shown = {"Source": None, "Source + Bora": "failed", "Source + Ophora": "not run",
+             "Source + mine": "not run"}  # fmt: skip
+    assert {row.training_data: row.audit for row in table.rows} == shown
+    for row, line in zip(table.rows, csv.DictReader(io.StringIO(csv_text(table))), strict=True):
+        assert line["audit"] == (row.audit or "")
+    stored = table.rows[0].model_dump()
+    with pytest.raises(pydantic.ValidationError, match="audit 'passed' of Source"):
+        Row2.model_validate(stored | {"audit": "passed"})
 
 
 def test_latex_is_booktabs_and_escaped() -> None:

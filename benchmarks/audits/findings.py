@@ -1,0 +1,201 @@
+"""The leakage audit of an arm: which stages look at it, the rules by which it passes, its record.
+
+`python -m benchmarks.audits.leakage` writes the records (`audits.json`); Table 2 reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from augment.synthesis import ClassSynthesis
+from benchmarks.audits.copies import Memorisation, NearDuplicates
+from benchmarks.audits.residue import Residue
+from benchmarks.evaluation import SOURCE
+from benchmarks.plan import Plan
+from benchmarks.plan.generators import trained_here
+from benchmarks.tables.schema import Audit
+from core.clip import Split, Task
+from core.errors import UserError
+from core.files import read_json
+from core.frame_cache import FrameCache
+from core.stage import ClipSource, Stage
+from generator.curation.privacy import OcrPrivacy
+
+AUDITS_NAME = "audits.json"
+NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
+HELD_OUT: tuple[Split, ...] = ("val", "test")
+# The rules; one copy of a val or test clip is too many. Source: our choice (docs/audits.md).
+COPIED_PERCENT = 1.0  # most clips that may be copies of the generator's training clips
+# Repeats training clips: nearer to them than real clips are by more than these points, and surely.
+NEARER_POINTS, SIGNIFICANCE = 10.0, 0.01
+PER_SIDE = 100  # fewer clips to be near to are too few to judge by
+TEXT_PERCENT = 5.0  # most clips in which text is read
+
+
+class ArmAudit(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What was found in one arm.
+
+    stages: identity of each stage that looked, by name: an audit counts for these alone; found:
+    their results; broken: the rules that the arm breaks, a clause each.
+    """
+
+    task: Task
+    training_data: str
+    stages: dict[str, str]
+    found: dict[str, dict[str, Any]]
+    broken: tuple[str, ...]
+
+
+class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The contents of `audits.json`. table1: text read in the clips of Table 1, by model."""
+
+    arms: tuple[ArmAudit, ...]
+    table1: dict[str, dict[str, Any]]
+
+
+def synthetic_arms(plan: Plan) -> list[tuple[Task, str, ClipSource]]:
+    """Task, training data as in Table 2, and clips of every arm that has any."""
+    return [
+        (task, name, clips)
+        for task, arms in plan.arms.items()
+        for name, clips in arms.items()
+        if clips is not None
+    ]
+
+
+def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
+    """Everything that looks at an arm's clips. The frames are those that the classifiers read.
+
+    A user's clips and those of weights that were named are compared with the labelled set only:
+    what else their makers have seen is not known.
+    """
+    training = next(cell.stage for cell in plan.cells if cell.task == task)
+    made, real = training.cache_of(clips), training.cache_of(plan.datasets[task])
+
+    def copies(suspects: FrameCache, references: FrameCache, *splits: Split) -> Stage:
+        return NearDuplicates(
+            suspects=suspects, references=references, reference_splits=splits, **plan.common
+        )
+
+    stages: dict[str, Stage] = {
+        "held_out": copies(made, real, *HELD_OUT),
+        "train": copies(made, real, "train"),
+        "text": text_in(plan, clips),
+    }
+    if isinstance(clips, ClassSynthesis) and trained_here(clips.generator):
+        corpus = training.cache_of(plan.curated)
+        stages["corpus"] = copies(made, corpus, "train")
+        stages["corpus_held_out"] = copies(corpus, real, *HELD_OUT)
+        stages["memorisation"] = _nearness(plan, clips)
+        stages["of_real"] = _nearness(plan, plan.datasets[task])  # which no generator has seen
+    return stages
+
+
+def _nearness(plan: Plan, clips: ClipSource) -> Memorisation:
+    return Memorisation(
+        generated=_as_measured(plan, clips),
+        corpus=_as_measured(plan, plan.curated),
+        encoder=plan.encoders["video_encoder"],
+        **plan.common,
+    )
+
+
+def _as_measured(plan: Plan, clips: ClipSource) -> FrameCache:
+    """The frames that the metrics' encoders see."""
+    return FrameCache(clips=clips, **plan.config.quality.protocol.model_dump(), **plan.common)
+
+
+def text_in(plan: Plan, clips: ClipSource) -> Residue:
+    """Text recognition with the settings of the privacy filter, where that recognises text."""
+    chosen = plan.config.curation.privacy
+    ocr = chosen if isinstance(chosen, OcrPrivacy) else OcrPrivacy()
+    return Residue(clips=clips, privacy=ocr, **plan.common)
+
+
+def identities(stages: Mapping[str, Stage]) -> dict[str, str]:
+    """The configuration of each stage (data and weights below it included) as its key."""
+    return {name: stage.infra.uid() for name, stage in stages.items()}
+
+
+def broken_rules(found: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """A clause for each rule that the results of an arm's stages break."""
+    broken = []
+    if copies := len(found["held_out"]["copies"]):
+        broken.append(f"{_clips(copies)} like val or test clips")
+    if found["text"]["percent"] > TEXT_PERCENT:
+        broken.append(f"text in {found['text']['percent']}% of the clips")
+    if "corpus" in found:
+        if copies := len(found["corpus_held_out"]["copies"]):
+            broken.append(f"{_clips(copies)} of the generator's corpus like val or test clips")
+        if found["corpus"]["percent"] > COPIED_PERCENT:
+            broken.append(f"{found['corpus']['percent']}% copies of the generator's training clips")
+        memory, real = found["memorisation"], found["of_real"]["nearer_to_seen"]
+        above = memory["nearer_to_seen"] - real > NEARER_POINTS
+        if above and memory["p_value"] < SIGNIFICANCE and memory["per_side"] >= PER_SIDE:
+            broken.append(
+                f"{memory['nearer_to_seen']}% of the clips nearer to the generator's training clips"
+                f" than to others, {real}% of real clips"
+            )
+    return tuple(broken)
+
+
+def _clips(count: int) -> str:
+    return "1 clip" if count == 1 else f"{count} clips"
+
+
+def read_audits(path: Path) -> Audits:
+    """The records of a results folder; none where the audit was not run.
+
+    Raises: UserError: if the file holds something else.
+    """
+    if not path.is_file():
+        return Audits(arms=(), table1={})
+    try:
+        return Audits.model_validate(read_json(path))
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        raise UserError(
+            f"{path}: no audit of this suite ({field}: {fault['msg']}): delete it"
+        ) from None
+
+
+def valid_audits(plan: Plan, path: Path) -> dict[tuple[Task, str], ArmAudit]:
+    """The records that are of the run's own clips, data and generators, by task and arm."""
+    arms = read_audits(path).arms
+    if not arms:
+        return {}
+    now = {(task, name): stages_of(plan, task, clips) for task, name, clips in synthetic_arms(plan)}
+    return {
+        key: arm
+        for arm in arms
+        if (key := (arm.task, arm.training_data)) in now and arm.stages == identities(now[key])
+    }
+
+
+def outcome(audit: ArmAudit | None) -> Audit:
+    """What a row of Table 2 says of its arm."""
+    if audit is None:
+        return "not run"
+    return "failed" if audit.broken else "passed"
+
+
+def table_note(plan: Plan, audits: Mapping[tuple[Task, str], ArmAudit]) -> list[str]:
+    """The sentence below Table 2: every synthetic arm passed, failed (and why) or was not run."""
+    arms = [(task, name) for task, name, _ in synthetic_arms(plan)]
+    if not arms:
+        return []
+    clauses = [_clause(plan.config.tasks, key, audits.get(key)) for key in arms]
+    hint = "" if all(key in audits for key in arms) else NOT_RUN_HINT
+    return [f"Audits: {'; '.join(clauses)}.{hint}"]
+
+
+def _clause(tasks: Sequence[Task], key: tuple[Task, str], audit: ArmAudit | None) -> str:
+    task, name = key
+    arm = name.removeprefix(f"{SOURCE} + ") + (f", {task}" if len(tasks) > 1 else "")
+    reasons = f" ({', '.join(audit.broken)})" if audit is not None and audit.broken else ""
+    return f"{arm} {outcome(audit)}{reasons}"

@@ -1,0 +1,219 @@
+"""Does an arm hold copies of clips that it must not? For each task and each synthetic arm of a run:
+
+    clips like val, test or train clips of the labelled set
+    clips like those that the generator was trained on, and whether they lie nearer to these
+    clips in which burned-in text can be read
+    clips of the generators' corpus that are like val or test clips
+
+    python -m benchmarks.audits.leakage --config ophnet_phase
+
+takes the options of the run and writes `audits.md` and `audits.json` into its results folder. The
+same `run_benchmark.py` command then shows the outcome in Table 2. See docs/audits.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tabulate
+
+from benchmarks.audits.findings import (
+    AUDITS_NAME,
+    COPIED_PERCENT,
+    NEARER_POINTS,
+    PER_SIDE,
+    SIGNIFICANCE,
+    TEXT_PERCENT,
+    ArmAudit,
+    Audits,
+    broken_rules,
+    identities,
+    outcome,
+    stages_of,
+    synthetic_arms,
+    text_in,
+)
+from benchmarks.config import load_config
+from benchmarks.plan import Inputs, Plan
+from benchmarks.run import run_wave
+from core.errors import UserError, exit_code
+from core.files import write_json, write_text
+from core.stage import ClipSource
+
+NAMED_PAIRS = 20
+RULES = (
+    "no clip like a val or test clip, and none in the generator's corpus",
+    f"at most {COPIED_PERCENT:g}% copies of the generator's training clips",
+    f"nearer to the generator's training clips than to the corpus' val clips by at most"
+    f" {NEARER_POINTS:g} points more often than real clips are (judged with p < {SIGNIFICANCE:g}"
+    f" and {PER_SIDE} clips of each or more)",
+    f"text in at most {TEXT_PERCENT:g}% of the clips",
+)
+COPY_AUDITS = {
+    "held_out": "clips like val or test clips",
+    "train": "clips like train clips",
+    "corpus": "clips like the generator's training clips",
+    "corpus_held_out": "clips of the generator's corpus like val or test clips",
+}
+CHANCE_OF = {
+    "held_out": "real val and test clips",
+    "train": "real train clips",
+    "corpus": "the corpus' training clips",
+}
+
+
+def audit(plan: Plan) -> Audits:
+    """Look at every synthetic arm.  Raises: UserError: if there is none, or a run did not end."""
+    arms = synthetic_arms(plan)
+    if not arms:
+        raise UserError("sources: no synthetic arm in this run, so nothing to audit")
+    table1 = {row.model: row.stage.generated for row in plan.qualities}
+    for name, clips in [*((name, clips) for _, name, clips in arms), *table1.items()]:
+        _must_be_made(plan, name, clips)
+    stages = [stages_of(plan, task, clips) for task, _, clips in arms]
+    texts = {model: text_in(plan, clips) for model, clips in table1.items()}
+    run_wave("audit", [*(s for each in stages for s in each.values()), *texts.values()], lanes=1)
+    records = []
+    for (task, name, _), each in zip(arms, stages, strict=True):
+        found = {key: stage.run() for key, stage in each.items()}
+        records.append(
+            ArmAudit(
+                task=task,
+                training_data=name,
+                stages=identities(each),
+                found=found,
+                broken=broken_rules(found),
+            )
+        )
+    read = {model: stage.run() for model, stage in texts.items()}
+    return Audits(arms=tuple(records), table1=read)
+
+
+def _must_be_made(plan: Plan, name: str, clips: ClipSource) -> None:
+    # An audit that starts hours of training by mistake would help nobody.
+    if not clips.is_done():
+        raise UserError(
+            f"{name}: its clips are not in {plan.inputs.results / 'cache'}: first run "
+            f"run_benchmark.py --config {plan.config.name} with the same options"
+        )
+
+
+def markdown(audits: Audits) -> str:
+    """A row for each arm, the rules, the pairs, and what chance would give."""
+    rows = [_row(arm) for arm in audits.arms]
+    header = [
+        "Task", "Training data", "Clips", "Like val/test", "Like train", "Copies of corpus",
+        "Corpus like val/test", "Nearer to seen", "With text", "Audit",
+    ]  # fmt: skip
+    parts = ["# Leakage audit", _table(rows, header)]
+    parts.append("An arm passes by these rules:\n\n" + _bullets(RULES))
+    for arm in audits.arms:
+        if arm.broken:
+            what = f"{arm.training_data} ({arm.task}) failed"
+            parts.append(f"{what}: {'; '.join(arm.broken)}.")
+        for key, meaning in COPY_AUDITS.items():
+            if key in arm.found and arm.found[key]["copies"]:
+                parts.append(
+                    f"{arm.training_data} ({arm.task}), {meaning}:\n\n"
+                    + _bullets(_pairs(arm.found[key]["copies"]))
+                )
+    parts.append(
+        "Chance, pairs of different cases called the same:\n\n" + _bullets(_chances(audits))
+    )
+    if audits.table1:
+        shown = [[model, *_share(found)] for model, found in audits.table1.items()]
+        parts += ["Text in the clips of Table 1:", _table(shown, ["Model", "Clips", "With text"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(arm: ArmAudit) -> list[str]:
+    found = arm.found
+    row = [arm.task, arm.training_data, str(found["held_out"]["suspects"])]
+    row += [_copied(found[key]) if key in found else "–" for key in ("held_out", "train", "corpus")]
+    row.append(_copied(found["corpus_held_out"]) if "corpus_held_out" in found else "–")
+    return [*row, _nearness(found), _share(found["text"])[1], outcome(arm)]
+
+
+def _nearness(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Generated clips and, in brackets, real ones that are nearer to the training clips."""
+    if "memorisation" not in found:
+        return "–"
+    nearer, real = (found[key]["nearer_to_seen"] for key in ("memorisation", "of_real"))
+    few = found["memorisation"]["per_side"] < PER_SIDE
+    return f"{nearer}% (real {real}%)" + ", too few to judge" * few
+
+
+def _copied(found: Mapping[str, Any]) -> str:
+    return f"{len(found['copies'])} ({found['percent']}%)"
+
+
+def _share(found: Mapping[str, Any]) -> list[str]:
+    """Clips, and how many of them show text."""
+    return [str(found["clips"]), f"{len(found['with_text'])} ({found['percent']}%)"]
+
+
+def _pairs(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for pair in copies[:NAMED_PAIRS]:
+        yield f"{pair['clip']} ~ {pair['copy_of']} ({pair['split']}, {pair['similarity']})"
+    if len(copies) > NAMED_PAIRS:
+        yield f"and {len(copies) - NAMED_PAIRS} more, in {AUDITS_NAME}"
+
+
+def _chances(audits: Audits) -> Iterator[str]:
+    # The references of a task are those of all its arms.
+    lines = {}
+    for arm in audits.arms:
+        for key, what in CHANCE_OF.items():
+            if key in arm.found:
+                chance = arm.found[key]["chance"]
+                lines[f"{what} ({arm.task})"] = (
+                    f"{chance['same']} of {chance['pairs']:,}, the largest similarity"
+                    f" {chance['largest']}"
+                )
+    for what, line in lines.items():
+        yield f"{what}: {line}"
+
+
+def _bullets(lines: Sequence[str] | Iterator[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(rows: list[list[str]], header: list[str]) -> str:
+    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return table
+
+
+def main() -> int:
+    """Audit the arms of a run."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    command.add_argument("--config", required=True)
+    command.add_argument("--data-root", type=Path, metavar="DIR")
+    command.add_argument("--corpus-root", type=Path, metavar="DIR")
+    command.add_argument("--sources", nargs="+", metavar="NAME")
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="A.B=C")
+    command.add_argument("--results", type=Path, default=Path("results"))
+    options = command.parse_args()
+    return exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Raises: UserError: for anything the user can mend."""
+    sources = [f"sources={json.dumps(options.sources)}"] if options.sources else []
+    config = load_config(options.config, [*options.set, *sources])
+    plan = Plan(config, Inputs(options.results, options.data_root, options.corpus_root))
+    plan.check()
+    audits = audit(plan)
+    folder = options.results / plan.config.name
+    write_json(folder / AUDITS_NAME, audits.model_dump(mode="json"))
+    write_text(folder / "audits.md", markdown(audits))
+    print(markdown(audits))
+    print("Table 2 shows this after the next run_benchmark.py with the same options (cached).")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
