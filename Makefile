@@ -31,7 +31,7 @@ smoke: $(READY)
 	$(PY) run_benchmark.py --config smoke $(ARGS)
 
 test: $(READY)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)
 	$(PY) -m ruff check $(CODE)

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
     from benchmarks.catalogue import catalogue
     from benchmarks.compare import compare
-    from benchmarks.config import config_names, load_config
+    from benchmarks.config_files import config_names, load_config
     from benchmarks.plan import Inputs, Plan
     from benchmarks.run import describe, execute, say
     from core.errors import UserError, did_you_mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.config import CONFIG_ROOT, config_names
+from benchmarks.config_files import CONFIG_ROOT, config_names
 
 SOURCES = {
     "source": "the real training clips alone",

@@ -18,7 +18,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from benchmarks.config import load_as
+from benchmarks.config_files import load_as
 from benchmarks.plan import PROJECT_ROOT
 from benchmarks.pretraining import PretrainConfig, Pretraining
 from core.errors import UserError, did_you_mean, exit_code

@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 import pytest
 
-from benchmarks.config import load_config
+from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.video import probe, read_span, write_video
 

@@ -24,7 +24,7 @@ import tabulate
 
 from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
-from benchmarks.config import load_as, load_config
+from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan

@@ -38,7 +38,7 @@ from benchmarks.audits.findings import (
     synthetic_arms,
     text_in,
 )
-from benchmarks.config import load_config
+from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.run import run_wave
 from core.errors import UserError, exit_code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config import load_config
+from benchmarks.config_files import load_config
 from benchmarks.cost import COGVIDEOX_2B, a100_hours, training_gb
 from benchmarks.plan import Inputs, Plan
 from generator.base import ClipShape

@@ -35,7 +35,7 @@ def test_a_bad_cell_is_refused(tmp_path: Path) -> None:
             Cell.model_validate(good | changes)
 
     refused("did you mean 'SlowFast'", classifier="Slowfast")
-    refused("no 'Source", training_data="Ophora")
+    refused("expected 'Source", training_data="Ophora")
     refused("val and test", splits={"test": good["splits"]["test"]})
     refused("extra", colour="red")
     test = good["splits"]["test"]

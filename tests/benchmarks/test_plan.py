@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.config import load_config
+from benchmarks.config_files import load_config
 from benchmarks.metrics.encoders import EncoderFolder
 from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
 from benchmarks.plan import Inputs, Plan

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import pretrain
-from benchmarks.config import load_yaml
+from benchmarks.config_files import load_yaml
 from benchmarks.pretraining import PretrainConfig, Pretraining
 from core.errors import UserError
 from core.files import read_json

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.audits.faithfulness import markdown
 from benchmarks.audits.judge import JudgeConfig, Verdict, agreement
-from benchmarks.config import load_config, load_yaml
+from benchmarks.config_files import load_config, load_yaml
 from classifiers.networks import SlowFast
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining

@@ -22,7 +22,7 @@ from benchmarks.audits.findings import (
     valid_audits,
 )
 from benchmarks.audits.leakage import audit, markdown
-from benchmarks.config import load_config
+from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.errors import UserError
 from core.files import write_json
