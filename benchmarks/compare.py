@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
-import tabulate
 
-from benchmarks.tables.render import MARK
+from benchmarks.tables.render import MARK, plain_table
 from benchmarks.tables.schema import Row2, Score, Table2
 from core.errors import UserError
 from core.files import read_json
@@ -33,8 +32,7 @@ def compare(folders: Sequence[Path]) -> str:
     ]
     order = {key: index for index, key in enumerate(dict.fromkeys(key for key, _ in rows))}
     body = [cells for _, cells in sorted(rows, key=lambda entry: order[entry[0]])]
-    text: str = tabulate.tabulate(body, HEADER, tablefmt="github", disable_numparse=True)
-    return text
+    return plain_table(body, HEADER)
 
 
 def _load(folder: Path) -> Table2:

@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import tabulate
 
 from benchmarks.statistics import SIGNIFICANCE, Hits, paired_difference
+from benchmarks.tables.render import plain_table
 from core.progress import Progress
 
 CASES = (5, 10, 20, 40, 80)
@@ -78,8 +78,7 @@ def markdown(found: dict[tuple[int, int], Rates]) -> str:
         + [f"{found[cases, seeds].false_positives:.1f}" for seeds in SEEDS]
         for cases in CASES
     ]
-    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
-    return table
+    return plain_table(rows, header)
 
 
 def main() -> int:

@@ -20,8 +20,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tabulate
-
 from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config_files import load_as, load_config
@@ -30,6 +28,7 @@ from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.run import run_wave
 from benchmarks.scores import Predictions
+from benchmarks.tables.render import plain_table
 from classifiers.training import ClassifierTraining
 from core.clip import Manifest, Task
 from core.errors import UnreadableVideo, UserError, exit_code
@@ -137,13 +136,13 @@ def markdown(found: Mapping[Task, Mapping[str, Mapping[str, Any]]]) -> str:
             for name, scores in shown.items()
         ]  # fmt: skip
         header = ["Clips shown", "n", "Top-1", "Top-5", "% of real top-1"]
-        parts += [f"## {task}", _table(rows, header), "Top-1 / top-5 by class:"]
+        parts += [f"## {task}", plain_table(rows, header), "Top-1 / top-5 by class:"]
         names = CLASS_NAMES[task]
         classes = [
             [label, names[int(label)], *(_both(scores, label) for scores in shown.values())]
             for label in shown[REAL]["top1_by_class"]
         ]
-        parts.append(_table(classes, ["id", "class", *shown]))
+        parts.append(plain_table(classes, ["id", "class", *shown]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -152,11 +151,6 @@ def _both(scores: Mapping[str, Any], label: int) -> str:
     if label not in scores["top1_by_class"]:
         return "-"
     return f"{scores['top1_by_class'][label]:.0f} / {scores['top5_by_class'][label]:.0f}"
-
-
-def _table(rows: list[list[Any]], header: list[str]) -> str:
-    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
-    return table
 
 
 def main() -> int:

@@ -20,8 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tabulate
-
 from benchmarks.audits.findings import (
     AUDITS_NAME,
     COPIED_PERCENT,
@@ -41,6 +39,7 @@ from benchmarks.audits.findings import (
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.run import run_wave
+from benchmarks.tables.render import plain_table
 from core.errors import UserError, exit_code
 from core.files import write_json, write_text
 from core.stage import ClipSource
@@ -110,7 +109,7 @@ def markdown(audits: Audits) -> str:
         "Task", "Training data", "Clips", "Like val/test", "Like train", "Copies of corpus",
         "Corpus like val/test", "Nearer to seen", "With text", "Audit",
     ]  # fmt: skip
-    parts = ["# Leakage audit", _table(rows, header)]
+    parts = ["# Leakage audit", plain_table(rows, header)]
     parts.append("An arm passes by these rules:\n\n" + _bullets(RULES))
     for arm in audits.arms:
         if arm.broken:
@@ -127,7 +126,10 @@ def markdown(audits: Audits) -> str:
     )
     if audits.table1:
         shown = [[model, *_share(found)] for model, found in audits.table1.items()]
-        parts += ["Text in the clips of Table 1:", _table(shown, ["Model", "Clips", "With text"])]
+        parts += [
+            "Text in the clips of Table 1:",
+            plain_table(shown, ["Model", "Clips", "With text"]),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -181,11 +183,6 @@ def _chances(audits: Audits) -> Iterator[str]:
 
 def _bullets(lines: Sequence[str] | Iterator[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(rows: list[list[str]], header: list[str]) -> str:
-    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
-    return table
 
 
 def main() -> int:

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import tabulate
 
 from benchmarks.audits.copies import NearDuplicates
 from benchmarks.audits.residue import Residue
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, OphVLSim
+from benchmarks.tables.render import plain_table
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import exit_code
 from core.files import read_table
@@ -112,7 +112,7 @@ def copies_table(cases: int, clips: int, common: dict[str, Any]) -> str:
         count = found["suspects"]
         rows.append([alteration, count, f"{100 * right / count:.1f}", len(found["copies"]) - right])
         chance = found["chance"]
-    table = _table(rows, ["Copies", "clips", "found, %", "taken for another clip's copy"])
+    table = plain_table(rows, ["Copies", "clips", "found, %", "taken for another clip's copy"])
     return (
         f"{table}\n\nClips of different cases: {chance['same']} of {chance['pairs']:,} pairs called"
         f" the same, the largest similarity {chance['largest']}."
@@ -135,12 +135,7 @@ def text_table(clips: int, common: dict[str, Any]) -> str:
         hits, alarms = len(read & with_text), len(read - with_text)
         rows.append([f"{side_px / SHAPE.width:g}", f"{hits} of {len(with_text)}",
                      f"{alarms} of {found['clips'] - len(with_text)}"])  # fmt: skip
-    return _table(rows, ["Enlarged", "text found", "false alarms"])
-
-
-def _table(rows: list[list[Any]], header: list[str]) -> str:
-    table: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
-    return table
+    return plain_table(rows, ["Enlarged", "text found", "false alarms"])
 
 
 def main() -> int:

@@ -30,6 +30,12 @@ _TEX = str.maketrans(
 Cells = list[list[str]]
 
 
+def plain_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """Rows as a Markdown table, numbers as they are written."""
+    text: str = tabulate.tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return text
+
+
 def write_table(table: Table1 | Table2, folder: Path | str, stem: str) -> list[Path]:
     """Write `<stem>.md`, `.tex`, `.csv` and `.json` into `folder`; returns the four paths."""
     base = Path(folder) / stem
