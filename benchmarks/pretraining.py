@@ -149,10 +149,15 @@ class Pretraining:
         return self._autoencoder(section, self.biomed)
 
     @cached_property
+    def captioned(self) -> tuple[ClipSource, ...]:
+        """Everything with captions that the parts are trained on."""
+        return (self.natural, self.biomed, self.surgical)
+
+    @cached_property
     def text(self) -> TextEncoderTraining:
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
-            clips=(self.natural, self.biomed, self.surgical),
+            clips=self.captioned,
             extra_words=tuple(prompt for group in prompts for prompt in group),
             settings=self.config.text.settings,
             optimisation=self.config.text.optimisation,
@@ -166,6 +171,7 @@ class Pretraining:
             text=self.text,
             shape=self.config.clip,
             transformer=self.config.ophora_base.transformer,
+            captions=self.captioned,
             **self.common,
         )
 
@@ -188,6 +194,7 @@ class Pretraining:
             text=self.text,
             shape=self.config.clip,
             transformer=self.config.bora_base.transformer,
+            captions=self.captioned,
             **self.common,
         )
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,6 +101,13 @@ def sha256_of_file(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def blake2b_of_file(path: Path | str) -> str:
+    """Hex BLAKE2b of a file's bytes: for large files that this machine wrote itself, since it takes
+    a third of the time of sha256 on processors without instructions for that."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
 def sha256_of_files(root: Path | str, paths: Iterable[Path]) -> str:
     """One hex sha256 for a set of files: their names relative to `root`, sizes and contents.
 
@@ -183,9 +191,14 @@ def _state(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
+@lru_cache(maxsize=64)
+def _real(root: str) -> str:
+    return os.path.realpath(root)  # Path.resolve does the same at twice the time
+
+
 def path_inside(root: Path | str, relative: str | Path) -> Path:
     """`root / relative`, resolved.  Raises: UserError: if that lies outside `root`."""
-    top = os.path.realpath(root)  # Path.resolve does the same at twice the time
+    top = _real(os.path.abspath(root))
     path = os.path.realpath(os.path.join(top, relative))
     if os.path.commonpath([top, path]) != top:
         raise UserError(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError
-from core.files import atomic_path, read_json, sha256_of_file, write_json
+from core.files import atomic_path, blake2b_of_file, read_json, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
@@ -65,13 +65,13 @@ class FrameCache(Stage):
     Leaves `frames.npy`, (N, T, height, width, 3) uint8 one row a clip of the manifest, in order;
     `clip_ids.json`, N ids, null where the clip is unreadable (its row is black); and
     `unreadable.json`, clip id -> file and reason.  num_frames: frames a clip; one that has fewer
-    repeats some. width, height: pixels. The disk's space is reserved first; the file's sha256 is
-    in the result and is compared whenever a process opens the file for the first time.
+    repeats some. width, height: pixels. The disk's space is reserved first; the file's digest
+    (BLAKE2b) is in the result and is compared whenever a process opens the file for the first time.
     Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
     if the disk has no room.
     """
 
-    version: ClassVar[str] = "2"  # the result holds the file's sha256
+    version: ClassVar[str] = "3"  # the result holds the file's digest
 
     clips: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -83,10 +83,10 @@ class FrameCache(Stage):
 
         Raises: UserError: if the file is not the one that was written.
         """
-        expected = self.run()["sha256"]
+        expected = self.run()["blake2b"]
         path = self.folder / FRAMES_NAME
         state = path.stat() if path.is_file() else None
-        found = None if state is None else _sha256(path, state.st_size, state.st_mtime_ns)
+        found = None if state is None else _digest(path, state.st_size, state.st_mtime_ns)
         if found != expected:
             raise UserError(f"{path}: changed since it was written; delete its folder")
         return open_frames(self.folder)
@@ -139,7 +139,7 @@ class FrameCache(Stage):
             "clips": len(manifest) - len(unreadable),
             "unreadable": list(unreadable),
             "unreadable_files": bad_files,
-            "sha256": sha256_of_file(folder / FRAMES_NAME),
+            "blake2b": blake2b_of_file(folder / FRAMES_NAME),
         }
 
     def cost(self) -> str:
@@ -147,9 +147,9 @@ class FrameCache(Stage):
 
 
 @lru_cache
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
     """Of a file in the state that its size and time tell; once a process."""
-    return sha256_of_file(path)
+    return blake2b_of_file(path)
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:
@@ -218,16 +218,18 @@ def _chunks(manifest: Manifest, frames_path: Path, records: Path) -> Iterator[_C
 
 def _decode_chunk(chunk: _Chunk) -> dict[str, str]:
     """Write the rows of a chunk; return the unreadable clips' ids and reasons."""
-    frames = np.lib.format.open_memmap(chunk.frames_path, mode="r+")
+    frames = np.lib.format.open_memmap(chunk.frames_path, mode="r")
     _, num_frames, height, width, _ = frames.shape
     failures: dict[str, str] = {}
-    for path, group in groupby(chunk.spans, key=lambda span: span.path):
-        for span, clip in _read_file(path, list(group), num_frames, (width, height)):
-            if isinstance(clip, UnreadableVideo):
-                failures[span.clip_id] = str(clip)
-            else:
-                frames[span.row] = clip
-    frames.flush()
+    # Written as a file: through the memory map, every page would cost a fault.
+    with chunk.frames_path.open("r+b") as file:
+        for path, group in groupby(chunk.spans, key=lambda span: span.path):
+            for span, clip in _read_file(path, list(group), num_frames, (width, height)):
+                if isinstance(clip, UnreadableVideo):
+                    failures[span.clip_id] = str(clip)
+                else:
+                    file.seek(frames.offset + span.row * clip.nbytes)
+                    file.write(np.ascontiguousarray(clip).data)
     return failures
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -66,15 +67,19 @@ def probe(path: Path | str) -> VideoInfo:
         return VideoInfo(len(reader), float(reader.get_avg_fps()), width, height)
 
 
+@lru_cache(maxsize=4096)
 def uniform_indices(num_available: int, num_frames: int) -> NDArray[np.int64]:
     """`num_frames` indices into `range(num_available)`, evenly spaced, first and last included.
 
-    A clip with fewer frames than asked repeats indices.  Raises: ValueError: if it is empty.
+    They are read-only. A clip with fewer frames than asked repeats indices.
+    Raises: ValueError: if it is empty.
     Source: Ophora, Sec. 3.1 ("uniformly sampled"); rounding is our choice.
     """
     if num_available < 1 or num_frames < 1:
         raise ValueError(f"cannot sample {num_frames} of {num_available} frames")
-    return np.linspace(0, num_available - 1, num_frames).round().astype(np.int64)
+    indices = np.linspace(0, num_available - 1, num_frames).round().astype(np.int64)
+    indices.setflags(write=False)
+    return indices
 
 
 def span_indices(info: VideoInfo, start_s: float | None, end_s: float | None) -> tuple[int, int]:
@@ -144,6 +149,8 @@ def read_spans(
         every = np.unique(np.concatenate(wanted))
         frames = _get(reader, every)
     frames = frames if size is None else resize(frames, size)
+    if len(wanted) == 1 and len(every) == len(wanted[0]):
+        return [frames]
     return [frames[np.searchsorted(every, indices)] for indices in wanted]
 
 
@@ -153,7 +160,7 @@ def _length_and_rate(reader: decord.VideoReader) -> VideoInfo:
 
 
 def _get(reader: decord.VideoReader, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
-    batch = reader.get_batch(list(map(int, indices)))
+    batch = reader.get_batch(np.asarray(indices, dtype=np.int64).tolist())
     # Another library may have set decord's global bridge to torch.
     frames: Frames = batch.asnumpy() if hasattr(batch, "asnumpy") else batch.numpy()
     return frames
@@ -166,7 +173,10 @@ def resize(frames: Frames, size: tuple[int, int]) -> Frames:
         return frames
     shrinking = width * height < frames.shape[1] * frames.shape[2]
     mode = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(frame, size, interpolation=mode) for frame in frames])
+    resized = np.empty((len(frames), height, width, 3), np.uint8)
+    for frame, target in zip(frames, resized, strict=True):
+        cv2.resize(frame, size, dst=target, interpolation=mode)
+    return resized
 
 
 def write_video(path: Path | str, frames: Frames, fps: float = FPS, crf: int = 18) -> None:

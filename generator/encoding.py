@@ -23,7 +23,7 @@ from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
 from core.frame_cache import check_unreadable
 from core.progress import track
-from core.runtime import DTYPES, Precision, derive_seed
+from core.runtime import Precision, derive_seed, dtype_of
 from core.stage import ClipSource, Stage
 from core.video import Frames, probe, read_frames, read_span, span_indices
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
@@ -110,7 +110,7 @@ class _Encoder:
         self.stage = stage
         self.device = stage.runtime.torch_device()
         parts = stage.parts.weights()
-        dtype = DTYPES[stage.precision]
+        dtype = dtype_of(stage.precision, self.device)
         self.vae = load_autoencoder(parts / "vae", dtype).to(self.device)
         self.scaling_factor = float(self.vae.config.scaling_factor) if stage.scale_latents else 1.0
         self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")

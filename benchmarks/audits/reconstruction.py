@@ -10,7 +10,7 @@ import torch
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
 from core.progress import track
-from core.runtime import DTYPES, Precision
+from core.runtime import Precision, dtype_of
 from core.stage import ClipSource
 from core.video import Frames, write_video
 from generator.backbone.autoencoder import (
@@ -40,7 +40,9 @@ class Reconstruction(ClipSource):
         """
         manifest = self.clips.manifest().of_split(self.split)
         device = self.runtime.torch_device()
-        model = load_autoencoder(self.parts.weights() / "vae", DTYPES[self.precision]).to(device)
+        model = load_autoencoder(self.parts.weights() / "vae", dtype_of(self.precision, device)).to(
+            device
+        )
         made: list[Clip] = []
         for clip in track(
             manifest.clips, total=len(manifest), description="reconstruct", unit="clips"

@@ -15,14 +15,14 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from diffusers import FasterCacheConfig, FirstBlockCacheConfig, PyramidAttentionBroadcastConfig
 
 from benchmarks.plan import PROJECT_ROOT
-from core.runtime import DTYPES, Runtime
+from core.runtime import Precision, Runtime, dtype_of
 from core.video import Frames
 from generator.backbone.autoencoder import psnr_db
 from generator.base import ClipShape, Sampling
@@ -125,13 +125,13 @@ def main() -> None:
     ways = ["eager", "compiled", "first-block", "faster", "pyramid"]
     command.add_argument("--ways", nargs="+", choices=ways, default=["eager"])
     command.add_argument("--repeats", type=int, default=3)
-    command.add_argument("--precision", default="bf16", choices=list(DTYPES))
+    command.add_argument("--precision", default="auto", choices=get_args(Precision))
     options = command.parse_args()
     runtime = Runtime()
     runtime.apply()
     num_frames, width, height = options.shape
     shape = ClipShape(num_frames=num_frames, width=width, height=height)
-    pipeline = load_pipeline(options.weights, DTYPES[options.precision])
+    pipeline = load_pipeline(options.weights, dtype_of(options.precision, runtime.torch_device()))
     pipeline.to(runtime.torch_device())
     sampling = Sampling(steps=options.steps, guidance_scale=options.guidance)
     arguments = (options.ways, options.batches, options.repeats)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from diffusers import CogVideoXDPMScheduler, CogVideoXTransformer3DModel
@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.perf.turns import per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
 from core.files import write_json
-from core.runtime import DTYPES, Runtime, autocast, training_attention
+from core.runtime import Precision, Runtime, autocast, training_attention
 from generator.base import ClipShape
 from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
@@ -151,7 +151,7 @@ def main() -> None:
     command.add_argument("--batch", type=int, help="default 32, with --paper 1")
     command.add_argument("--steps", type=int, default=10, help="a round")
     command.add_argument("--rounds", type=int, default=5)
-    command.add_argument("--precision", default="bf16", choices=list(DTYPES))
+    command.add_argument("--precision", default="auto", choices=get_args(Precision))
     command.add_argument("--peak-tflops", type=float, help="of the device, for the share reached")
     options = command.parse_args()
     runtime = Runtime()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pydantic
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
 
 from core.runtime import seed_everything
@@ -24,6 +24,8 @@ from generator.training import Batch, Optimisation, fit
 SENTINELS = 8  # masked spans a caption can have; captions are about 10 to 30 words
 MASKED_SHARE = 0.15  # Source: T5 (arXiv 1910.10683), Sec. 3.3
 MEAN_SPAN = 3.0
+WHITENING_CAPTIONS = 2048
+WHITENING_FLOOR = 1e-3  # of the mean variance; below it lies what half precision rounds away
 
 
 class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -48,14 +50,7 @@ class TextEncoderTraining(Weights):
     optimisation: Optimisation
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        captions = sorted(
-            {
-                clip.caption
-                for source in self.clips
-                for clip in source.manifest().clips
-                if clip.caption
-            }
-        )
+        captions = captions_of(self.clips)
         tokenizer = word_tokenizer([*captions, *self.extra_words])
         seed_everything(self.optimisation.seed)
         model = T5ForConditionalGeneration(
@@ -99,6 +94,12 @@ class TextEncoderTraining(Weights):
         encoder.save_pretrained(folder / "weights" / "text_encoder")
         tokenizer.save_pretrained(folder / "weights" / "tokenizer")
         return {**result, "captions": len(captions), "words": len(tokenizer)}
+
+
+def captions_of(sources: Iterable[ClipSource]) -> list[str]:
+    """All different captions, sorted."""
+    manifests = (source.manifest() for source in sources)
+    return sorted({clip.caption for found in manifests for clip in found.clips if clip.caption})
 
 
 def word_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
@@ -168,3 +169,35 @@ def encode_text(
     with torch.inference_mode():
         embedding = encoder(tokens.input_ids, attention_mask=mask)[0]
     return embedding, tokens.attention_mask.bool()
+
+
+def token_embeddings(
+    text: Path, captions: Sequence[str], max_tokens: int, *, mask_padding: bool
+) -> Tensor:
+    """(N, D): what a generator reads of up to WHITENING_CAPTIONS of the captions, token by token.
+
+    text: a folder with `text_encoder` and `tokenizer`.
+    """
+    chosen = captions[:: -(-len(captions) // WHITENING_CAPTIONS)]
+    tokenizer = T5Tokenizer.from_pretrained(text / "tokenizer")
+    encoder = T5EncoderModel.from_pretrained(text / "text_encoder").eval()
+    embedding, mask = encode_text(tokenizer, encoder, chosen, max_tokens, mask_padding=mask_padding)
+    return embedding[mask] if mask_padding else embedding.flatten(0, 1)
+
+
+@torch.no_grad()
+def whiten_input(layer: nn.Linear, embeddings: Tensor) -> None:
+    """Let a fresh layer see `embeddings` (N, D) with zero mean and unit covariance, in place.
+
+    A small T5's vectors are nearly one constant vector: a generator that projects them as they are
+    does not come to read its captions (docs/log.md). The linear map is put into the layer's own
+    weights, so that the network stays what it is.
+    """
+    values = embeddings.double()
+    mean = values.mean(0)
+    variances, directions = torch.linalg.eigh(torch.cov(values.T))
+    variances = variances.clamp(min=float(variances.mean()) * WHITENING_FLOOR)
+    whitening = (directions * variances.rsqrt()) @ directions.T
+    weight = layer.weight.double() @ whitening
+    layer.weight.copy_(weight)
+    layer.bias.sub_(weight @ mean)

@@ -102,9 +102,13 @@ def autoencoder_folder(root: Path, settings: AutoencoderSettings) -> Path:
 
 
 def ophora_base(
-    root: Path, shape: ClipShape = SHAPE, transformer: TransformerSettings = TRANSFORMER
+    root: Path,
+    shape: ClipShape = SHAPE,
+    transformer: TransformerSettings = TRANSFORMER,
+    captions: tuple[ClipSource, ...] = (),
 ) -> OphoraAssembly:
     return OphoraAssembly(
+        captions=captions,
         autoencoder=weights(autoencoder_folder(root, VIDEO_VAE), root),
         text=weights(text_folder(root), root),
         shape=shape,
@@ -114,9 +118,13 @@ def ophora_base(
 
 
 def bora_base(
-    root: Path, shape: ClipShape = SHAPE, transformer: STDiTSettings = STDIT
+    root: Path,
+    shape: ClipShape = SHAPE,
+    transformer: STDiTSettings = STDIT,
+    captions: tuple[ClipSource, ...] = (),
 ) -> BoraAssembly:
     return BoraAssembly(
+        captions=captions,
         autoencoder=weights(autoencoder_folder(root, IMAGE_VAE), root),
         text=weights(text_folder(root), root),
         shape=shape,
