@@ -191,16 +191,19 @@ def _state(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-@lru_cache(maxsize=64)
-def _real(root: str) -> str:
-    return os.path.realpath(root)  # Path.resolve does the same at twice the time
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)  # Path.resolve does the same at twice the time
 
 
 def path_inside(root: Path | str, relative: str | Path) -> Path:
     """`root / relative`, resolved.  Raises: UserError: if that lies outside `root`."""
     top = _real(os.path.abspath(root))
-    path = os.path.realpath(os.path.join(top, relative))
-    if os.path.commonpath([top, path]) != top:
+    path = os.path.join(top, relative)
+    folder, name = os.path.split(path)
+    plain = name not in ("", os.curdir, os.pardir) and not os.path.islink(path)
+    path = os.path.join(_real(folder), name) if plain else os.path.realpath(path)
+    if not f"{path}{os.sep}".startswith(f"{top.rstrip(os.sep)}{os.sep}"):
         raise UserError(
             f"path {str(relative)!r} points outside its root {top}: move the file inside"
         )

@@ -125,14 +125,20 @@ def test_sha256_of_files_is_the_contents_identity(tmp_path: Path) -> None:
     assert sha256_of_files(root, [root / "sub/b", root / "sub/a"]) == base
 
 
-@pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "link/x"])
+@pytest.mark.parametrize(
+    "relative", ["../x", "a/../../x", "/etc/passwd", "link/x", "file", "..", "../root2/x"]
+)
 def test_path_inside_refuses_to_leave(tmp_path: Path, relative: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
+    (root / "file").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="points outside its root"):
         path_inside(root, relative)
 
 
 def test_path_inside(tmp_path: Path) -> None:
     assert path_inside(tmp_path, "a/./b/../c.mp4") == tmp_path.resolve() / "a/c.mp4"
+    assert path_inside("/", "tmp") == Path("/tmp").resolve()
+    (tmp_path / "inside").symlink_to(tmp_path / "d.mp4")
+    assert path_inside(tmp_path, "inside") == tmp_path.resolve() / "d.mp4"
