@@ -26,7 +26,8 @@ from core.files import sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
 from generator.base import TRAINING_RECORD, Generator
-from generator.diffusion import DenoiserTraining
+from generator.bora.training import BoraTraining
+from generator.ophora.training import OphoraTraining
 
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
 NAMES = ("ophora_base", "bora_base", "ophora_tpt", "bora_tuned", "slowfast_nano", "ophclip_nano")
@@ -36,9 +37,11 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
     """Copy a trained network to `output/NAME` (fp16) with its card."""
     result = stage.run()
     target = output / name
-    shutil.rmtree(target, ignore_errors=True)
     source = stage.weights()  # type: ignore[attr-defined]
-    whole = not (isinstance(stage, DenoiserTraining) and isinstance(stage.init, DenoiserTraining))
+    if source.resolve() == target.resolve():
+        raise UserError(f"{name}: the configuration gives these weights, so none are trained")
+    shutil.rmtree(target, ignore_errors=True)
+    whole = not isinstance(stage, OphoraTraining | BoraTraining) or stage.name == "base"
     kept = (".safetensors", ".json", ".model", ".txt")
     encoder = source == stage.folder  # the metrics' encoders share their stage's folder
     for file in sorted(path for path in source.rglob("*") if path.suffix in kept):
@@ -54,8 +57,7 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
             shutil.copyfile(file, place)
     if isinstance(stage, Generator):
         record = {key: result[key] for key in ("steps", "samples", "parameters", "last_loss")}
-        if not whole:  # what its base model saw comes first
-            record["samples"] += result["init"]["samples"]
+        record["samples"] += result["init"].get("samples", 0)  # what it went on from saw
         write_json(target / TRAINING_RECORD, record)
     made_by = f"`{command}` at commit {commit}"
     write_text(target / "CARD.md", card(name, stage, result, made_by, target))

@@ -24,12 +24,13 @@ from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.ophclip import OphClipTraining
+from benchmarks.plan.data import PROJECT_ROOT
 from core.clip import Split
 from core.runtime import Runtime
 from core.stage import ClipSource
 from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
 from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
-from generator.base import ClipShape, Weights
+from generator.base import BeforehandTraining, ClipShape, Weights, weights_named
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.bora.training import BoraTraining
 from generator.curation.stages import Curation
@@ -54,13 +55,18 @@ class TextSection(Section):
 
 
 class TrainingSection(DiffusionTrainingSection):
-    """preview: sample sheets in the training's folder."""
+    """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
+    from, for a training longer than a machine can be had for."""
 
     preview: Preview | None = None
+    start: str | None = None
 
 
 class BaseSection(TrainingSection):
+    """given: weights that are taken as they are; nothing is trained, no part of them either."""
+
     encoding: EncodingSection
+    given: str | None = None
 
 
 class OphoraBaseSection(BaseSection):
@@ -176,16 +182,24 @@ class Pretraining:
         )
 
     @cached_property
-    def ophora_base(self) -> OphoraTraining:
-        section, start = self.config.ophora_base, self.ophora_assembly
-        encoding = self._encoding(self.natural, section, start)
+    def ophora_base(self) -> Weights:
+        section = self.config.ophora_base
+        if section.given is not None:
+            return self._given(section.given)
+        start = self._begun(self.ophora_assembly, section)
+        encoding = self._encoding(self.natural, section, self.ophora_assembly)
         return OphoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
 
     @cached_property
     def ophora_tpt(self) -> OphoraTraining:
-        encodings = self._surgical_encodings(self.config.ophora_base, self.ophora_assembly)
-        settings = self._settings(self.config.ophora_tpt)
-        return OphoraTraining(name="TPT", init=self.ophora_base, **encodings, **settings)
+        section, base = self.config.ophora_tpt, self.config.ophora_base
+        parts = self.ophora_assembly if base.given is None else self.ophora_base
+        return OphoraTraining(
+            name="TPT",
+            init=self._begun(self.ophora_base, section),
+            **self._surgical_encodings(base, parts),
+            **self._settings(section),
+        )
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:
@@ -199,16 +213,33 @@ class Pretraining:
         )
 
     @cached_property
-    def bora_base(self) -> BoraTraining:
-        section, start = self.config.bora_base, self.bora_assembly
-        encoding = self._encoding(self.biomed, section, start)
+    def bora_base(self) -> Weights:
+        section = self.config.bora_base
+        if section.given is not None:
+            return self._given(section.given)
+        start = self._begun(self.bora_assembly, section)
+        encoding = self._encoding(self.biomed, section, self.bora_assembly)
         return BoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
 
     @cached_property
     def bora_tuned(self) -> BoraTraining:
-        encodings = self._surgical_encodings(self.config.bora_base, self.bora_assembly)
-        settings = self._settings(self.config.bora_tuned)
-        return BoraTraining(name="fine-tuned", init=self.bora_base, **encodings, **settings)
+        section, base = self.config.bora_tuned, self.config.bora_base
+        parts = self.bora_assembly if base.given is None else self.bora_base
+        return BoraTraining(
+            name="fine-tuned",
+            init=self._begun(self.bora_base, section),
+            **self._surgical_encodings(base, parts),
+            **self._settings(section),
+        )
+
+    def _given(self, name: str) -> Weights:
+        return weights_named(name, root=PROJECT_ROOT, **self.common)
+
+    def _begun(self, base: Weights, section: TrainingSection) -> Weights:
+        """What a training starts with: `base`, or its parts with the transformer named."""
+        if section.start is None:
+            return base
+        return BeforehandTraining(base=base, transformer=self._given(section.start), **self.common)
 
     def _surgical_encodings(
         self, base: OphoraBaseSection | BoraBaseSection, parts: Weights
@@ -239,8 +270,8 @@ class Pretraining:
         )
 
     def _settings(self, section: TrainingSection) -> dict[str, Any]:
-        kept = {name: getattr(section, name) for name in TrainingSection.model_fields}
-        return {**kept, **self.common}
+        names = set(TrainingSection.model_fields) - {"start"}
+        return {**{name: getattr(section, name) for name in names}, **self.common}
 
     @cached_property
     def slowfast_nano(self) -> VideoEncoderTraining:

@@ -14,6 +14,7 @@ from benchmarks.config_files import load_yaml
 from benchmarks.pretraining import PretrainConfig, Pretraining
 from core.errors import UserError
 from core.files import read_json
+from generator.backbone.autoencoder import AutoencoderTraining
 from generator.base import BeforehandTraining, GivenWeights
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
@@ -77,6 +78,27 @@ def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
     samples = {name: stages[name].optimisation.samples for name in pretrain.NAMES[:4]}
     assert samples["ophora_base"] == samples["bora_base"]
     assert samples["ophora_tpt"] == samples["bora_tuned"]
+
+
+def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
+    base, further = two_trainings(tmp_path)
+    folders = {
+        name: str(pretrain.ship(name, stage, "cmd", "abc", tmp_path / "out"))
+        for name, stage in (("ophora_base", base), ("ophora_tpt", further))
+    }
+    raw = load_yaml("_pretrain_nano")
+    raw["ophora_base"]["given"] = folders["ophora_base"]
+    raw["ophora_tpt"]["start"] = folders["ophora_tpt"]
+    found = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_tpt
+    assert not any(isinstance(stage, AutoencoderTraining) for stage in found.tower())
+    assert str(found.encoding.parts.weights()) == folders["ophora_base"]
+    assert found.init.run()["samples"] == 8 + 12
+    begun = load_file(found.init.weights() / DENOISER)
+    shipped = load_file(tmp_path / "out" / "ophora_tpt" / DENOISER)
+    assert all(torch.equal(begun[name], shipped[name]) for name in shipped)
+    given = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_base
+    with pytest.raises(UserError, match="the configuration gives these weights"):
+        pretrain.ship("ophora_base", given, "cmd", "abc", tmp_path / "out")
 
 
 def test_an_unknown_name_is_one_line(
