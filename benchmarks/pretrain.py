@@ -52,7 +52,7 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".safetensors":
-            _save_half(file, place)
+            save_half(file, place)
         else:
             shutil.copyfile(file, place)
     if isinstance(stage, Generator):
@@ -64,7 +64,8 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
     return target
 
 
-def _save_half(source: Path, target: Path) -> None:
+def save_half(source: Path, target: Path) -> None:
+    """Copy a safetensors file with its numbers in fp16."""
     with safe_open(source, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata()

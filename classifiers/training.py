@@ -15,23 +15,23 @@ import torch
 from classifiers.checkpoints import Checkpoint
 from classifiers.data import LabelledSplit, TrainingSet, labelled_split
 from classifiers.fitting import CHECKPOINT_NAME, LOG_NAME, START_NAME, Fitting
-from classifiers.networks import Classifier, Network
+from classifiers.networks import Classifier
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
-from core.clip import Split, Task
+from classifiers.trained import MODEL_NAME, TrainedClassifier
+from core.clip import Split
 from core.distributed import launch
 from core.errors import UserError
 from core.files import atomic_path, read_json, write_json
-from core.frame_cache import FrameCache, FrameTable
+from core.frame_cache import FrameTable
 from core.mixture import Mixture
 from core.runtime import derive_seed
 from core.stage import ClipSource, Stage
 
 __all__ = ["LOG_NAME", "ClassifierTraining"]
-MODEL_NAME = "model.safetensors"
 
 
-class ClassifierTraining(Stage):
+class ClassifierTraining(TrainedClassifier):
     """Train `network` on `mixture`, choose the epoch on val, predict val and test.
 
     evaluation: labelled clips with a val and a test split; normally the same stage as the
@@ -45,27 +45,11 @@ class ClassifierTraining(Stage):
     """
 
     version: ClassVar[str] = "2"
-    task: Task
-    num_classes: int = pydantic.Field(ge=2)
-    network: Network
     recipe: Recipe
     mixture: Mixture
     evaluation: ClipSource
-    num_frames: int = pydantic.Field(default=8, ge=1)
-    size: int = pydantic.Field(default=64, ge=8)
     start: Checkpoint | None = None
     seed: int = pydantic.Field(default=0, ge=0)
-
-    def cache_of(self, clips: ClipSource) -> FrameCache:
-        """The decoded frames of a source, shared with every run of the same frames and size."""
-        return FrameCache(
-            clips=clips,
-            num_frames=self.num_frames,
-            width=self.size,
-            height=self.size,
-            infra={"folder": self.infra.folder},
-            runtime=self.runtime,
-        )
 
     def upstream(self) -> Iterator[Stage]:
         """The fields' stages and the frame caches, so that a plan lists and runs those first."""
@@ -78,12 +62,10 @@ class ClassifierTraining(Stage):
         torch.manual_seed(derive_seed(self.seed, "weights"))
         return self.network.build(self.num_classes, self.num_frames, self.size)
 
-    def model(self) -> Classifier:
-        """Run the stage if need be and load the best epoch's network, ready to predict."""
+    def weights_file(self) -> Path:
+        """The best epoch's weights; runs the stage if need be."""
         self.run()
-        model = self.build()
-        model.load_state_dict(safetensors.torch.load_file(self.folder / MODEL_NAME))
-        return model.to(self.runtime.torch_device()).eval()
+        return self.folder / MODEL_NAME
 
     def execute(self, folder: Path) -> dict[str, Any]:
         if self.recipe.batch_size % self.runtime.processes:

@@ -20,16 +20,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
+from augment.controls import Subset
+from benchmarks.audits.judge import Judge, JudgeConfig, Verdict, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.run import run_wave
-from benchmarks.scores import Predictions
 from benchmarks.tables.render import plain_table
-from classifiers.training import ClassifierTraining
 from core.clip import Manifest, Task
 from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
@@ -43,16 +42,17 @@ SHEET_CLASSES = 8
 SHEET_FRAMES = 5
 
 
-def shown_clips(plan: Plan, task: Task, judge: ClassifierTraining) -> dict[str, ClipSource]:
-    """What the judge is shown, by name, beside the real clips."""
-    shown: dict[str, ClipSource] = {}
+def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
+    """What the judge is shown, by name."""
+    real = Subset(clips=judge.cases, task=task, split="test", **plan.common)
+    shown: dict[str, ClipSource] = {REAL: real}
     ophora = plan.generators.get("ophora")
     if ophora is not None and not isinstance(ophora, GivenOphora):
         section, precision = plan.config.ophora, plan.config.ophora.sampling.precision
         base = plan.weights_of(section.base)
         shape = plan.config.clip
         shown["Real, reconstructed"] = Reconstruction(
-            clips=judge.evaluation,
+            clips=judge.cases,
             split="test",
             parts=base,
             shape=shape,
@@ -80,15 +80,12 @@ def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str,
         judge = judge_of(plan, task, config)
         clips = shown_clips(plan, task, judge)
         run_wave("clips", list(clips.values()), lanes=1)
-        run_wave("judge", [judge], lanes=1)
-        real = Predictions.load(judge.folder, "test")
-        found[task] = {REAL: agreement(real.logits, real.labels)} | {
-            name: Verdict(judge=judge, clips=source, **plan.common).run()
+        run_wave("judge", [judge.classifier], lanes=1)
+        found[task] = {
+            name: Verdict(judge=judge.classifier, clips=source, **plan.common).run()
             for name, source in clips.items()
         }
-        manifests = {REAL: judge.evaluation.manifest().of_split("test")} | {
-            name: source.manifest() for name, source in clips.items()
-        }
+        manifests = {name: source.manifest() for name, source in clips.items()}
         draw_sheet(folder / f"faithfulness_{task}.jpg", manifests, task)
     return found
 

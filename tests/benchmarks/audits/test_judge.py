@@ -6,16 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
 
 from benchmarks.audits.faithfulness import markdown
-from benchmarks.audits.judge import JudgeConfig, Verdict, agreement
+from benchmarks.audits.judge import (
+    JudgeConfig,
+    Verdict,
+    agreement,
+    judge_of,
+    ship,
+    trained_judge,
+)
 from benchmarks.config_files import load_config, load_yaml
+from benchmarks.datasets.simulated import OphSim
+from benchmarks.plan import Inputs, Plan
+from classifiers.checkpoints import Checkpoint
 from classifiers.networks import SlowFast
 from classifiers.recipe import Recipe
+from classifiers.trained import GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
 from core.clip import MANIFEST_NAME, Manifest
+from core.errors import UserError
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipSource, Stage
 from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
 
 
@@ -61,8 +76,40 @@ def test_a_judge_tells_right_from_wrong_clips(tmp_path: Path) -> None:
     wrong = Verdict(judge=judge, clips=Mislabelled(clips=other, **common), **common).run()
     assert right["clips"] == wrong["clips"] == 24
     assert right["top1"] > wrong["top1"] + 20
+    ship(judge, "cmd", "abc", tmp_path / "judge_phase")
+    assert "`cmd` at commit abc" in (tmp_path / "judge_phase" / "CARD.md").read_text()
+    names = set(TrainedClassifier.model_fields) - set(Stage.model_fields)
+    given = {name: getattr(judge, name) for name in names} | common
+    given["checkpoint"] = Checkpoint.at(tmp_path / "judge_phase" / "model.safetensors", **common)
+    shipped = GivenClassifier(**given)
+    again = Verdict(judge=shipped, clips=other, **common).run()
+    assert abs(again["top1"] - right["top1"]) < 5  # weights are rounded to fp16
+    larger = SlowFast(depth=18, stem_dim_outs=(16, 2))
+    with pytest.raises(UserError, match=r"model\.safetensors: of another network \(size mismatch"):
+        GivenClassifier(**{**given, "network": larger}).model()
     table = markdown({"phase": {"Real (test)": right, "mine": wrong}})
     assert "100.0" in table and "mine" in table
+
+
+def test_a_shipped_judge_needs_its_test_cases_only(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, file)
+    config = JudgeConfig.model_validate(
+        load_yaml("_judge_nano") | {"weights": {"phase": str(file)}}
+    )
+    plan = Plan(load_config("ophnet_phase"), Inputs(tmp_path / "results"))
+    shipped, trained = (of(plan, "phase", config) for of in (judge_of, trained_judge))
+    assert isinstance(shipped.classifier, GivenClassifier)
+    assert isinstance(trained.classifier, ClassifierTraining)
+    drawn, all_of_them = (
+        next(stage for stage in judge.cases.tower() if isinstance(stage, OphSim))
+        for judge in (shipped, trained)
+    )
+    assert drawn.train_clips < 200 < all_of_them.train_clips
+    assert (drawn.seed, drawn.test_cases, drawn.test_clips) == (401, 40, 1200)
+    gone = config.model_copy(update={"weights": {"phase": "gone.safetensors"}})
+    with pytest.raises(UserError, match=r"gone\.safetensors: no such file"):
+        judge_of(plan, "phase", gone)
 
 
 def test_the_judges_cases_are_in_no_table() -> None:
