@@ -2,7 +2,7 @@
 
     real test clips          what it reaches at best
     their reconstructions    what the autoencoder leaves of it
-    base, TPT-only, Ophora   what each training adds
+    base, TPT-only, Ophora   what each training adds (weights that are given: just their clips)
     Ophora, captions         the same with the sentences that the training captions were made of
     every other arm of the run
 
@@ -27,6 +27,7 @@ from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
+from benchmarks.plan.generators import trained_here
 from benchmarks.run import run_wave
 from benchmarks.tables.render import plain_table
 from core.clip import Manifest, Task
@@ -47,24 +48,24 @@ def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
     real = Subset(clips=judge.cases, task=task, split="test", **plan.common)
     shown: dict[str, ClipSource] = {REAL: real}
     ophora = plan.generators.get("ophora")
-    if ophora is not None and not isinstance(ophora, GivenOphora):
-        section, precision = plan.config.ophora, plan.config.ophora.sampling.precision
-        base = plan.weights_of(section.base)
-        shape = plan.config.clip
+    if ophora is not None:
+        section, shape = plan.config.ophora, plan.config.clip
+        base = plan.weights_of(section.weights or section.base)
         shown["Real, reconstructed"] = Reconstruction(
             clips=judge.cases,
             split="test",
             parts=base,
             shape=shape,
-            precision=precision,
+            precision=section.sampling.precision,
             **plan.common,
         )
-        stages = {
-            "Ophora (base)": GivenOphora(given=base, shape=shape, **plan.common),
-            "Ophora (TPT-only)": plan.generators["ophora_tpt"],
-        }
-        for name, generator in stages.items():
-            shown[name] = plan.class_synthesis("ophora", generator, task)
+        if trained_here(ophora):
+            stages = {
+                "Ophora (base)": GivenOphora(given=base, shape=shape, **plan.common),
+                "Ophora (TPT-only)": plan.generators["ophora_tpt"],
+            }
+            for name, generator in stages.items():
+                shown[name] = plan.class_synthesis("ophora", generator, task)
         captions = plan.class_synthesis("ophora", ophora, task, DESCRIPTIONS_PATH)
         shown["Ophora, captions"] = captions
     for name, clips in plan.arms[task].items():
