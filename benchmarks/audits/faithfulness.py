@@ -20,11 +20,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.audits.judge import JudgeConfig, Verdict, agreement, judge_of
+from augment.training_set import TrainingSet
+from benchmarks.audits.judge import JudgeConfig, Verdict, agreement
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config_files import load_as, load_config
+from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
-from benchmarks.evaluation import SOURCE
+from benchmarks.datasets.simulated import OphSim
+from benchmarks.evaluation import HEAD_SIZES, SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.run import run_wave
 from benchmarks.scores import Predictions
@@ -41,6 +44,23 @@ from generator.ophora.training import GivenOphora
 REAL = "Real (test)"
 SHEET_CLASSES = 8
 SHEET_FRAMES = 5
+
+
+def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> ClassifierTraining:
+    """The judge's training for a run's task, frames and size."""
+    simulator = OphSim(**config.ophsim.model_dump(), **plan.common)
+    cases = OphNet(task=task, name="OphSim", written_by=simulator, **plan.common)
+    return ClassifierTraining(
+        task=task,
+        num_classes=HEAD_SIZES[task],
+        network=config.network,
+        recipe=config.recipe,
+        mixture=TrainingSet(sources=(cases,), task=task, **plan.common),
+        evaluation=cases,
+        num_frames=plan.config.num_frames,
+        size=plan.config.size,
+        **plan.common,
+    )
 
 
 def shown_clips(plan: Plan, task: Task, judge: ClassifierTraining) -> dict[str, ClipSource]:

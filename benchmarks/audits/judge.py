@@ -11,17 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.training_set import TrainingSet
 from benchmarks.config import OphSimSection, Section
-from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.simulated import OphSim
-from benchmarks.evaluation import HEAD_SIZES
-from benchmarks.plan import Plan
 from classifiers.networks import Network
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.errors import UserError
 from core.stage import ClipSource, Stage
 
@@ -35,7 +29,11 @@ class JudgeConfig(Section):
 
 
 class Verdict(Stage):
-    """Agreement of the judge with the class that each clip of `clips` was made for."""
+    """Agreement of a classifier with the class that each clip of `clips` was made for.
+
+    judge: the judge, or any other training: one on Source alone says how a run's own classifier
+    sees an arm's clips (trained on real clips, tested on synthetic ones).
+    """
 
     judge: ClassifierTraining
     clips: ClipSource
@@ -45,7 +43,7 @@ class Verdict(Stage):
         table = self.judge.cache_of(self.clips).table()
         shown = [clip for clip in self.clips.manifest().clips if clip.clip_id in table.rows]
         if not shown:
-            raise UserError("faithfulness: no clip can be read")
+            raise UserError(f"{type(self.clips).__name__}: no clip of it can be read")
         rows = np.array([table.rows[clip.clip_id] for clip in shown])
         labels = np.array([clip.label(self.judge.task) for clip in shown])
         return agreement(predict(self.judge.model(), table.frames, rows), labels)
@@ -66,20 +64,3 @@ def agreement(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict
     }
     top1, top5 = (round(float(np.mean(list(found.values()))), 2) for found in by_class.values())
     return {"clips": len(labels), "top1": top1, "top5": top5, **by_class}
-
-
-def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> ClassifierTraining:
-    """The judge's training for a run's task, frames and size."""
-    simulator = OphSim(**config.ophsim.model_dump(), **plan.common)
-    cases = OphNet(task=task, name="OphSim", written_by=simulator, **plan.common)
-    return ClassifierTraining(
-        task=task,
-        num_classes=HEAD_SIZES[task],
-        network=config.network,
-        recipe=config.recipe,
-        mixture=TrainingSet(sources=(cases,), task=task, **plan.common),
-        evaluation=cases,
-        num_frames=plan.config.num_frames,
-        size=plan.config.size,
-        **plan.common,
-    )
