@@ -114,7 +114,7 @@ def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoi
             colour = PALETTE[number % len(PALETTE)]
             counts = [0.0, *(point.clips_per_class for point in points)]
             values = [0.0, *(point.gain.top1 for point in points)]
-            width = THIN * (2 * (len(curves) - number) - 1)  # later ones hide no earlier one
+            width = THIN + 2 * (len(curves) - 1 - number)  # a later one hides no earlier one
             axes.plot(counts, values, color=colour, linewidth=1.0, label=classifier)
             for point in points:
                 _interval(axes, point.clips_per_class, point.gain, colour, width)
