@@ -97,7 +97,12 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def source_id(training_data: str) -> str:
     """The command-line name of a table's training data: "Source + Bora" -> "bora"."""
-    return training_data.rsplit(" + ", 1)[-1].lower().replace(" ", "-")
+    return arm_name(training_data).lower().replace(" ", "-")
+
+
+def arm_name(training_data: str) -> str:
+    """An arm by itself, for a figure or a sentence: "Source + Bora" -> "Bora"."""
+    return training_data.rsplit(" + ", 1)[-1]
 
 
 def evaluate(

@@ -1,6 +1,6 @@
 """`report.html`: one file that opens offline and shows whether the augmentation helped, and why.
 
-run.json + tables + pictures -> verdict, tables, curves, clips, provenance -> one HTML page
+run.json + tables + pictures -> verdict, tables, figures, clips, provenance -> one HTML page
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 import jinja2
 
-from benchmarks.evaluation import SOURCE
+from benchmarks.drawing import inline
+from benchmarks.evaluation import SOURCE, arm_name
+from benchmarks.evidence import SEEN_HEADER
+from benchmarks.figures import Chart
 from benchmarks.report_figures import Curve, Panel, curves_svg
 from benchmarks.tables.render import TEXT_COLUMNS, grid, title
 from benchmarks.tables.schema import Row2, Table1, Table2
@@ -26,11 +29,14 @@ TEMPLATES = Path(__file__).with_name("templates")
 class Report:
     """Everything the page shows; all of it is optional except Table 2.
 
+    charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`.
     curves: figure title -> the curves in it. run: the content of run.json.
     """
 
     table2: Table2
     table1: Table1 | None = None
+    charts: Sequence[Chart] = ()
+    seen: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -56,6 +62,8 @@ def render(report: Report) -> str:
         scale=report.table2.scale,
         verdict=verdict(report.table2),
         tables=[_shown(table) for table in tables],
+        charts=[(chart, inline(chart.svg)) for chart in report.charts],
+        seen=_seen(report.seen),
         figures=[(name, curves_svg(name, curves)) for name, curves in report.curves.items()],
         panels=report.panels,
         run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),
@@ -72,6 +80,14 @@ def _shown(table: Table1 | Table2) -> dict[str, Any]:
         "texts": texts,
         "notes": table.notes,
     }
+
+
+def _seen(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    title = (
+        "What a classifier trained on real clips sees in each arm's clips: Source alone, first"
+        " seed, accuracy in percent, averaged over classes."
+    )
+    return {"title": title, "header": SEEN_HEADER, "body": rows, "texts": 3}
 
 
 def verdict(table: Table2) -> str:
@@ -110,15 +126,11 @@ def _clause(rows: Sequence[Row2]) -> str:
         f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_holm)}"
         for row, delta in compared
     )
-    return f"{_name(rows[0].training_data)}'s clips {finding} ({numbers})"
+    return f"{arm_name(rows[0].training_data)}'s clips {finding} ({numbers})"
 
 
 def _p(value: float) -> str:
     return "Holm p < 0.001" if value < 0.001 else f"Holm p = {value:.3f}"
-
-
-def _name(training_data: str) -> str:
-    return training_data.rsplit(" + ", 1)[-1]
 
 
 def read_curve(label: str, path: Path | str) -> Curve:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from benchmarks.drawing import PALETTE, draw, inline
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo
 from core.video import Frames, read_span, resize
@@ -20,10 +18,6 @@ from core.video import Frames, read_span, resize
 STRIP_FRAMES = 6
 STRIP_HEIGHT = 96  # pixels; a nano clip is drawn larger, a clip at paper scale smaller
 JPEG_QUALITY = 80
-# Colour-blind safe.  Source: Okabe & Ito 2008, "Color universal design".
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-_INK = "#0a0b0c"  # replaced by the page's text colour, so that the figure follows light and dark
 
 
 @dataclass(frozen=True)
@@ -120,28 +114,13 @@ def strip_image(frames: Frames) -> str:
 
 
 def curves_svg(title: str, curves: Sequence[Curve]) -> str:
-    """Learning curves as an inline SVG in the page's own text colour; equal input, equal bytes."""
-    style = {
-        "svg.hashsalt": title,
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "font.family": "sans-serif",
-        **dict.fromkeys(_INKED, _INK),
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
-        axes = figure.add_subplot()
+    """Learning curves as an SVG in the page's own colours; equal input, equal bytes."""
+
+    def paint(axes: Any) -> None:
         for number, curve in enumerate(curves):
             colour = PALETTE[number % len(PALETTE)]
             axes.plot(curve.epochs, curve.top1, marker=".", color=colour, label=curve.label)
-        axes.set(title=title, xlabel="epoch", ylabel="val top-1 (%)")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.2)
+        axes.set(xlabel="epoch", ylabel="val top-1 (%)")
         axes.legend(frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # matplotlib names its groups alike in every figure; an id must be unique on the page.
-    return re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
+
+    return inline(draw(title, (4.6, 2.6), paint))

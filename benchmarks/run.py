@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,9 @@ import tabulate
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
 from benchmarks.cost import a100_hours, training_gb
 from benchmarks.dispatch import run_as_jobs
-from benchmarks.evaluation import (
-    SOURCE,
-    Cell,
-    Provenance,
-    evaluate,
-    save_cell,
-)
+from benchmarks.evaluation import Cell, Provenance, arm_name, evaluate, save_cell
+from benchmarks.evidence import REAL, ClipSets, clip_sets, seen_rows
+from benchmarks.figures import charts, write_charts
 from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
 from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report import Report, read_curve, write_report
@@ -118,7 +115,10 @@ def write_results(plan: Plan, folder: Path) -> None:
     table1 = quality_table(plan)
     if table1 is not None:
         write_table(table1, folder, "table1")
-    record = run_record(plan, cells)
+    sets = clip_sets(plan)
+    drawn = charts(table2, sets, plan.sweeps)
+    write_charts(folder / "figures", drawn)
+    record = run_record(plan, cells, sets)
     for line in generator_lines(plan):
         say(line)
     write_report(
@@ -126,6 +126,8 @@ def write_results(plan: Plan, folder: Path) -> None:
         Report(
             table2=table2,
             table1=table1,
+            charts=drawn,
+            seen=seen_rows(sets),
             run=record,
             curves=curves(plan),
             panels=panels(plan),
@@ -225,10 +227,9 @@ def unreadable_files(plan: Plan) -> list[str]:
 def panels(plan: Plan) -> list[Panel]:
     """Frames of real test clips beside each arm's, for a few common classes."""
     task = plan.config.tasks[0]
-    clips = {"Real (test)": plan.datasets[task].manifest().of_split("test")}
-    for name, arm in plan.arms[task].items():
-        if arm is not None:
-            clips[name.removeprefix(f"{SOURCE} + ")] = arm.manifest()
+    clips = {REAL: plan.datasets[task].manifest().of_split("test")}
+    for name, arm in plan.synthetic[task].items():
+        clips[arm_name(name)] = arm.manifest()
     shown = shared_classes(clips, task, PANEL_CLASSES)
     return class_panels(clips, task, CLASS_NAMES[task], shown)
 
@@ -245,7 +246,7 @@ def curves(plan: Plan) -> dict[str, list[Curve]]:
     return found
 
 
-def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
+def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, Any]:
     """What made the numbers: configuration, data, versions, commit, seconds, warnings."""
     config = plan.config
     tower = plan.tower()
@@ -267,6 +268,10 @@ def run_record(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
         "curation": curation_record(plan),
         "generators": {name: stage.run() for name, stage in plan.generators.items()},
         "cells": [str(cell.path) for cell in cells],
+        "arms": {
+            task: {name: asdict(clips) for name, clips in shown.items()}
+            for task, shown in sets.items()
+        },
         "stages": [
             {"stage": stage_name(stage), "folder": stage.folder.name, **stage.record()}
             for stage in tower

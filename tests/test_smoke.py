@@ -154,6 +154,25 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     assert all(row["delta_vs_source"] is not None for row in others)
     accuracy = {r["training_data"]: r["top1"]["mean"] for r in rows if r["split"] == "test"}
     assert accuracy["Source + one"] == accuracy["Source + Ophora"]  # it has one clip a class
+    arms = json.loads((finished / "controls" / "run.json").read_text())["arms"]["phase"]
+    assert set(arms) == {"Real (test)", *(row["training_data"] for row in others)}
+    seen = {name: arm["trained_on_source"]["SlowFast"] for name, arm in arms.items()}
+    assert all(0 <= found["top1"] <= found["top5"] <= 100 for found in seen.values())
+    assert {name: found["clips"] for name, found in seen.items()} == {
+        name: arm["clips"] for name, arm in arms.items()
+    }
+    assert seen["Only Ophora"] == seen["Source + Ophora"] == seen["Source + one"]
+    assert seen["Source + oversampled"] != seen["Source + Ophora"]
+    fvd = {
+        name: next(entry["value"] for key, entry in arm["metrics"].items() if "fvd_" in key)
+        for name, arm in arms.items()
+        if name != "Real (test)"
+    }
+    assert fvd["Source + oversampled"] < fvd["Source + Ophora"] == fvd["Source + shuffled"]
+    figures = {path.stem for path in (finished / "controls" / "figures").iterdir()}
+    assert figures == {"gain_phase_slowfast", "volume_phase_ophora", "fvd_phase_slowfast"}
+    page = (finished / "controls" / "report.html").read_text()
+    assert "Spearman&#39;s rank correlation of FVD and gain" in page and "n = 10 arms" in page
 
 
 @pytest.mark.slow

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from augment.controls import Subset
-from benchmarks.audits.judge import Judge, JudgeConfig, Verdict, judge_of
+from benchmarks.audits.judge import Judge, JudgeConfig, judge_of
 from benchmarks.audits.reconstruction import Reconstruction
+from benchmarks.audits.verdict import Verdict
 from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.evaluation import SOURCE

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from augment.training_set import TrainingSet
 from benchmarks.config import OphSimSection, Section
 from benchmarks.config_files import load_as, load_config
@@ -30,15 +27,14 @@ from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.pretrain import card, save_half
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import Network
-from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.trained import MODEL_NAME, GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
 from core.clip import Task
-from core.errors import UserError, exit_code
+from core.errors import exit_code
 from core.files import write_text
 from core.runtime import commit_of
-from core.stage import ClipSource, Stage
+from core.stage import ClipSource
 
 
 class JudgeConfig(Section):
@@ -59,40 +55,6 @@ class Judge:
 
     classifier: TrainedClassifier
     cases: ClipSource
-
-
-class Verdict(Stage):
-    """Agreement of the judge with the class that each clip of `clips` was made for."""
-
-    judge: TrainedClassifier
-    clips: ClipSource
-
-    def execute(self, folder: Any) -> dict[str, Any]:
-        """Percent over classes with clips.  Raises: UserError: if no clip can be read."""
-        table = self.judge.cache_of(self.clips).table()
-        shown = [clip for clip in self.clips.manifest().clips if clip.clip_id in table.rows]
-        if not shown:
-            raise UserError("faithfulness: no clip can be read")
-        rows = np.array([table.rows[clip.clip_id] for clip in shown])
-        labels = np.array([clip.label(self.judge.task) for clip in shown])
-        return agreement(predict(self.judge.model(), table.frames, rows), labels)
-
-
-def agreement(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, Any]:
-    """Top-1 and top-5 in percent, averaged over the classes that occur, and both a class (by id as
-    text, since JSON has no other keys).
-
-    Args: logits: (N, C); labels: (N,) in [0, C).
-    """
-    order = np.argsort(-logits, axis=1, kind="stable")
-    first, five = order[:, 0] == labels, (order[:, :5] == labels[:, None]).any(axis=1)
-    classes = np.unique(labels)
-    by_class = {
-        name: {str(c): round(100 * float(hits[labels == c].mean()), 2) for c in classes}
-        for name, hits in (("top1_by_class", first), ("top5_by_class", five))
-    }
-    top1, top5 = (round(float(np.mean(list(found.values()))), 2) for found in by_class.values())
-    return {"clips": len(labels), "top1": top1, "top5": top5, **by_class}
 
 
 def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> Judge:

@@ -54,11 +54,7 @@ class Encoders:
     def check(self, protocol: FrameProtocol) -> None:
         """Raises: UserError: if an encoder was trained for other frames than `protocol`'s."""
         for encoder in (self.video, self.image_text):
-            if encoder.protocol not in (None, protocol):
-                raise UserError(
-                    f"protocol {protocol}: encoder {encoder.name} was trained for"
-                    f" {encoder.protocol}: use the same"
-                )
+            check_protocol(encoder, protocol)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Name and sha256 of each; `image_encoder` is the one behind FID."""
@@ -108,6 +104,17 @@ def load_encoders(
         image_text=TransformersClip(folder, device) if is_clip else OphClip(folder, device),
         image=InceptionV3(image.weights(), device) if image is not None else None,
     )
+
+
+def check_protocol(
+    encoder: VideoEncoder | I3d | OphClip | TransformersClip, protocol: FrameProtocol
+) -> None:
+    """Raises: UserError: if `encoder` was trained for other frames than `protocol`'s."""
+    if encoder.protocol not in (None, protocol):
+        raise UserError(
+            f"protocol {protocol}: encoder {encoder.name} was trained for"
+            f" {encoder.protocol}: use the same"
+        )
 
 
 def load_video_encoder(stage: MetricEncoder, device: torch.device) -> VideoEncoder | I3d:

@@ -79,25 +79,25 @@ def quality(
     image_encoder: dict[str, str],
 ) -> dict[str, Entry]:
     """All metrics from the arrays of `ClipFeatures`; a metric's name holds its protocol."""
-    video = _Naming(video_encoder, protocol, len(generated["video"]))
-    image_text = _Naming(image_text_encoder, protocol, video.n)
-    images = _Naming(image_encoder, protocol, video.n)
+    video = Naming(video_encoder, protocol, len(generated["video"]))
+    image_text = Naming(image_text_encoder, protocol, video.n)
+    images = Naming(image_encoder, protocol, video.n)
     return {
-        **_frechet(real, generated, images, video),
-        **_kernel("kvd", real["video"], generated["video"], video),
+        **_frechet("fid", _frames(real), _frames(generated), images),
+        **video_distances(real["video"], generated["video"], video),
         **_clip_scores(real, generated, image_text),
         **_kernel("kid", real["frame"], generated["frame"], images.of_one_frame()),
         **video.entry("mmd2", jedi_mmd(real["video"], generated["video"])),
         **_manifold(real["video"], generated["video"], video),
         **_inception("video_probabilities", real, generated, video),
         **_inception("frame_probabilities", real, generated, images.of_one_frame()),
-        **_over_time("motion", real, generated, _Naming({"name": "pixels"}, protocol, video.n)),
+        **_over_time("motion", real, generated, Naming({"name": "pixels"}, protocol, video.n)),
         **_over_time("consistency", real, generated, image_text),
     }
 
 
 @dataclass(frozen=True)
-class _Naming:
+class Naming:
     """What stands in the name of a metric and beside its value."""
 
     encoder: dict[str, str]
@@ -105,12 +105,13 @@ class _Naming:
     n: int
     num_frames: int | None = None  # None: all of the protocol
 
-    def of_one_frame(self) -> _Naming:
+    def of_one_frame(self) -> Naming:
         """For metrics that see the middle frame of each clip: a clip's frames are too alike to
         count as several samples, and their pairs would bias an unbiased estimate."""
-        return _Naming(self.encoder, self.protocol, self.n, num_frames=1)
+        return Naming(self.encoder, self.protocol, self.n, num_frames=1)
 
     def entry(self, metric: str, value: float, **fields: Any) -> dict[str, Entry]:
+        """The value under a name that holds its protocol: metric, encoder, clips, frames."""
         num_frames = self.num_frames or self.protocol.num_frames
         name = f"{metric}_{self.encoder['name']}_{self.n}x{num_frames}"
         fixed = {
@@ -125,17 +126,24 @@ class _Naming:
         return {name: {**fixed, **more}}
 
 
-def _frechet(real: Arrays, generated: Arrays, images: _Naming, video: _Naming) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    for metric, naming, (one, other) in (
-        ("fid", images, (_frames(real), _frames(generated))),
-        ("fvd", video, (gaussian_of([real["video"]]), gaussian_of([generated["video"]]))),
-    ):
-        count, dimension = other.count, len(other.mean)
-        warning = f"{count} features of {dimension} dimensions: biased, see KVD"
-        fields = {"warning": warning} if count <= dimension else {}
-        entries |= naming.entry(metric, frechet_distance(one, other), **fields)
-    return entries
+def video_distances(
+    real: NDArray[np.floating], generated: NDArray[np.floating], naming: Naming
+) -> dict[str, Entry]:
+    """FVD, with a warning where clips are few, and KVD beside it.
+
+    Args: (N, D) features of a video encoder on either side, at least two.
+    """
+    return {
+        **_frechet("fvd", gaussian_of([real]), gaussian_of([generated]), naming),
+        **_kernel("kvd", real, generated, naming),
+    }
+
+
+def _frechet(metric: str, real: Gaussian, generated: Gaussian, naming: Naming) -> dict[str, Entry]:
+    count, dimension = generated.count, len(generated.mean)
+    warning = f"{count} features of {dimension} dimensions: biased, see KVD"
+    fields = {"warning": warning} if count <= dimension else {}
+    return naming.entry(metric, frechet_distance(real, generated), **fields)
 
 
 def _frames(arrays: Arrays) -> Gaussian:
@@ -144,7 +152,7 @@ def _frames(arrays: Arrays) -> Gaussian:
 
 
 def _kernel(
-    metric: str, real: NDArray[Any], generated: NDArray[Any], naming: _Naming
+    metric: str, real: NDArray[Any], generated: NDArray[Any], naming: Naming
 ) -> dict[str, Entry]:
     """value: from all features; subset_mean, subset_std: as papers report KID."""
     size = subset_size(naming.n)
@@ -159,7 +167,7 @@ def _kernel(
     )
 
 
-def _clip_scores(real: Arrays, generated: Arrays, naming: _Naming) -> dict[str, Entry]:
+def _clip_scores(real: Arrays, generated: Arrays, naming: Naming) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for variant in ("mean_embedding", "mean_frame"):
         key = f"scores_{variant}"
@@ -169,7 +177,7 @@ def _clip_scores(real: Arrays, generated: Arrays, naming: _Naming) -> dict[str, 
     return entries
 
 
-def _manifold(real: NDArray[Any], generated: NDArray[Any], naming: _Naming) -> dict[str, Entry]:
+def _manifold(real: NDArray[Any], generated: NDArray[Any], naming: Naming) -> dict[str, Entry]:
     if naming.n <= NEIGHBOURS:
         return {}  # a neighbourhood of k clips needs more than k
     scores = asdict(manifold_scores(real, generated))
@@ -179,7 +187,7 @@ def _manifold(real: NDArray[Any], generated: NDArray[Any], naming: _Naming) -> d
     return entries
 
 
-def _inception(key: str, real: Arrays, generated: Arrays, naming: _Naming) -> dict[str, Entry]:
+def _inception(key: str, real: Arrays, generated: Arrays, naming: Naming) -> dict[str, Entry]:
     if key not in generated:
         return {}  # Inception-V3 was not given
     splits = split_count(naming.n)
@@ -190,7 +198,7 @@ def _inception(key: str, real: Arrays, generated: Arrays, naming: _Naming) -> di
     )
 
 
-def _over_time(key: str, real: Arrays, generated: Arrays, naming: _Naming) -> dict[str, Entry]:
+def _over_time(key: str, real: Arrays, generated: Arrays, naming: Naming) -> dict[str, Entry]:
     """Wasserstein-1 distance between the clips' numbers of both sides, in the number's unit."""
     return naming.entry(
         f"{key}_w1",

@@ -3,6 +3,7 @@ sets and classifiers are put together.
 
     dataset ----------------------------------------.
     corpus -> curation -> generators -> synthesis --+-> training sets -> classifiers -> cells
+                              |                     '-> evidence
                               '-> clips for held-out captions -> generation quality
 """
 
@@ -14,8 +15,9 @@ from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
 from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
-from benchmarks.plan.arms import CLASS_NAMES, ArmPlan
+from benchmarks.plan.arms import CLASS_NAMES
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
+from benchmarks.plan.evidence import EvidenceStages
 from benchmarks.plan.generators import trained_here
 from classifiers.training import ClassifierTraining
 from core.clip import Task
@@ -39,7 +41,7 @@ class CellPlan:
 
 
 @dataclass(frozen=True)
-class Plan(ArmPlan):
+class Plan(EvidenceStages):
     """All stages of a run. Building it validates the inputs; nothing is computed before."""
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
@@ -103,15 +105,17 @@ class Plan(ArmPlan):
         if self.qualities:
             data.append(self.held_out[0])
         yield "data", data, False
-        clips = [arm for arms in self.arms.values() for arm in arms.values() if arm is not None]
+        clips = [clips for arms in self.synthetic.values() for clips in arms.values()]
         generated = [row.stage.generated for row in self.qualities]
         below = {s.infra.uid() for g in self.generators.values() for s in g.tower()[:-1]}
         last: list[Stage] = [g for g in self.generators.values() if g.infra.uid() not in below]
         yield "generators", last, True
         yield "synthesis", [*clips, *generated], False
-        yield "generation quality", [row.stage for row in self.qualities], False
+        distances = [stage for stages in self.distances.values() for stage in stages.values()]
+        yield "generation quality", [*(row.stage for row in self.qualities), *distances], False
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True
+        yield "verdicts", list(self.verdicts.values()), False
 
     def trains_generators(self) -> bool:
         """Whether any generator is trained from the corpus, not just loaded."""

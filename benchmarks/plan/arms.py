@@ -64,19 +64,24 @@ class ArmPlan(QualityStages):
     def arms(self) -> dict[Task, dict[str, ClipSource | None]]:
         """Training data by table name for each task: the synthetic clips that join, None = none."""
         return {
-            task: dict(self._arm(source, task) for source in self.config.sources)
+            task: {
+                self.training_data(source): None
+                if source == "source"
+                else self.clips_of(source, task)
+                for source in self.config.sources
+            }
             for task in self.config.tasks
         }
 
-    def _arm(self, source: str, task: Task) -> tuple[str, ClipSource | None]:
+    def training_data(self, source: str) -> str:
+        """The name in the tables of a source or an arm, by its name in the configuration."""
         if source == "source":
-            return SOURCE, None
-        clips = self.clips_of(source, task)
+            return SOURCE
         arm = self.config.arms.get(source)
         if isinstance(arm, AloneArm):
-            return f"{ALONE} {TABLE_NAMES.get(arm.of, arm.of)}", clips
+            return f"{ALONE} {TABLE_NAMES.get(arm.of, arm.of)}"
         name = source.partition("=")[0]
-        return f"{SOURCE} + {TABLE_NAMES.get(name, name)}", clips
+        return f"{SOURCE} + {TABLE_NAMES.get(name, name)}"
 
     def clips_of(self, source: str, task: Task) -> ClipSource:
         """The clips that a source or an arm adds, by its name in the configuration."""

@@ -46,16 +46,24 @@ class QualityStages(GeneratorPlan):
     def encoders(self) -> dict[str, MetricEncoder]:
         """The metrics' encoders."""
         section = self.config.quality
-        video, image = section.video_encoder, section.image_encoder
         found: dict[str, MetricEncoder] = {
-            "video_encoder": self._script(video, section.video_protocol)
-            if video.endswith(SCRIPT_SUFFIX)
-            else self._folder(video),
-            "image_text_encoder": self._folder(section.image_text_encoder),
+            "video_encoder": self._video(self.missing),
+            "image_text_encoder": self._folder(section.image_text_encoder, self.missing),
         }
-        if image is not None:
-            found["image_encoder"] = self._script(image, "inception_v3")
+        if section.image_encoder is not None:
+            image = self._script(section.image_encoder, "inception_v3", self.missing)
+            found["image_encoder"] = image
         return found
+
+    @cached_property
+    def video_encoder(self) -> MetricEncoder | None:
+        """The encoder behind FVD; None where it is not there.
+
+        For what a run can do without, unlike Table 1, which is refused then (see `encoders`).
+        """
+        missing: list[str] = []
+        encoder = self._video(missing)
+        return None if missing else encoder
 
     @cached_property
     def qualities(self) -> list[QualityPlan]:
@@ -91,21 +99,29 @@ class QualityStages(GeneratorPlan):
             **self.common,
         )
 
-    def _folder(self, name: str) -> EncoderFolder:
+    def _video(self, missing: list[str]) -> MetricEncoder:
+        section = self.config.quality
+        if section.video_encoder.endswith(SCRIPT_SUFFIX):
+            return self._script(section.video_encoder, section.video_protocol, missing)
+        return self._folder(section.video_encoder, missing)
+
+    def _folder(self, name: str, missing: list[str]) -> EncoderFolder:
         path = _locate(name)
         try:
             found = EncoderFolder.identify(path)
         except UserError as error:
-            self.missing.append(str(error))
+            missing.append(str(error))
             found = {"path": path, "sha256": UNKNOWN}
         return EncoderFolder(**found, **self.common)
 
-    def _script(self, name: str, protocol: ScriptProtocol) -> TorchScriptEncoder:
+    def _script(
+        self, name: str, protocol: ScriptProtocol, missing: list[str]
+    ) -> TorchScriptEncoder:
         path = _locate(name)
         try:
             found = TorchScriptEncoder.identify(path, protocol)
         except UserError as error:
-            self.missing.append(str(error))
+            missing.append(str(error))
             found = {"path": path, "sha256": UNKNOWN, "protocol": protocol}
         return TorchScriptEncoder(**found, **self.common)
 

@@ -95,3 +95,37 @@ def test_an_arm_brings_the_generator_that_it_comes_from(tmp_path: Path) -> None:
     assert generators("oversampled") == set()
     assert generators("shuffled") == {"ophora_tpt", "ophora"}
     assert generators("ophora_only", "bora") == {"ophora_tpt", "ophora", "bora"}
+
+
+def test_evidence_costs_no_training_and_refuses_no_run(tmp_path: Path) -> None:
+    def plan(*overrides: str) -> Plan:
+        return Plan(load_config("smoke", list(overrides)), Inputs(tmp_path))
+
+    both = plan("sources=[source, oversampled]")
+    names = [("phase", "Source + oversampled", name) for name in ("SlowFast", "MViTv2")]
+    assert list(both.verdicts) == names and list(both.distances["phase"]) == [names[0][1]]
+    trained = {cell.stage.infra.uid() for cell in both.cells}
+    assert {verdict.judge.infra.uid() for verdict in both.verdicts.values()} <= trained
+    assert plan("sources=[oversampled]").verdicts == {}
+    assert plan("sources=[source]").distances == {"phase": {}}
+    nowhere = plan("sources=[source, oversampled]", "quality.video_encoder=nowhere")
+    nowhere.check()
+    assert nowhere.distances == {} and list(nowhere.verdicts) == names
+    matched = plan("sources=[source, oversampled]", "schedules=[matched_steps]")
+    trained = {cell.stage.infra.uid() for cell in matched.cells}
+    assert {verdict.judge.infra.uid() for verdict in matched.verdicts.values()} <= trained
+
+
+def test_a_sweep_is_an_arm_s_parts_and_the_arm(tmp_path: Path) -> None:
+    arms = [
+        "arms.ten={kind: part, of: ophora, clips_per_class: 10}",
+        "arms.two={kind: part, of: ophora_only, clips_per_class: 2}",
+    ]
+    sources = "sources=[source, ophora, ten, ophora_only, two]"
+    sweeps = Plan(load_config("smoke", [*arms, sources]), Inputs(tmp_path)).sweeps
+    assert sweeps == {
+        "ophora": ["Source + ten", "Source + Ophora"],
+        "ophora_only": ["Source + two"],  # the whole stands alone: no gain by more of it
+    }
+    alone = Plan(load_config("smoke", [*arms, "sources=[source, ten]"]), Inputs(tmp_path))
+    assert alone.sweeps == {"ophora": ["Source + ten"]}

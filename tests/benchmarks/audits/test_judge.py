@@ -13,12 +13,11 @@ from safetensors.torch import save_file
 from benchmarks.audits.faithfulness import markdown
 from benchmarks.audits.judge import (
     JudgeConfig,
-    Verdict,
-    agreement,
     judge_of,
     ship,
     trained_judge,
 )
+from benchmarks.audits.verdict import Verdict, agreement
 from benchmarks.config_files import load_config, load_yaml
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.plan import Inputs, Plan
