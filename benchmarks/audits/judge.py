@@ -20,8 +20,7 @@ from augment.training_set import TrainingSet
 from benchmarks.config import OphSimSection, Section
 from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.simulated import OphSim
-from benchmarks.datasets.taxonomy import PHASES
+from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.evaluation import HEAD_SIZES
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.pretrain import card, save_half
@@ -65,9 +64,8 @@ def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> Judge:
     file = config.weights.get(task)
     if file is None:
         return trained_judge(plan, task, config)
-    few = len(PHASES) * config.ophsim.minimum  # its test cases do not depend on the other splits
-    least = {"train_cases": 1, "train_clips": few, "val_cases": 1, "val_clips": few}
-    simulator = OphSim(**config.ophsim.model_dump() | least, **plan.common)
+    unused = unused_splits(config.ophsim.minimum, "train", "val")
+    simulator = OphSim(**config.ophsim.model_dump() | unused, **plan.common)
     path = next((p for p in (Path(file), PROJECT_ROOT / file) if p.is_file()), Path(file))
     classifier = GivenClassifier(
         checkpoint=Checkpoint.at(path, **plan.common),

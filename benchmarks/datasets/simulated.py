@@ -13,7 +13,8 @@ from benchmarks.datasets.captioned import Drawer, draw_corpus
 from benchmarks.datasets.natural_sim import NATURAL_SIM
 from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
-from core.clip import MANIFEST_NAME, Clip, Manifest
+from benchmarks.datasets.taxonomy import PHASES
+from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.stage import ClipSource, Stage
 from generator.curation.narrated import read_captions
 
@@ -100,6 +101,7 @@ class OphSim(Stage):
     """The labelled data set in OphNet2024's layout; read it through `OphNet(written_by=...)`.
 
     train_cases is the calibrated difficulty: few cases make a classifier over-fit to them.
+    A split's cases do not depend on the sizes of the others (`unused_splits`).
     """
 
     seed: int = pydantic.Field(ge=0)
@@ -124,3 +126,11 @@ class OphSim(Stage):
 
     def cost(self) -> str:
         return f"{self.train_clips + self.val_clips + self.test_clips:,} clips to draw"
+
+
+def unused_splits(minimum: int, *splits: Split) -> dict[str, int]:
+    """The fields of an `OphSim` of which these splits are not read: as small as they can be."""
+    least: dict[str, int] = {}
+    for split in splits:
+        least |= {f"{split}_cases": 1, f"{split}_clips": minimum * len(PHASES)}
+    return least

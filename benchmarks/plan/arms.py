@@ -25,7 +25,7 @@ from benchmarks.arms import (
     ShuffledArm,
 )
 from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.simulated import OphSim
+from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import ALONE, SOURCE, Schedule
 from benchmarks.plan.data import PROJECT_ROOT
@@ -134,7 +134,8 @@ class ArmPlan(QualityStages):
             )
         simulator = OphSim(
             **self.config.ophsim.model_dump()
-            | {"seed": arm.seed, "train_cases": arm.cases, "train_clips": arm.clips},
+            | {"seed": arm.seed, "train_cases": arm.cases, "train_clips": arm.clips}
+            | unused_splits(self.config.ophsim.minimum, "val", "test"),
             **self.common,
         )
         cases = OphNet(task=labelled["task"], name="OphSim", written_by=simulator, **self.common)
