@@ -16,6 +16,7 @@ from benchmarks.datasets.ophsim.appearance import CaseAppearance
 from benchmarks.datasets.ophsim.plan import phase_rows
 from benchmarks.datasets.ophsim.programmes import EffectUse, Table, ToolUse, table
 from benchmarks.datasets.ophsim.render import render_clip
+from benchmarks.datasets.simulated import unused_splits
 from core.errors import UserError
 from core.files import read_table
 from core.video import probe
@@ -293,3 +294,16 @@ def test_two_workers_write_the_same_frames(
 def test_a_finished_folder_refuses_other_settings(written: tuple[Path, dict[str, str]]) -> None:
     with pytest.raises(UserError, match="other settings"):
         dataset.write_ophsim(written[0], **{**TINY, "seed": 4})
+
+
+def test_the_smallest_unused_splits_leave_the_others_as_they_are() -> None:
+    sizes: dict[str, int] = {"seed": 3, "test_cases": 3, "test_clips": 150}
+    usual = dataset.plan_cases(**sizes)
+    small = dataset.plan_cases(**sizes, **unused_splits(2, "train", "val"))
+    test, again = (
+        [(case.surgery_id, case.appearance_seed, case.segments) for case in cases
+         if case.split == "test"]
+        for cases in (usual, small)
+    )  # fmt: skip
+    assert test == again and len(test) == 3
+    assert len(small) == 5 < len(usual)
