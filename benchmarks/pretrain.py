@@ -30,7 +30,15 @@ from generator.bora.training import BoraTraining
 from generator.ophora.training import OphoraTraining
 
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
-NAMES = ("ophora_base", "bora_base", "ophora_tpt", "bora_tuned", "slowfast_nano", "ophclip_nano")
+NAMES = (
+    "ophora_base",
+    "bora_base",
+    "ophora_tpt",
+    "bora_tuned",
+    "video_autoencoder",
+    "slowfast_nano",
+    "ophclip_nano",
+)
 
 
 def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path) -> Path:

@@ -42,8 +42,10 @@ from generator.training import Optimisation
 
 
 class AutoencoderSection(Section):
-    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with."""
+    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with.
+    given: weights that are taken as they are; null trains it."""
 
+    given: str | None = None
     settings: AutoencoderSettings
     optimisation: Optimisation
     start: AutoencoderSection | None = None
@@ -145,8 +147,10 @@ class Pretraining:
         )
 
     @cached_property
-    def video_autoencoder(self) -> AutoencoderTraining:
+    def video_autoencoder(self) -> Weights:
         section = self.config.video_autoencoder
+        if section.given is not None:
+            return self._given(section.given)
         return self._autoencoder(section, self.natural)
 
     @cached_property
@@ -155,15 +159,10 @@ class Pretraining:
         return self._autoencoder(section, self.biomed)
 
     @cached_property
-    def captioned(self) -> tuple[ClipSource, ...]:
-        """Everything with captions that the parts are trained on."""
-        return (self.natural, self.biomed, self.surgical)
-
-    @cached_property
     def text(self) -> TextEncoderTraining:
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
-            clips=self.captioned,
+            clips=(self.natural, self.biomed, self.surgical),
             extra_words=tuple(prompt for group in prompts for prompt in group),
             settings=self.config.text.settings,
             optimisation=self.config.text.optimisation,
@@ -177,7 +176,6 @@ class Pretraining:
             text=self.text,
             shape=self.config.clip,
             transformer=self.config.ophora_base.transformer,
-            captions=self.captioned,
             **self.common,
         )
 
@@ -208,7 +206,6 @@ class Pretraining:
             text=self.text,
             shape=self.config.clip,
             transformer=self.config.bora_base.transformer,
-            captions=self.captioned,
             **self.common,
         )
 

@@ -118,6 +118,7 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
         "Ophora, captions", "Bora", "Ophora",
     ]  # fmt: skip
     assert all(len(scores["top1_by_class"]) == 52 for scores in found.values())
+    assert found["Real (test)"]["top1"] > 40  # the shipped judge, on cases that it has not seen
     assert found["Real, reconstructed"]["clips"] == found["Real (test)"]["clips"]
     assert (finished / "smoke" / "faithfulness.md").read_text() in done.stdout
     assert (finished / "smoke" / "faithfulness_phase.jpg").stat().st_size > 10_000

@@ -13,7 +13,7 @@ from typing import Any
 
 import pydantic
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
 
 from core.runtime import seed_everything
@@ -24,17 +24,21 @@ from generator.training import Batch, Optimisation, fit
 SENTINELS = 8  # masked spans a caption can have; captions are about 10 to 30 words
 MASKED_SHARE = 0.15  # Source: T5 (arXiv 1910.10683), Sec. 3.3
 MEAN_SPAN = 3.0
-WHITENING_CAPTIONS = 2048
-WHITENING_FLOOR = 1e-3  # of the mean variance; below it lies what half precision rounds away
 
 
 class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Size of the nano T5 (all T5Config names)."""
+    """Size of the nano T5 (all T5Config names).
+
+    decorrelation: weight of `correlation` in its training, over captions of `max_tokens` tokens,
+    padding included, as Ophora reads them.
+    """
 
     d_model: int = pydantic.Field(default=128, ge=8)
     d_ff: int = pydantic.Field(default=256, ge=8)
     num_layers: int = pydantic.Field(default=2, ge=1)
     num_heads: int = pydantic.Field(default=4, ge=1)
+    decorrelation: float = pydantic.Field(default=0.0, ge=0)
+    max_tokens: int = pydantic.Field(default=32, ge=2)
 
 
 class TextEncoderTraining(Weights):
@@ -78,7 +82,14 @@ class TextEncoderTraining(Weights):
             ]
             inputs = _pad([source for source, _ in pairs], 0).to(device)
             labels = _pad([target for _, target in pairs], -100).to(device)
-            return model(input_ids=inputs, attention_mask=inputs.ne(0).long(), labels=labels).loss
+            found = model(input_ids=inputs, attention_mask=inputs.ne(0).long(), labels=labels).loss
+            if self.settings.decorrelation == 0:
+                return found
+            length = self.settings.max_tokens
+            whole = [[*ids[index], 1][:length] for index in batch.index]
+            read = _pad([[*row, *[0] * (length - len(row))] for row in whole], 0).to(device)
+            vectors = model.encoder(read).last_hidden_state.flatten(0, 1)
+            return found + self.settings.decorrelation * correlation(vectors)
 
         result = fit(
             model,
@@ -94,6 +105,18 @@ class TextEncoderTraining(Weights):
         encoder.save_pretrained(folder / "weights" / "text_encoder")
         tokenizer.save_pretrained(folder / "weights" / "tokenizer")
         return {**result, "captions": len(captions), "words": len(tokenizer)}
+
+
+def correlation(vectors: Tensor) -> Tensor:
+    """How far vectors (N, D) are from zero mean and unit covariance, a mean over dimensions.
+
+    A small T5 left alone puts out nearly one constant vector, and generators do not come to read
+    their captions from that (docs/log.md).  Source: in the spirit of VICReg (arXiv 2105.04906).
+    """
+    mean = vectors.mean(0)
+    covariance = torch.cov(vectors.T)
+    identity = torch.eye(len(mean), device=vectors.device)
+    return (mean.square().sum() + (covariance - identity).square().sum()) / len(mean)
 
 
 def captions_of(sources: Iterable[ClipSource]) -> list[str]:
@@ -169,35 +192,3 @@ def encode_text(
     with torch.inference_mode():
         embedding = encoder(tokens.input_ids, attention_mask=mask)[0]
     return embedding, tokens.attention_mask.bool()
-
-
-def token_embeddings(
-    text: Path, captions: Sequence[str], max_tokens: int, *, mask_padding: bool
-) -> Tensor:
-    """(N, D): what a generator reads of up to WHITENING_CAPTIONS of the captions, token by token.
-
-    text: a folder with `text_encoder` and `tokenizer`.
-    """
-    chosen = captions[:: -(-len(captions) // WHITENING_CAPTIONS)]
-    tokenizer = T5Tokenizer.from_pretrained(text / "tokenizer")
-    encoder = T5EncoderModel.from_pretrained(text / "text_encoder").eval()
-    embedding, mask = encode_text(tokenizer, encoder, chosen, max_tokens, mask_padding=mask_padding)
-    return embedding[mask] if mask_padding else embedding.flatten(0, 1)
-
-
-@torch.no_grad()
-def whiten_input(layer: nn.Linear, embeddings: Tensor) -> None:
-    """Let a fresh layer see `embeddings` (N, D) with zero mean and unit covariance, in place.
-
-    A small T5's vectors are nearly one constant vector: a generator that projects them as they are
-    does not come to read its captions (docs/log.md). The linear map is put into the layer's own
-    weights, so that the network stays what it is.
-    """
-    values = embeddings.double()
-    mean = values.mean(0)
-    variances, directions = torch.linalg.eigh(torch.cov(values.T))
-    variances = variances.clamp(min=float(variances.mean()) * WHITENING_FLOOR)
-    whitening = (directions * variances.rsqrt()) @ directions.T
-    weight = layer.weight.double() @ whitening
-    layer.weight.copy_(weight)
-    layer.bias.sub_(weight @ mean)

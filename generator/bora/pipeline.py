@@ -15,10 +15,9 @@ from transformers import T5Tokenizer
 
 from core.errors import UserError
 from core.runtime import Precision, dtype_of, seed_everything
-from core.stage import ClipSource
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
-from generator.backbone.text import captions_of, encode_text, token_embeddings, whiten_input
+from generator.backbone.text import encode_text
 from generator.base import ClipShape, Sampling, Weights, share_folder
 from generator.bora.objective import bora_scheduler
 from generator.bora.stdit import STDiT
@@ -53,26 +52,17 @@ class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class BoraAssembly(Weights):
-    """`transformer`, `vae`, `text_encoder`, `tokenizer`, `scheduler`: a Bora that knows nothing.
-
-    captions: as in `OphoraAssembly`; the empty caption starts as words of them.
-    """
+    """`transformer`, `vae`, `text_encoder`, `tokenizer`, `scheduler`: a Bora that knows nothing."""
 
     autoencoder: Weights
     text: Weights
     shape: ClipShape
     transformer: STDiTSettings
-    captions: tuple[ClipSource, ...] = ()
     seed: int = 0
 
     def execute(self, folder: Path) -> dict[str, Any]:
         seed_everything(self.seed)
         model = self.transformer.build(self.shape)
-        if self.captions:
-            limit, captions = self.transformer.max_text_tokens, captions_of(self.captions)
-            read = token_embeddings(self.text.weights(), captions, limit, mask_padding=True)
-            whiten_input(model.caption_projection.linear_1, read)
-            model.null_text.data.copy_(read[torch.randperm(len(read))[:limit]])
         target = folder / "weights"
         for part in ("text_encoder", "tokenizer"):
             share_folder(self.text.weights() / part, target / part)

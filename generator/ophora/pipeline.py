@@ -16,10 +16,8 @@ from transformers import T5Tokenizer
 
 from core.errors import UserError
 from core.runtime import Precision, dtype_of, seed_everything
-from core.stage import ClipSource
 from core.video import Frames
 from generator.backbone.autoencoder import load_autoencoder
-from generator.backbone.text import captions_of, token_embeddings, whiten_input
 from generator.base import ClipShape, Sampling, Weights
 from generator.encoding import load_text_encoder
 
@@ -80,7 +78,6 @@ class OphoraAssembly(Weights):
     """A CogVideoXPipeline folder from a trained VAE and T5 and a transformer that knows nothing.
 
     The starting point of the nano base model's pre-training.
-    captions: clips whose captions the text's projection is prepared for (`whiten_input`).
     """
 
     version: ClassVar[str] = "2"  # positions span the same range at every size
@@ -89,7 +86,6 @@ class OphoraAssembly(Weights):
     text: Weights
     shape: ClipShape
     transformer: TransformerSettings
-    captions: tuple[ClipSource, ...] = ()
     seed: int = 0
 
     def execute(self, folder: Path) -> dict[str, Any]:
@@ -98,10 +94,6 @@ class OphoraAssembly(Weights):
         compression = autoencoder.config.temporal_compression_ratio
         transformer = self.transformer.build(self.shape, compression)
         text = self.text.weights()
-        if self.captions:
-            limit = self.transformer.max_text_tokens
-            read = token_embeddings(text, captions_of(self.captions), limit, mask_padding=False)
-            whiten_input(transformer.patch_embed.text_proj, read)
         pipeline = CogVideoXPipeline(
             tokenizer=T5Tokenizer.from_pretrained(text / "tokenizer"),
             text_encoder=load_text_encoder(text / "text_encoder"),

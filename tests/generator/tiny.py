@@ -105,10 +105,8 @@ def ophora_base(
     root: Path,
     shape: ClipShape = SHAPE,
     transformer: TransformerSettings = TRANSFORMER,
-    captions: tuple[ClipSource, ...] = (),
 ) -> OphoraAssembly:
     return OphoraAssembly(
-        captions=captions,
         autoencoder=weights(autoencoder_folder(root, VIDEO_VAE), root),
         text=weights(text_folder(root), root),
         shape=shape,
@@ -121,10 +119,8 @@ def bora_base(
     root: Path,
     shape: ClipShape = SHAPE,
     transformer: STDiTSettings = STDIT,
-    captions: tuple[ClipSource, ...] = (),
 ) -> BoraAssembly:
     return BoraAssembly(
-        captions=captions,
         autoencoder=weights(autoencoder_folder(root, IMAGE_VAE), root),
         text=weights(text_folder(root), root),
         shape=shape,
