@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,7 +15,15 @@ from benchmarks.config_files import load_yaml
 from benchmarks.pretraining import PretrainConfig, Pretraining
 from core.errors import UserError
 from core.files import read_json
-from generator.backbone.autoencoder import AutoencoderTraining
+from generator.backbone.autoencoder import (
+    AutoencoderTraining,
+    decode,
+    load_autoencoder,
+    posterior_of,
+    psnr_db,
+    to_frames,
+    to_network,
+)
 from generator.base import BeforehandTraining, GivenWeights
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
@@ -99,6 +108,21 @@ def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
     given = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_base
     with pytest.raises(UserError, match="the configuration gives these weights"):
         pretrain.ship("ophora_base", given, "cmd", "abc", tmp_path / "out")
+
+
+def test_the_shipped_autoencoder_is_what_pretraining_starts_from(tmp_path: Path) -> None:
+    config = PretrainConfig.model_validate(load_yaml("_pretrain_nano"))
+    parts = Pretraining(config, tmp_path).ophora_assembly
+    assert isinstance(parts.autoencoder, GivenWeights)
+    model = load_autoencoder(parts.autoencoder.weights())
+    assert model.config.temporal_compression_ratio == 1 and model.config.scaling_factor > 1
+    clip = np.zeros((1, config.clip.num_frames, config.clip.height, config.clip.width, 3), np.uint8)
+    clip[:, :, 16:48, 32:64] = (200, 60, 30)
+    with torch.inference_mode():
+        latents = posterior_of(model, to_network(clip)).mean
+        back = to_frames(decode(model, latents))
+    assert latents.shape == (1, 16, 9, 8, 12)
+    assert psnr_db(back, clip) > 20
 
 
 def test_an_unknown_name_is_one_line(
