@@ -101,13 +101,6 @@ def sha256_of_file(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def blake2b_of_file(path: Path | str) -> str:
-    """Hex BLAKE2b of a file's bytes: for large files that this machine wrote itself, since it takes
-    a third of the time of sha256 on processors without instructions for that."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
 def sha256_of_files(root: Path | str, paths: Iterable[Path]) -> str:
     """One hex sha256 for a set of files: their names relative to `root`, sizes and contents.
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError
-from core.files import atomic_path, blake2b_of_file, read_json, write_json
+from core.files import atomic_path, read_json, sha256_of_file, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
@@ -65,13 +65,13 @@ class FrameCache(Stage):
     Leaves `frames.npy`, (N, T, height, width, 3) uint8 one row a clip of the manifest, in order;
     `clip_ids.json`, N ids, null where the clip is unreadable (its row is black); and
     `unreadable.json`, clip id -> file and reason.  num_frames: frames a clip; one that has fewer
-    repeats some. width, height: pixels. The disk's space is reserved first; the file's digest
-    (BLAKE2b) is in the result and is compared whenever a process opens the file for the first time.
+    repeats some. width, height: pixels. The disk's space is reserved first; the file's sha256 is
+    in the result and is compared whenever a process opens the file for the first time.
     Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
     if the disk has no room.
     """
 
-    version: ClassVar[str] = "3"  # the result holds the file's digest
+    version: ClassVar[str] = "2"  # the result holds the file's sha256
 
     clips: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -83,10 +83,10 @@ class FrameCache(Stage):
 
         Raises: UserError: if the file is not the one that was written.
         """
-        expected = self.run()["blake2b"]
+        expected = self.run()["sha256"]
         path = self.folder / FRAMES_NAME
         state = path.stat() if path.is_file() else None
-        found = None if state is None else _digest(path, state.st_size, state.st_mtime_ns)
+        found = None if state is None else _sha256(path, state.st_size, state.st_mtime_ns)
         if found != expected:
             raise UserError(f"{path}: changed since it was written; delete its folder")
         return open_frames(self.folder)
@@ -139,7 +139,7 @@ class FrameCache(Stage):
             "clips": len(manifest) - len(unreadable),
             "unreadable": list(unreadable),
             "unreadable_files": bad_files,
-            "blake2b": blake2b_of_file(folder / FRAMES_NAME),
+            "sha256": sha256_of_file(folder / FRAMES_NAME),
         }
 
     def cost(self) -> str:
@@ -147,9 +147,9 @@ class FrameCache(Stage):
 
 
 @lru_cache
-def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
     """Of a file in the state that its size and time tell; once a process."""
-    return blake2b_of_file(path)
+    return sha256_of_file(path)
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:

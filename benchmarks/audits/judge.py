@@ -5,7 +5,7 @@ ones, and it selects nothing: no training set is filtered by it. Trained judges 
 
     python -m benchmarks.audits.judge --config ophnet_phase
 
-trains those of a configuration's tasks and ships them to `classifiers/weights/judge_<task>`.
+trains those of a configuration's tasks and ships them to `generator/weights/judge_<task>`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.evaluation import HEAD_SIZES
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
-from benchmarks.pretrain import card, save_half
+from benchmarks.pretrain import WEIGHTS_ROOT, card, save_half
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
@@ -112,7 +112,7 @@ def main() -> int:
     command.add_argument("--config", required=True)
     command.add_argument("--judge", default="_judge_nano", help="the judge's configuration")
     command.add_argument("--results", type=Path, default=Path("results"))
-    command.add_argument("--output", type=Path, default=PROJECT_ROOT / "classifiers" / "weights")
+    command.add_argument("--output", type=Path, default=WEIGHTS_ROOT)
     options = command.parse_args()
     return exit_code(lambda: run(options))
 

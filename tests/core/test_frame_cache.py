@@ -13,7 +13,7 @@ import pytest
 from core import frame_cache
 from core.clip import Clip, Manifest
 from core.errors import UserError
-from core.files import blake2b_of_file
+from core.files import sha256_of_file
 from core.frame_cache import FrameCache, open_frames
 from core.runtime import Runtime
 from core.stage import ClipSource
@@ -65,7 +65,7 @@ def test_every_clip_is_what_reading_it_alone_gives(tmp_path: Path) -> None:
     result = stage.run()
     assert result["clips"] == 3 * CLASSES
     assert result["unreadable"] == result["unreadable_files"] == []
-    assert result["blake2b"] == blake2b_of_file(stage.folder / "frames.npy")
+    assert result["sha256"] == sha256_of_file(stage.folder / "frames.npy")
     assert table.frames.shape == (3 * CLASSES, 5, 16, 16, 3) and table.frames.dtype == np.uint8
     assert isinstance(table.frames, np.memmap) and not table.frames.flags.writeable
     manifest = source.manifest()
