@@ -7,13 +7,16 @@ decoded one time and all epochs, classifiers, arms and seeds read the same file.
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from io import FileIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 
 from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError
-from core.files import atomic_path, read_json, sha256_of_file, write_json
+from core.files import atomic_path, read_json, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
@@ -65,13 +68,13 @@ class FrameCache(Stage):
     Leaves `frames.npy`, (N, T, height, width, 3) uint8 one row a clip of the manifest, in order;
     `clip_ids.json`, N ids, null where the clip is unreadable (its row is black); and
     `unreadable.json`, clip id -> file and reason.  num_frames: frames a clip; one that has fewer
-    repeats some. width, height: pixels. The disk's space is reserved first; the file's sha256 is
-    in the result and is compared whenever a process opens the file for the first time.
+    repeats some. width, height: pixels. The disk's space is reserved first; the sha256 of the rows'
+    sha256 is in the result and is compared whenever a process opens the file for the first time.
     Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
     if the disk has no room.
     """
 
-    version: ClassVar[str] = "2"  # the result holds the file's sha256
+    version: ClassVar[str] = "3"  # the result holds the sha256 of the rows' sha256
 
     clips: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -83,10 +86,10 @@ class FrameCache(Stage):
 
         Raises: UserError: if the file is not the one that was written.
         """
-        expected = self.run()["sha256"]
+        expected = self.run()["sha256_of_rows"]
         path = self.folder / FRAMES_NAME
         state = path.stat() if path.is_file() else None
-        found = None if state is None else _sha256(path, state.st_size, state.st_mtime_ns)
+        found = None if state is None else _sha256_of(path, state.st_size, state.st_mtime_ns)
         if found != expected:
             raise UserError(f"{path}: changed since it was written; delete its folder")
         return open_frames(self.folder)
@@ -107,15 +110,18 @@ class FrameCache(Stage):
         workers = min(self.runtime.workers, 1 + left // CLIPS_PER_WORKER)
         done = len(manifest) - left
         with Progress("decoding clips", len(manifest), "clips", done) as progress:
-            for chunk, failures in map_unordered(_decode_chunk, todo, workers=workers):
-                write_json(chunk.record, failures)
+            for chunk, record in map_unordered(_decode_chunk, todo, workers=workers):
+                write_json(chunk.record, record)
                 progress.advance(len(chunk.spans))
         return self._finish(folder, manifest, chunks)
 
     def _finish(self, folder: Path, manifest: Manifest, chunks: list[_Chunk]) -> dict[str, Any]:
         failures: dict[str, str] = {}
+        digests: dict[str, str] = {}
         for chunk in chunks:
-            failures |= read_json(chunk.record)
+            record = read_json(chunk.record)
+            failures |= record["unreadable"]
+            digests |= record["sha256"]
         ids = [clip.clip_id for clip in manifest.clips]
         unreadable = {clip_id: failures[clip_id] for clip_id in ids if clip_id in failures}
         bad_files = sorted({c.path for c in manifest.clips if c.clip_id in unreadable})
@@ -124,7 +130,7 @@ class FrameCache(Stage):
             check_unreadable(bad_files, num_files, manifest.root)
         except UserError:
             for chunk in chunks:  # read the failed ones again next time: they may be repaired
-                if read_json(chunk.record):
+                if read_json(chunk.record)["unreadable"]:
                     chunk.record.unlink()
             raise
         for path in bad_files:
@@ -132,6 +138,7 @@ class FrameCache(Stage):
             reason = unreadable[lost[0]]
             print(f"warning: skipped {len(lost)} clip(s): {reason}", file=sys.stderr, flush=True)
         rows = [None if clip_id in unreadable else clip_id for clip_id in ids]
+        black = _sha256(np.zeros((self.num_frames, self.height, self.width, 3), np.uint8))
         write_json(folder / IDS_NAME, rows)
         write_json(folder / UNREADABLE_NAME, unreadable)
         shutil.rmtree(folder / "chunks")
@@ -139,7 +146,7 @@ class FrameCache(Stage):
             "clips": len(manifest) - len(unreadable),
             "unreadable": list(unreadable),
             "unreadable_files": bad_files,
-            "sha256": sha256_of_file(folder / FRAMES_NAME),
+            "sha256_of_rows": _sha256_of_rows(digests.get(clip_id, black) for clip_id in ids),
         }
 
     def cost(self) -> str:
@@ -147,9 +154,21 @@ class FrameCache(Stage):
 
 
 @lru_cache
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
     """Of a file in the state that its size and time tell; once a process."""
-    return sha256_of_file(path)
+    try:
+        frames = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError):  # no array, or one cut short
+        return ""
+    return _sha256_of_rows(_sha256(row) for row in frames)
+
+
+def _sha256_of_rows(digests: Iterable[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _sha256(row: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(row.data).hexdigest()
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:
@@ -216,21 +235,35 @@ def _chunks(manifest: Manifest, frames_path: Path, records: Path) -> Iterator[_C
         yield _Chunk(part, frames_path, records / f"{start // CLIPS_PER_CHUNK:06d}.json")
 
 
-def _decode_chunk(chunk: _Chunk) -> dict[str, str]:
-    """Write the rows of a chunk; return the unreadable clips' ids and reasons."""
+def _decode_chunk(chunk: _Chunk) -> dict[str, dict[str, str]]:
+    """Write the rows of a chunk; return the unreadable clips' ids and reasons and the others' ids
+    and sha256."""
     frames = np.lib.format.open_memmap(chunk.frames_path, mode="r")
     _, num_frames, height, width, _ = frames.shape
     failures: dict[str, str] = {}
+    written: dict[str, Future[str]] = {}
     # Written as a file: through the memory map, every page would cost a fault.
-    with chunk.frames_path.open("r+b") as file:
+    with (
+        chunk.frames_path.open("r+b", buffering=0) as file,
+        ThreadPoolExecutor(max_workers=1) as writer,  # the disk's time passes while we decode
+    ):
         for path, group in groupby(chunk.spans, key=lambda span: span.path):
             for span, clip in _read_file(path, list(group), num_frames, (width, height)):
                 if isinstance(clip, UnreadableVideo):
                     failures[span.clip_id] = str(clip)
                 else:
-                    file.seek(frames.offset + span.row * clip.nbytes)
-                    file.write(np.ascontiguousarray(clip).data)
-    return failures
+                    row = np.ascontiguousarray(clip)
+                    place = frames.offset + span.row * row.nbytes
+                    written[span.clip_id] = writer.submit(_write_row, file, place, row)
+    digests = {clip_id: row.result() for clip_id, row in written.items()}
+    return {"unreadable": failures, "sha256": digests}
+
+
+def _write_row(file: FileIO, place: int, row: NDArray[np.uint8]) -> str:
+    """Write a row at a place in bytes; return its sha256."""
+    if os.pwrite(file.fileno(), row.data, place) != row.nbytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
+    return _sha256(row)
 
 
 def _read_file(
