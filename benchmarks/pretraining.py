@@ -58,10 +58,12 @@ class TextSection(Section):
 
 class TrainingSection(DiffusionTrainingSection):
     """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
-    from, for a training longer than a machine can be had for."""
+    from, for a training longer than a machine can be had for. stills: a training on single frames
+    of the same clips that comes first."""
 
     preview: Preview | None = None
     start: str | None = None
+    stills: Optimisation | None = None
 
 
 class BaseSection(TrainingSection):
@@ -192,12 +194,12 @@ class Pretraining:
     def ophora_tpt(self) -> OphoraTraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
-        return OphoraTraining(
-            name="TPT",
-            init=self._begun(self.ophora_base, section),
-            **self._surgical_encodings(base, parts),
-            **self._settings(section),
-        )
+        encodings = self._surgical_encodings(base, parts)
+        start = self._begun(self.ophora_base, section)
+        if section.stills is not None:
+            first = {**self._settings(section), **_on_stills(section)}
+            start = OphoraTraining(name="TPT", init=start, **encodings, **first)
+        return OphoraTraining(name="TPT", init=start, **encodings, **self._settings(section))
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:
@@ -222,12 +224,12 @@ class Pretraining:
     def bora_tuned(self) -> BoraTraining:
         section, base = self.config.bora_tuned, self.config.bora_base
         parts = self.bora_assembly if base.given is None else self.bora_base
-        return BoraTraining(
-            name="fine-tuned",
-            init=self._begun(self.bora_base, section),
-            **self._surgical_encodings(base, parts),
-            **self._settings(section),
-        )
+        encodings = self._surgical_encodings(base, parts)
+        start = self._begun(self.bora_base, section)
+        if section.stills is not None:
+            first = {**self._settings(section), **_on_stills(section)}
+            start = BoraTraining(name="fine-tuned", init=start, **encodings, **first)
+        return BoraTraining(name="fine-tuned", init=start, **encodings, **self._settings(section))
 
     def _given(self, name: str) -> Weights:
         return weights_named(name, root=PROJECT_ROOT, **self.common)
@@ -267,7 +269,7 @@ class Pretraining:
         )
 
     def _settings(self, section: TrainingSection) -> dict[str, Any]:
-        names = set(TrainingSection.model_fields) - {"start"}
+        names = set(TrainingSection.model_fields) - {"start", "stills"}
         return {**{name: getattr(section, name) for name in names}, **self.common}
 
     @cached_property
@@ -285,3 +287,9 @@ class Pretraining:
         clips = self._curated(self.config.encoder_corpus)
         optimisation = self.config.ophclip_nano
         return OphClipTraining(clips=clips, optimisation=optimisation, **self.common)
+
+
+def _on_stills(section: TrainingSection) -> dict[str, Any]:
+    """How the training on single frames differs from the one on clips that follows it."""
+    diffusion = section.diffusion.model_copy(update={"single_frames": True})
+    return {"optimisation": section.stills, "diffusion": diffusion, "preview": None}

@@ -30,10 +30,14 @@ class DiffusionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     Source: Ophora, Sec. 2.3; the released code leaves it out (1 = uniform timesteps).
     caption_dropout: share of samples trained with the empty caption, which guidance needs (0 in
     Ophora's fine-tuning, 0.1 in Bora's).
+    single_frames: train on one frame of each clip, drawn anew each time, as a clip of one frame.
+    CogVideoX is trained on images as well as on clips (arXiv 2408.06072, Sec. 3); what a caption's
+    words look like is learned at a fraction of the cost (docs/log.md).
     """
 
     timestep_strata: int = pydantic.Field(default=16, ge=1)
     caption_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    single_frames: bool = False
 
 
 def draw_timesteps(batch: Batch, num_timesteps: int, strata: int) -> Tensor:
@@ -53,6 +57,12 @@ def drop_captions(
     dropped = batch.uniform("caption") < share
     text = torch.where(dropped[:, None, None], data.empty_text, text)
     return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
+
+
+def draw_frames(batch: Batch, latents: Tensor) -> Tensor:
+    """One latent frame of each clip: (B, T', C, h, w) -> (B, 1, C, h, w)."""
+    frames = (batch.uniform("frame") * latents.shape[1]).long()
+    return latents[torch.arange(len(latents)), frames][:, None]
 
 
 class DenoiserTraining(Generator):
@@ -116,7 +126,9 @@ def batch_loss(
 
     def loss(batch: Batch) -> Tensor:
         latents, text, mask = data.rows(batch.index)
-        noise = batch.normal(data.latent_shape)
+        if settings.single_frames:
+            latents = draw_frames(batch, latents)
+        noise = batch.normal(tuple(latents.shape[1:]))
         timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
         text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
         tensors = (latents, noise, timesteps, text, mask, dropped)

@@ -150,8 +150,9 @@ class STDiT(ModelMixin, ConfigMixin):
         text = torch.where(dropped[:, None, None], self.null_text, text)
         mask = mask | dropped[:, None]
         caption = self.caption_projection(text)
+        positions = self.time_positions[:frames]
         for number, block in enumerate(self.blocks):
-            x = block(x, caption, mask, time, self.time_positions if number == 0 else None)
+            x = block(x, caption, mask, time, positions if number == 0 else None)
 
         shift, scale = (self.final_table + embedded[:, None])[:, :, None, None].unbind(1)
         x = self.final(modulate(self.norm_out(x), shift, scale))
