@@ -25,8 +25,9 @@ from core.errors import UserError, did_you_mean, exit_code
 from core.files import sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
-from generator.base import TRAINING_RECORD, Generator
+from generator.base import TRAINING_RECORD
 from generator.bora.training import BoraTraining
+from generator.diffusion import DenoiserTraining
 from generator.ophora.training import OphoraTraining
 
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
@@ -63,13 +64,23 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
             save_half(file, place)
         else:
             shutil.copyfile(file, place)
-    if isinstance(stage, Generator):
-        record = {key: result[key] for key in ("steps", "samples", "parameters", "last_loss")}
-        record["samples"] += result["init"].get("samples", 0)  # what it went on from saw
-        write_json(target / TRAINING_RECORD, record)
+    if isinstance(stage, DenoiserTraining):
+        record = {key: result[key] for key in ("steps", "parameters", "last_loss")}
+        write_json(target / TRAINING_RECORD, record | samples_seen(stage))
     made_by = f"`{command}` at commit {commit}"
     write_text(target / "CARD.md", card(name, stage, result, made_by, target))
     return target
+
+
+def samples_seen(training: DenoiserTraining) -> dict[str, int]:
+    """Clips (`samples`), and single frames (`stills`) if any, that a training and what it went on
+    from saw."""
+    samples, stills, begun = training.optimisation.samples, 0, training.init
+    if isinstance(begun, DenoiserTraining) and begun.diffusion.single_frames:
+        stills, begun = begun.optimisation.samples, begun.init
+    before = begun.run()
+    samples, stills = samples + before.get("samples", 0), stills + before.get("stills", 0)
+    return {"samples": samples} | ({"stills": stills} if stills else {})
 
 
 def save_half(source: Path, target: Path) -> None:

@@ -195,6 +195,7 @@ def generator_lines(plan: Plan) -> list[str]:
                 trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
             result = result.get("init")
         seen = f", {loaded['samples']:,} samples" if "samples" in loaded else ""
+        seen += f", {loaded['stills']:,} single frames" if "stills" in loaded else ""
         origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:12]}{seen})"
         lines.append(f"{name}: loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}")
     return lines

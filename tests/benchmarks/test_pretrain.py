@@ -25,6 +25,7 @@ from generator.backbone.autoencoder import (
     to_network,
 )
 from generator.base import BeforehandTraining, GivenWeights
+from generator.diffusion import DiffusionSettings
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
 from generator.training import Optimisation
@@ -70,6 +71,26 @@ def test_shipped_weights_load_as_they_were_trained(tmp_path: Path) -> None:
     assert joined.run()["samples"] == 20 and joined.run()["base"]["samples"] == 8
 
 
+def test_single_frames_are_counted_apart_from_clips(tmp_path: Path) -> None:
+    base, further = two_trainings(tmp_path)
+    settings = DiffusionSettings(single_frames=True)
+    shared = {"encoding": base.encoding, **common(tmp_path)}
+    stills = OphoraTraining(
+        name="TPT", init=base, optimisation=base.optimisation, diffusion=settings, **shared
+    )
+    clips = OphoraTraining(name="TPT", init=stills, optimisation=further.optimisation, **shared)
+    shipped = pretrain.ship("ophora_tpt", clips, "cmd", "abc", tmp_path / "out")
+    record = read_json(shipped / "training.json")
+    assert record["samples"] == 8 + 12 and record["stills"] == 8
+    raw = load_yaml("_pretrain_nano")
+    whole = pretrain.ship("ophora_base", base, "cmd", "abc", tmp_path / "out")
+    raw["ophora_base"]["given"] = str(whole)
+    raw["ophora_tpt"] |= {"start": str(shipped), "stills": None}
+    again = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_tpt
+    seen = 8 + 12 + again.optimisation.samples
+    assert pretrain.samples_seen(again) == {"samples": seen, "stills": 8}
+
+
 def test_a_folder_without_a_transformer_is_refused(tmp_path: Path) -> None:
     base = ophora_base(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -87,6 +108,10 @@ def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
     samples = {name: stages[name].optimisation.samples for name in pretrain.NAMES[:4]}
     assert samples["ophora_base"] == samples["bora_base"]
     assert samples["ophora_tpt"] == samples["bora_tuned"]
+    stills = [stages[name].init.optimisation.samples for name in ("ophora_tpt", "bora_tuned")]
+    assert stills[0] == stills[1] > samples["ophora_tpt"]
+    assert stages["ophora_tpt"].init.diffusion.single_frames
+    assert not stages["ophora_tpt"].diffusion.single_frames
 
 
 def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import CogVideoXPipeline
+from torch import Tensor
 
 from core.errors import UserError
 from core.runtime import Precision
-from generator.base import ClipShape, Generator, Sampling, Weights
+from generator.base import ClipShape, Sampling, Weights
 from generator.bora.training import BoraTraining, GivenBora
+from generator.diffusion import DenoiserTraining, DiffusionSettings, batch_loss
 from generator.encoding import Encoding
 from generator.ophora.pipeline import OphoraAssembly, guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
-from generator.training import Optimisation
+from generator.training import Batch, Optimisation
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,
@@ -38,8 +40,12 @@ OPTIMISATION = Optimisation(steps=3, batch_size=4, lr=1e-2, checkpoint_every=1)
 
 
 def trained(
-    base: Weights, root: Path, shape: ClipShape = SHAPE, tokens: int = TEXT_TOKENS
-) -> Generator:
+    base: Weights,
+    root: Path,
+    shape: ClipShape = SHAPE,
+    tokens: int = TEXT_TOKENS,
+    **diffusion: bool,
+) -> DenoiserTraining:
     """A generator of `base`'s kind after three real steps."""
     ophora = type(base).__name__ == "OphoraAssembly"
     encoding = Encoding(
@@ -56,6 +62,7 @@ def trained(
         init=base,
         encoding=encoding,
         held_out=encoding,
+        diffusion=DiffusionSettings(**diffusion),
         optimisation=OPTIMISATION,
         **common(root),
     )
@@ -102,6 +109,25 @@ def test_training_moves_the_denoiser_and_nothing_else(base: Weights, tmp_path: P
         if file.read_bytes() != (after / file.relative_to(before)).read_bytes()
     }
     assert changed == {"transformer"}
+
+
+def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path) -> None:
+    generator = trained(base, tmp_path, single_frames=True)
+    stills, clips = generator.run(), trained(base, tmp_path).run()
+    assert stills["held_out_loss"]["before"] == clips["held_out_loss"]["before"]  # whole clips
+    assert stills["last_loss"] != clips["last_loss"]
+    assert generator.sampler()(CAPTIONS[:1], [1], SAMPLING).shape[1] == SHAPE.num_frames
+
+    data = generator.encoding.load()
+    seen = []
+
+    def sample_loss(latents: Tensor, noise: Tensor, *_: Tensor) -> Tensor:
+        seen.append((tuple(latents.shape), tuple(noise.shape)))
+        return latents.flatten(1).mean(1)
+
+    loss = batch_loss(sample_loss, data, generator.diffusion, 1000, torch.device("cpu"))
+    loss(Batch([0, 1], [0, 1], seed=0))
+    assert seen == [((2, 1, *data.latent_shape[1:]),) * 2]
 
 
 def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path) -> None:
