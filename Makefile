@@ -44,7 +44,8 @@ format: $(READY)
 	$(PY) -m ruff format $(CODE)
 
 # --no-deps: the lock is complete, and pip alone would add three more cv2 wheels (overrides.txt).
-# uv installs about four times faster than pip; pip does the same job where uv does not run.
+# uv installs about four times faster than pip; pip does the same job where uv does not run. Compiled
+# now, the libraries need not be compiled by every process that imports them.
 $(READY): requirements.txt requirements-dev.txt
 	@echo "Setting up $(VENV) (about 6 GB, most of it the GPU libraries of torch) ..."
 	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
@@ -54,7 +55,7 @@ $(READY): requirements.txt requirements-dev.txt
 	test -n "$$python" || { echo "Python >= 3.11 not found: install it, or name it with PYTHON=..." >&2; exit 1; }; \
 	"$$python" -m venv --clear "$(VENV)"
 	@$(PY) -m pip install --quiet --no-deps --constraint requirements-dev.txt uv \
-	    && $(PY) -m uv pip install --python $(PY) --no-deps -r requirements.txt -r requirements-dev.txt \
+	    && $(PY) -m uv pip install --python $(PY) --no-deps --compile-bytecode -r requirements.txt -r requirements-dev.txt \
 	    || $(PY) -m pip install --no-deps -r requirements.txt -r requirements-dev.txt
 	@touch "$@"
 
