@@ -149,7 +149,8 @@ def train_denoiser(
     sampler: Callable[[], EmbeddingSampler],
 ) -> dict[str, Any]:
     """Fit a stage's denoiser on its encoded clips; measure the loss on held-out ones before and
-    after (not in a rank).
+    after (not in a rank), and after with captions of other clips: where this is not higher, the
+    captions are not read.
 
     Args: sampler: draws with `model` as it is when it draws.
     Returns: as `fit`, and `held_out_loss`.
@@ -157,10 +158,11 @@ def train_denoiser(
     device = stage.runtime.torch_device()
     held_out = stage.held_out.load() if stage.held_out and world_size() == 1 else None
 
-    def measure() -> float | None:
+    def measure(**choice: bool) -> float | None:
         if held_out is None:
             return None
-        return held_out_loss(model.to(device), sample_loss, held_out, num_timesteps, device)
+        on_device = model.to(device)
+        return held_out_loss(on_device, sample_loss, held_out, num_timesteps, device, **choice)
 
     inspection = None
     if stage.preview is not None:
@@ -179,7 +181,8 @@ def train_denoiser(
         runtime=stage.runtime,
         inspection=inspection,
     )
-    return {**result, "held_out_loss": {"before": before, "after": measure()}}
+    found = {"before": before, "after": measure(), "other_captions": measure(other_captions=True)}
+    return {**result, "held_out_loss": found}
 
 
 def check_fits(
@@ -210,14 +213,21 @@ def held_out_loss(
     data: LatentDataset,
     num_timesteps: int,
     device: torch.device,
+    *,
+    other_captions: bool = False,
 ) -> float:
-    """Mean loss over up to HELD_OUT_CLIPS clips, with fixed noise and evenly spread timesteps."""
+    """Mean loss over up to HELD_OUT_CLIPS clips, with fixed noise and evenly spread timesteps.
+
+    other_captions: each clip gets the caption of a clip half a batch away.
+    """
     model.eval()
     losses = []
     for start in range(0, min(len(data), HELD_OUT_CLIPS), HELD_OUT_BATCH):
         numbers = list(range(start, min(start + HELD_OUT_BATCH, len(data), HELD_OUT_CLIPS)))
         batch = Batch(numbers, numbers, seed=0)
         latents, text, mask = data.rows(numbers)
+        if other_captions:
+            text, mask = (value.roll(len(numbers) // 2, 0) for value in (text, mask))
         timesteps = draw_timesteps(batch, num_timesteps, HELD_OUT_BATCH)
         kept = torch.zeros(len(numbers), dtype=torch.bool)
         tensors = (latents, batch.normal(data.latent_shape), timesteps, text, mask, kept)

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling, Weights
 from generator.bora.training import BoraTraining, GivenBora
-from generator.diffusion import DenoiserTraining, DiffusionSettings, batch_loss
+from generator.diffusion import DenoiserTraining, DiffusionSettings, batch_loss, held_out_loss
 from generator.encoding import Encoding
 from generator.ophora.pipeline import OphoraAssembly, guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
@@ -77,8 +77,9 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Weights:
 def test_contract(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
     result = generator.run()
-    before, after = result["held_out_loss"]["before"], result["held_out_loss"]["after"]
+    before, after, other = result["held_out_loss"].values()
     assert np.isfinite([before, after]).all() and before != after
+    assert other == after  # half a batch away are clips with the same captions here
     assert result["steps"] == 3 and result["samples"] == 12 and np.isfinite(result["last_loss"])
     sampler = generator.sampler()
     clips = sampler(CAPTIONS[:2], [1, 2], SAMPLING)
@@ -128,6 +129,25 @@ def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path)
     loss = batch_loss(sample_loss, data, generator.diffusion, 1000, torch.device("cpu"))
     loss(Batch([0, 1], [0, 1], seed=0))
     assert seen == [((2, 1, *data.latent_shape[1:]),) * 2]
+
+
+def test_other_captions_are_those_of_other_clips(tmp_path: Path) -> None:
+    clips = CaptionedClips(num_clips=4, **common(tmp_path))
+    fields = {"shape": SHAPE, "max_text_tokens": TEXT_TOKENS, **common(tmp_path)}
+    data = Encoding(clips=clips, parts=ophora_base(tmp_path), **fields).load()
+    latents, text, _ = data.rows([0, 1, 2, 3])
+
+    def fit(latents: Tensor, text: Tensor) -> Tensor:
+        return latents.flatten(1).mean(1) * text.flatten(1).std(1)
+
+    def sample_loss(latents: Tensor, _: Tensor, __: Tensor, text: Tensor, *___: Tensor) -> Tensor:
+        return fit(latents, text)
+
+    arguments = (torch.nn.Identity(), sample_loss, data, 1000, torch.device("cpu"))
+    right, wrong = (held_out_loss(*arguments, other_captions=other) for other in (False, True))
+    assert right == pytest.approx(fit(latents, text).mean().item(), abs=1e-6)
+    others = fit(latents, text[[2, 3, 0, 1]]).mean().item()
+    assert wrong == pytest.approx(others, abs=1e-6) and abs(right - wrong) > 1e-5
 
 
 def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path) -> None:
