@@ -31,7 +31,7 @@ from core.files import atomic_path, read_json, write_json
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
-from core.video import Frames, read_span, read_spans
+from core.video import Frames, read_span, read_spans, resize
 
 FRAMES_NAME, IDS_NAME, UNREADABLE_NAME = "frames.npy", "clip_ids.json", "unreadable.json"
 CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory at native size
@@ -245,49 +245,44 @@ def _decode_chunk(chunk: _Chunk) -> dict[str, dict[str, str]]:
     # Written as a file: through the memory map, every page would cost a fault.
     with (
         chunk.frames_path.open("r+b", buffering=0) as file,
-        ThreadPoolExecutor(max_workers=1) as writer,  # the disk's time passes while we decode
+        ThreadPoolExecutor(max_workers=1) as writer,  # resizes and writes while we decode
     ):
         for path, group in groupby(chunk.spans, key=lambda span: span.path):
-            for span, clip in _read_file(path, list(group), num_frames, (width, height)):
+            for span, clip in _read_file(path, list(group), num_frames):
                 if isinstance(clip, UnreadableVideo):
                     failures[span.clip_id] = str(clip)
                 else:
-                    row = np.ascontiguousarray(clip)
-                    place = frames.offset + span.row * row.nbytes
-                    written[span.clip_id] = writer.submit(_write_row, file, place, row)
+                    place = frames.offset + span.row * frames[0].nbytes
+                    row = writer.submit(_write_row, file, place, clip, (width, height))
+                    written[span.clip_id] = row
     digests = {clip_id: row.result() for clip_id, row in written.items()}
     return {"unreadable": failures, "sha256": digests}
 
 
-def _write_row(file: FileIO, place: int, row: NDArray[np.uint8]) -> str:
-    """Write a row at a place in bytes; return its sha256."""
+def _write_row(file: FileIO, place: int, clip: Frames, size: tuple[int, int]) -> str:
+    """Write a clip, resized, at a place in bytes; return the row's sha256."""
+    row = np.ascontiguousarray(resize(clip, size))
     if os.pwrite(file.fileno(), row.data, place) != row.nbytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
     return _sha256(row)
 
 
 def _read_file(
-    path: Path, spans: list[_Span], num_frames: int, size: tuple[int, int]
+    path: Path, spans: list[_Span], num_frames: int
 ) -> Iterator[tuple[_Span, Frames | UnreadableVideo]]:
-    """Frames of several spans of one file in one pass -> (T, H, W, 3) uint8 each."""
+    """Frames of several spans of one file in one pass -> (T, H, W, 3) uint8 each, native size."""
     try:
-        clips = read_spans(path, [(s.start_s, s.end_s) for s in spans], num_frames, size)
+        clips = read_spans(path, [(s.start_s, s.end_s) for s in spans], num_frames)
     except UnreadableVideo:
         # A damaged file may still hold some of the clips.
         for span in spans:
-            yield span, _read_alone(span, num_frames, size)
+            yield span, _read_alone(span, num_frames)
         return
     yield from zip(spans, clips, strict=True)
 
 
-def _read_alone(span: _Span, num_frames: int, size: tuple[int, int]) -> Frames | UnreadableVideo:
+def _read_alone(span: _Span, num_frames: int) -> Frames | UnreadableVideo:
     try:
-        return read_span(
-            span.path,
-            start_s=span.start_s,
-            end_s=span.end_s,
-            num_frames=num_frames,
-            size=size,
-        )
+        return read_span(span.path, start_s=span.start_s, end_s=span.end_s, num_frames=num_frames)
     except UnreadableVideo as error:
         return error

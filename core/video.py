@@ -46,18 +46,23 @@ def _open(path: Path | str) -> Iterator[decord.VideoReader]:
     # Opened where it is used: a decord reader hangs when it crosses a fork.
     # DECORDError is no subclass of RuntimeError; a truncated file raises it at the first read.
     path = Path(path)
-    if not path.is_file():
-        raise UnreadableVideo(path, "no such file")
-    if path.stat().st_size == 0:
-        raise UnreadableVideo(path, "the file is empty")
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
         if len(reader) == 0:
             raise UnreadableVideo(path, "it holds no frame")
         yield reader
     except (RuntimeError, IndexError, decord.DECORDError) as error:
-        reason = str(error).strip().splitlines()
-        raise UnreadableVideo(path, reason[0] if reason else type(error).__name__) from None
+        raise UnreadableVideo(path, _reason(path, error)) from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    # Asked only now: on a network disk each question takes as long as decoding a frame.
+    if not path.is_file():
+        return "no such file"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -136,10 +141,9 @@ def read_spans(
     path: Path | str,
     spans: Sequence[tuple[float | None, float | None]],
     num_frames: int,
-    size: tuple[int, int] | None = None,
 ) -> list[Frames]:
     """Several spans (start and end in seconds) of one file in one pass, each as `read_span` gives
-    it.  Raises: UnreadableVideo: if any of them cannot be decoded."""
+    it at native size.  Raises: UnreadableVideo: if any of them cannot be decoded."""
     with _open(path) as reader:
         info = _length_and_rate(reader)
         wanted = []
@@ -148,7 +152,6 @@ def read_spans(
             wanted.append(first + uniform_indices(last - first, num_frames))
         every = np.unique(np.concatenate(wanted))
         frames = _get(reader, every)
-    frames = frames if size is None else resize(frames, size)
     if len(wanted) == 1 and len(every) == len(wanted[0]):
         return [frames]
     return [frames[np.searchsorted(every, indices)] for indices in wanted]
