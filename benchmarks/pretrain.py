@@ -2,8 +2,8 @@
 
 Each network (its stages: `benchmarks/pretraining.py`) goes to `generator/weights/NAME` in fp16,
 with a card that says how it was made. Of a training that goes on from another one only the
-transformer is kept, since all other parts are those of that one. Hours on a laptop; resumable;
-nobody needs it to run the benchmark.
+transformer is kept, since all other parts are those of that one; `--whole` keeps them, so that it
+stands alone. Hours on a laptop; resumable; nobody needs it to run the benchmark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.config_files import load_as
 from benchmarks.plan import PROJECT_ROOT
 from benchmarks.pretraining import PretrainConfig, Pretraining
 from core.errors import UserError, did_you_mean, exit_code
-from core.files import sha256_of_file, write_json, write_text
+from core.files import read_json, sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
 from generator.base import TRAINING_RECORD
@@ -42,7 +42,15 @@ NAMES = (
 )
 
 
-def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path) -> Path:
+def ship(
+    name: str,
+    stage: Stage,
+    command: str,
+    commit: str | None,
+    output: Path,
+    *,
+    whole: bool = False,
+) -> Path:
     """Copy a trained network to `output/NAME` (fp16) with its card."""
     result = stage.run()
     target = output / name
@@ -50,7 +58,7 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
     if source.resolve() == target.resolve():
         raise UserError(f"{name}: the configuration gives these weights, so none are trained")
     shutil.rmtree(target, ignore_errors=True)
-    whole = not isinstance(stage, OphoraTraining | BoraTraining) or stage.name == "base"
+    whole = whole or not isinstance(stage, OphoraTraining | BoraTraining) or stage.name == "base"
     kept = (".safetensors", ".json", ".model", ".txt")
     encoder = source == stage.folder  # the metrics' encoders share their stage's folder
     for file in sorted(path for path in source.rglob("*") if path.suffix in kept):
@@ -62,6 +70,8 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
         place.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".safetensors":
             save_half(file, place)
+        elif file.name == "config.json":
+            write_json(place, without_origin(read_json(file)))
         else:
             shutil.copyfile(file, place)
     if isinstance(stage, DenoiserTraining):
@@ -70,6 +80,11 @@ def ship(name: str, stage: Stage, command: str, commit: str | None, output: Path
     made_by = f"`{command}` at commit {commit}"
     write_text(target / "CARD.md", card(name, stage, result, made_by, target))
     return target
+
+
+def without_origin(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the folder of this machine that diffusers and transformers note."""
+    return {key: value for key, value in config.items() if key != "_name_or_path"}
 
 
 def samples_seen(training: DenoiserTraining) -> dict[str, int]:
@@ -114,6 +129,9 @@ def main() -> int:
     command.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME")
     command.add_argument("--config", default="_pretrain_nano")
     command.add_argument("--output", type=Path, default=WEIGHTS_ROOT)
+    command.add_argument(
+        "--whole", action="store_true", help="all parts, not the transformer alone"
+    )
     command.add_argument("--cache", type=Path, default=Path("results/cache"))
     options = command.parse_args()
     return exit_code(lambda: pretrain(options))
@@ -126,8 +144,9 @@ def pretrain(options: argparse.Namespace) -> None:
     for name in options.names:
         if name not in NAMES:
             raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
-        shown = f"python -m benchmarks.pretrain {name}"
-        shipped = ship(name, getattr(pretraining, name), shown, commit, options.output)
+        shown = f"python -m benchmarks.pretrain {name}{' --whole' if options.whole else ''}"
+        stage, output = getattr(pretraining, name), options.output
+        shipped = ship(name, stage, shown, commit, output, whole=options.whole)
         print(f"shipped {shipped}")
 
 

@@ -56,6 +56,10 @@ def test_shipped_weights_load_as_they_were_trained(tmp_path: Path) -> None:
     alone = pretrain.ship("ophora_tpt", further, "cmd", "abc", tmp_path / "out")
     assert {path.name for path in alone.iterdir()} == {"transformer", "CARD.md", "training.json"}
     assert {"vae", "text_encoder", "tokenizer"} < {path.name for path in whole.iterdir()}
+    standing = pretrain.ship("ophora_tpt", further, "cmd", "a", tmp_path / "all", whole=True)
+    assert {path.name for path in standing.iterdir()} == {path.name for path in whole.iterdir()}
+    assert (standing / DENOISER).read_bytes() == (alone / DENOISER).read_bytes()
+    assert str(tmp_path) not in "".join(path.read_text() for path in whole.rglob("*.json"))
     assert read_json(whole / "training.json")["samples"] == 8
     assert read_json(alone / "training.json")["samples"] == 8 + 12
     card = (alone / "CARD.md").read_text()
@@ -157,3 +161,8 @@ def test_an_unknown_name_is_one_line(
     assert pretrain.main() == 2
     line = capsys.readouterr().err
     assert line == "error: ophora_bse: no such network; did you mean 'ophora_base'?\n"
+
+
+def test_shipped_configurations_name_no_folder() -> None:
+    for file in pretrain.WEIGHTS_ROOT.rglob("config.json"):
+        assert "_name_or_path" not in read_json(file), file
