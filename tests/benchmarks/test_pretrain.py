@@ -126,7 +126,7 @@ def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
     }
     raw = load_yaml("_pretrain_nano")
     raw["ophora_base"]["given"] = folders["ophora_base"]
-    raw["ophora_tpt"]["start"] = folders["ophora_tpt"]
+    raw["ophora_tpt"] |= {"start": folders["ophora_tpt"], "stills": None}
     found = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_tpt
     assert not any(isinstance(stage, AutoencoderTraining) for stage in found.tower())
     assert str(found.encoding.parts.weights()) == folders["ophora_base"]
