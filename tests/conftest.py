@@ -13,8 +13,10 @@ limit_threads(1)  # the tests run beside one another; results must not depend on
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: of two processes, one would otherwise wait for the other's last."""
-    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+    """The longest files first: of two processes, one would otherwise wait for the other's last."""
+    longest = ("test_smoke.py", "test_own_data.py", "test_interruptions.py")
+    order = {name: place for place, name in enumerate(longest)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture

@@ -1,44 +1,22 @@
-"""The whole path as a user runs it: `--config smoke`, killed, resumed, repeated, on real videos."""
+"""The whole path as a user runs it: `--config smoke`, repeated, audited, killed and resumed."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import filelock
-import numpy as np
 import pytest
 
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
-from core.video import probe, read_span, write_video
+from tests.command import ROOT, command, run
 
-ROOT = Path(__file__).parents[1]
-REAL_VIDEOS = ROOT.parent / "shared" / "data" / "real_videos"
 TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
-
-
-def command(results: Path, *arguments: str) -> list[str]:
-    return [
-        sys.executable, "run_benchmark.py", "--config", "smoke", "--results", str(results),
-        *arguments,
-    ]  # fmt: skip
-
-
-def run(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(results, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 def tables(results: Path) -> dict[str, bytes]:
@@ -215,41 +193,6 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
     assert tables(finished) == before
 
 
-def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(results, *arguments),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background ignores Ctrl-C, and its children would, too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-@pytest.mark.slow
-def test_only_stops_after_a_stage_and_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    arms = ("--sources", "source", "--classifiers", "slowfast")
-    run(tmp_path, *arms, "--only", "decoding")
-    done = {file.parent.parent.name.split(".")[-2] for file in tmp_path.rglob("result.json")}
-    assert "FrameCache" in done and "ClassifierTraining" not in done
-    assert not (tmp_path / "smoke").exists()
-
-    process = start(tmp_path, *arms)
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not any(
-        tmp_path.glob("cache/*ClassifierTraining*/*/checkpoint.pt")
-    ):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted: the same command goes on from here" in errors
-    assert "Traceback" not in errors
-    run(tmp_path, *arms)
-    assert (tmp_path / "smoke" / "table2.md").is_file()
-
-
 @pytest.mark.slow
 def test_jobs_of_a_cluster_give_the_same_cells(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "--classifiers", "slowfast")
@@ -309,7 +252,10 @@ def test_killed_three_times_gives_the_numbers_of_one_run(finished: Path, tmp_pat
     kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4", *arms)
     kill_when(tmp_path, "ClassifierTraining", "checkpoint.pt", *arms)
     run(tmp_path, *arms)
-    for pattern in ("cells/phase/slowfast/*/seed0.json", "cache/*ClassSynthesis*/*/videos/*.mp4"):
+    for pattern in (
+        "cells/phase/slowfast/*/seed0.json",
+        "cache/*ClassSynthesis*/*/videos/phase*.mp4",
+    ):
         again = {path.relative_to(tmp_path) for path in tmp_path.glob(f"**/{pattern}")}
         assert len(again) == (2 if "cells" in pattern else 52)
         assert all(
@@ -321,77 +267,3 @@ def test_killed_three_times_gives_the_numbers_of_one_run(finished: Path, tmp_pat
     whole, resumed = ({row["model"]: row for row in table["rows"]} for table in quality)
     assert set(resumed) == {"Ophora (TPT-only)", "Ophora"}
     assert all(row == whole[model] for model, row in resumed.items())
-
-
-@pytest.mark.slow
-def test_no_wait_refuses_a_stage_that_another_run_holds(tmp_path: Path) -> None:
-    plan = Plan(load_config("smoke"), Inputs(tmp_path))
-    folder = plan.datasets["phase"].folder
-    with filelock.FileLock(f"{folder}.lock"):
-        done = subprocess.run(
-            command(tmp_path, "--no-wait", "--sources", "source"),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-    assert done.returncode == 2, done.stderr
-    assert re.search(r"^error: another run holds ", done.stderr, re.MULTILINE)
-    assert not (folder / "result.json").exists()
-
-
-def real_dataset(root: Path) -> Path:
-    """OphNet2024's layout from two real videos, cut into cases; csv with BOM and CRLF."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(["video_id", "start", "end", "split", "surgery_id", "phase_id"])
-    case = 0
-    for video, phase in zip(sorted(REAL_VIDEOS.iterdir()), (6, 7), strict=True):
-        info = probe(video)
-        for part in range(6):
-            start, end = (info.duration_s * (part + offset) / 6 for offset in (0, 0.95))
-            frames = read_span(video, start_s=start, end_s=end, size=(170, 128))
-            path = root / "videos" / f"case_{case:04d}.mp4"
-            write_video(path, frames, fps=info.fps)
-            split = ("train", "train", "train", "train", "val", "test")[part]
-            length = len(frames) / info.fps
-            writer.writerow([path.stem, 0, round(length * 0.5, 2), split, 0, phase])
-            # Ends after the video does; phase 0 is in no other split than train.
-            other = 0 if split == "train" and part == 0 else phase
-            writer.writerow([path.stem, round(length * 0.5, 2), length + 1, split, 0, other])
-            case += 1
-    name = "OphNet2024_loca_challenge_phase.csv"
-    (root / name).write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
-    return root
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason="the real test videos are not here")
-def test_real_videos_with_ones_own_augmentation(tmp_path: Path) -> None:
-    data = real_dataset(tmp_path / "data")
-    mine = tmp_path / "mine"
-    arguments = [
-        "--data-root", str(data), "--sources", "source", f"mine={mine}",
-        "--classifiers", "slowfast",
-        # Few clips: a smaller batch, so that an epoch has more than one step.
-        "--set", "classifiers.slowfast.recipe.batch_size=4",
-    ]  # fmt: skip
-    rows = []
-    for level in (30, 200):  # two different folders at one path, one after the other
-        frames = np.full((12, 64, 96, 3), level, np.uint8)
-        frames[::2] += 20
-        write_video(mine / "Capsulorhexis" / "a.mp4", frames)
-        write_video(mine / "6" / "b.mp4", frames[::-1].copy())
-        run(tmp_path / "results", *arguments)
-        folder = tmp_path / "results" / "smoke"
-        table = json.loads((folder / "table2.json").read_text())
-        assert table["data"] == "OphNet2024"
-        assert {row["training_data"] for row in table["rows"]} == {"Source", "Source + mine"}
-        cell = json.loads((folder / "cells/phase/slowfast/mine/seed0.json").read_text())
-        rows.append(cell["provenance"]["key"])
-    assert rows[0] != rows[1]
-    refused = subprocess.run(
-        [*command(tmp_path / "results"), "--data-root", str(data)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert refused.returncode == 2 and "--corpus-root" in refused.stderr
