@@ -51,7 +51,11 @@ def ship(
     *,
     whole: bool = False,
 ) -> Path:
-    """Copy a trained network to `output/NAME` (fp16) with its card."""
+    """Copy a trained network to `output/NAME` (fp16) with its card; return that folder.
+
+    whole: keep all parts of a training that goes on from another one, not the transformer alone.
+    Raises: UserError: if the configuration gives these weights instead of training them.
+    """
     result = stage.run()
     target = output / name
     source = stage.weights()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from augment.prompts import PromptBook
 from benchmarks.config import (
@@ -39,6 +39,8 @@ from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
 from generator.ophora.training import OphoraTraining
 from generator.preview import Preview
 from generator.training import Optimisation
+
+T = TypeVar("T", OphoraTraining, BoraTraining)
 
 
 class AutoencoderSection(Section):
@@ -196,10 +198,7 @@ class Pretraining:
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(self.ophora_base, section)
-        if section.stills is not None:
-            first = {**self._settings(section), **_on_stills(section)}
-            start = OphoraTraining(name="TPT", init=start, **encodings, **first)
-        return OphoraTraining(name="TPT", init=start, **encodings, **self._settings(section))
+        return self._after_stills(OphoraTraining, "TPT", start, encodings, section)
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:
@@ -226,10 +225,7 @@ class Pretraining:
         parts = self.bora_assembly if base.given is None else self.bora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(self.bora_base, section)
-        if section.stills is not None:
-            first = {**self._settings(section), **_on_stills(section)}
-            start = BoraTraining(name="fine-tuned", init=start, **encodings, **first)
-        return BoraTraining(name="fine-tuned", init=start, **encodings, **self._settings(section))
+        return self._after_stills(BoraTraining, "fine-tuned", start, encodings, section)
 
     def _given(self, name: str) -> Weights:
         return weights_named(name, root=PROJECT_ROOT, **self.common)
@@ -272,6 +268,22 @@ class Pretraining:
         names = set(TrainingSection.model_fields) - {"start", "stills"}
         return {**{name: getattr(section, name) for name in names}, **self.common}
 
+    def _after_stills(
+        self,
+        kind: type[T],
+        name: str,
+        start: Weights,
+        encodings: dict[str, Encoding],
+        section: TrainingSection,
+    ) -> T:
+        """The section's training, after the one on single frames if it names one."""
+        settings: dict[str, Any] = {"name": name, **encodings, **self._settings(section)}
+        if section.stills is not None:
+            diffusion = section.diffusion.model_copy(update={"single_frames": True})
+            first = {"optimisation": section.stills, "diffusion": diffusion, "preview": None}
+            start = kind(init=start, **settings | first)
+        return kind(init=start, **settings)
+
     @cached_property
     def slowfast_nano(self) -> VideoEncoderTraining:
         """FVD's encoder: labelled OphSim cases of a seed of their own."""
@@ -287,9 +299,3 @@ class Pretraining:
         clips = self._curated(self.config.encoder_corpus)
         optimisation = self.config.ophclip_nano
         return OphClipTraining(clips=clips, optimisation=optimisation, **self.common)
-
-
-def _on_stills(section: TrainingSection) -> dict[str, Any]:
-    """How the training on single frames differs from the one on clips that follows it."""
-    diffusion = section.diffusion.model_copy(update={"single_frames": True})
-    return {"optimisation": section.stills, "diffusion": diffusion, "preview": None}

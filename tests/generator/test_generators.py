@@ -77,9 +77,8 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Weights:
 def test_contract(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
     result = generator.run()
-    before, after, other = result["held_out_loss"].values()
+    before, after = result["held_out_loss"]["before"], result["held_out_loss"]["after"]
     assert np.isfinite([before, after]).all() and before != after
-    assert other == after  # half a batch away are clips with the same captions here
     assert result["steps"] == 3 and result["samples"] == 12 and np.isfinite(result["last_loss"])
     sampler = generator.sampler()
     clips = sampler(CAPTIONS[:2], [1, 2], SAMPLING)
