@@ -24,6 +24,7 @@ from classifiers.networks import Classifier
 from classifiers.prediction import normalise, predict
 from classifiers.recipe import Recipe
 from core.distributed import (
+    average_gradients,
     gathered,
     load_optimiser,
     mean_over_ranks,
@@ -163,6 +164,7 @@ class Fitting:
         if math.isfinite(value):
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
+            average_gradients(self.model.parameters())
             if self.recipe.grad_clip is not None:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -89,23 +89,40 @@ def _rank_main(
 
 
 def share(model: nn.Module, sharding: Sharding) -> None:
-    """Keep the ranks' copies of `model` equal, in place: its gradients are averaged from now on.
+    """Train `model` together from now on, in place; call `average_gradients` after each backward.
 
-    "replicate": every rank holds all of it (DDP). "shard": every rank holds a part of parameters,
-    gradients and optimiser state (FSDP2), gathered block by block.
+    "replicate": every rank holds all of it, as rank 0 has it. "shard": every rank holds a part of
+    parameters, gradients and optimiser state (FSDP2), gathered block by block.
     """
+    if sharding == "replicate":
+        for value in model.state_dict().values():
+            dist.broadcast(value, src=0)
+        return
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    size = world_size()
-    shape = (size, 1) if sharding == "replicate" else (1, size)
     device = next(model.parameters()).device.type
-    mesh = init_device_mesh(device, shape, mesh_dim_names=("replicate", "shard"))
+    mesh = init_device_mesh(device, (1, world_size()), mesh_dim_names=("replicate", "shard"))
     for blocks in model.children():
         if isinstance(blocks, nn.ModuleList):
             for block in blocks:
                 fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Make every gradient its mean over the ranks; FSDP has done so for the ones it holds.
+
+    Once a step, after the last micro-batch. DDP and FSDP's replicas hide the exchange behind the
+    backward pass; on CPUs their own work costs more than they hide (docs/log.md).
+    """
+    if not dist.is_initialized():
+        return
+    held = [p.grad for p in parameters if p.grad is not None and not hasattr(p, "placements")]
+    for exchange in [dist.all_reduce(gradient, async_op=True) for gradient in held]:
+        exchange.wait()
+    for gradient in held:
+        gradient /= world_size()
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -191,18 +192,26 @@ def map_unordered(
 
     With one worker or one item it runs here, which keeps tracebacks and start-up time short; so it
     does inside a worker, which has a core of its own and no more. The first failure cancels what
-    has not begun and is raised when the other running items have ended.
+    has not begun and is raised when the other running items have ended. A few items a worker are
+    under way, so that memory does not grow with their number.
     """
-    todo = list(items)
-    if workers == 1 or len(todo) <= 1 or multiprocessing.parent_process() is not None:
-        for item in todo:
+    source = iter(items)
+    first = list(islice(source, 2))
+    source = chain(first, source)
+    if workers == 1 or len(first) <= 1 or multiprocessing.parent_process() is not None:
+        for item in source:
             yield item, function(item)
         return
     pool = _process_pool(workers, threads)
-    futures: dict[Future[R], A] = {pool.submit(function, item): item for item in todo}
+    futures: dict[Future[R], A] = {}
     try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        while True:
+            for item in islice(source, 4 * workers - len(futures)):
+                futures[pool.submit(function, item)] = item
+            if not futures:
+                return
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                yield futures.pop(future), future.result()
     except (KeyboardInterrupt, BrokenProcessPool):
         # The person wants it to stop now, or a worker was killed: what is half done is resumed
         # later, by new workers.

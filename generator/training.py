@@ -23,6 +23,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from core.distributed import (
+    average_gradients,
     load_optimiser,
     mean_over_ranks,
     part_of,
@@ -212,6 +213,7 @@ class _Run:
                     loss = loss_function(part).mean() * (len(part.number) / samples)
                 self.scaler.scale(loss).backward()
             total += loss.detach().float()
+        average_gradients(self.parameters)
         value = float(mean_over_ranks(total))
         if not math.isfinite(value):
             raise UserError(

@@ -1,14 +1,13 @@
-"""Any OpenAI-compatible chat endpoint: requests with back-off, answers cached in a journal."""
+"""Any OpenAI-compatible chat endpoint: requests at a limited rate, with back-off."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -16,11 +15,9 @@ import pydantic
 import requests
 
 from core.errors import UserError
-from generator.curation.journal import Journal
+from generator.curation.chat import Chat, Message
 
 KEY_VARIABLE = "OPHORA_LLM_KEY"
-ANSWERS_NAME = "answers.jsonl"
-Message = dict[str, Any]
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -38,6 +35,7 @@ class Endpoint(pydantic.BaseModel, frozen=True, extra="forbid"):
         "max_attempts",
         "backoff_s",
         "concurrency",
+        "requests_per_minute",
     )
 
     base_url: str = pydantic.Field(pattern=r"^https?://[^\s@?#]+$")
@@ -47,6 +45,7 @@ class Endpoint(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_attempts: int = pydantic.Field(default=6, ge=1)
     backoff_s: float = pydantic.Field(default=1.0, ge=0)
     concurrency: int = pydantic.Field(default=8, ge=1)
+    requests_per_minute: float | None = pydantic.Field(default=None, gt=0)
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -67,56 +66,41 @@ class _Retry(Exception):
         self.wait_s = wait_s
 
 
-class ChatClient:
-    """Asks an endpoint; every answer is kept in `folder/answers.jsonl` by (model, prompt hash).
+class _Pace:
+    """Lets callers pass `per_minute` times a minute, evenly, whichever thread they are in."""
 
-    Safe for use from several threads.
-    """
+    def __init__(self, per_minute: float | None) -> None:
+        self._gap_s = 60 / per_minute if per_minute else 0.0
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            due = max(now, self._next)
+            self._next = due + self._gap_s
+        time.sleep(due - now)
+
+
+class EndpointChat(Chat):
+    """Asks an endpoint, again and more slowly if it fails."""
 
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+        super().__init__(endpoint.model, endpoint.max_tokens, folder)
         self.endpoint = endpoint
-        self._journal = Journal(folder / ANSWERS_NAME)
-        self._answers = {record["key"]: str(record["answer"]) for record in self._journal.records}
+        self._pace = _Pace(endpoint.requests_per_minute)
         self._local = threading.local()
 
-    def ask(self, messages: list[Message]) -> str:
-        """The model's answer (temperature 0), from the cache if it was given before.
-
-        Raises: UserError: if the server refuses, or fails `max_attempts` times in a row.
-        """
-        body = {
-            "model": self.endpoint.model,
-            "messages": messages,
-            "temperature": 0,
-            "max_tokens": self.endpoint.max_tokens,
-        }
-        key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        if key not in self._answers:
-            answer = self._request(body)
-            self._journal.append({"key": key, "model": self.endpoint.model, "answer": answer})
-            self._answers[key] = answer
-        return self._answers[key]
-
-    def ask_until(
-        self, messages: list[Message], problem_of: Callable[[str], str | None], tries: int
-    ) -> tuple[str | None, str]:
-        """Ask up to `tries` times until `problem_of(answer)` is None, telling the model why not.
-
-        Returns: the accepted answer and "", or None and the last problem.
-        """
-        messages, problem = list(messages), ""
-        for _ in range(tries):
-            answer = self.ask(messages)
-            found = problem_of(answer)
-            if found is None:
-                return answer, ""
-            problem = found
-            again = f"Rejected: {problem}. Answer again and follow the rules."
-            messages += [
-                {"role": "assistant", "content": answer},
-                {"role": "user", "content": again},
-            ]
-        return None, problem
+    def answer(self, messages: list[Message]) -> str:
+        """Raises: UserError: if the server refuses, or fails `max_attempts` times in a row."""
+        return self._request(
+            {
+                "model": self.model,
+                "messages": messages,
+                "temperature": 0,
+                "max_tokens": self.max_tokens,
+            }
+        )
 
     def _request(self, body: dict[str, Any]) -> str:
         for attempt in range(1, self.endpoint.max_attempts + 1):
@@ -133,6 +117,7 @@ class ChatClient:
         )
 
     def _post(self, body: dict[str, Any]) -> str:
+        self._pace.wait()
         key = os.environ.get(KEY_VARIABLE)
         url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
         try:
@@ -180,13 +165,20 @@ def map_in_threads(
 ) -> Iterator[tuple[A, R]]:
     """Apply `function` to every item in threads (it waits for the network), yielding when done.
 
-    The first failure cancels what has not begun and is raised.
+    Items are drawn as threads get free, so that memory does not grow with their number. The first
+    failure cancels what has not begun and is raised.
     """
+    waiting: dict[Future[R], A] = {}
+    source = iter(items)
     with ThreadPoolExecutor(threads) as pool:
-        futures = {pool.submit(function, item): item for item in items}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            while True:
+                for item in islice(source, 2 * threads - len(waiting)):
+                    waiting[pool.submit(function, item)] = item
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

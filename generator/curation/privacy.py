@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from core.errors import UnreadableVideo
 from core.video import Frames, probe, read_frames, span_indices
-from generator.curation.endpoint import ChatClient, Endpoint
+from generator.curation.chat import Chat
+from generator.curation.endpoint import Endpoint
 
 _QUESTION = (
     "This is a frame of an eye surgery video. Does it show burned-in subtitles or captions, a "
@@ -167,7 +168,7 @@ def _box(points: NDArray[np.float32]) -> str:
     return " ".join(str(round(float(value))) for value in (left, top, right - left, bottom - top))
 
 
-def ask_about(frame: Frames, settings: OpenAIPrivacy, client: ChatClient) -> Sighting | None:
+def ask_about(frame: Frames, settings: OpenAIPrivacy, chat: Chat) -> Sighting | None:
     """Let the endpoint's model judge a (H, W, 3) uint8 RGB frame, sent as JPEG."""
     done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     assert done
@@ -176,7 +177,7 @@ def ask_about(frame: Frames, settings: OpenAIPrivacy, client: ChatClient) -> Sig
         {"type": "image_url", "image_url": {"url": url}},
         {"type": "text", "text": _QUESTION},
     ]
-    answer, _ = client.ask_until(
+    answer, _ = chat.ask_until(
         [{"role": "user", "content": content}],
         lambda text: None if _yes_or_no(text) else "the answer must be yes or no",
         settings.max_answers,

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
+import torch
 import yaml
 
-from generator.curation.endpoint import ChatClient, Endpoint, Message, map_in_threads
+from generator.curation.chat import Chat, Message
+from generator.curation.endpoint import Endpoint, EndpointChat, map_in_threads
+from generator.curation.local import LocalChat, LocalModel
 from generator.curation.rules import refine_by_rules
 from generator.curation.text import surgical_terms
 
+CPU = torch.device("cpu")
 _EXAMPLES = Path(__file__).with_name("examples.yaml")
 _TASK = (
     "You turn narrated captions of ophthalmic surgery clips into instructions for a video "
@@ -37,20 +41,32 @@ class RulesRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
     kind: Literal["rules"] = "rules"
 
 
-class OpenAIRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A chat model behind an OpenAI-compatible endpoint.
-
-    An answer that is empty, longer than `max_words`, or that names surgical terms absent from the
-    caption is rejected; after `max_answers` of them the raw caption is kept and marked.
+class _ModelRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A language model. An answer that is empty, longer than `max_words`, or that names surgical
+    terms absent from the caption is rejected; after `max_answers` the raw caption is kept, marked.
     """
 
-    kind: Literal["openai"] = "openai"
-    endpoint: Endpoint
     max_words: int = pydantic.Field(default=80, ge=5)
     max_answers: int = pydantic.Field(default=3, ge=1)
 
 
-RefineSettings = Annotated[RulesRefine | OpenAIRefine, pydantic.Field(discriminator="kind")]
+class OpenAIRefine(_ModelRefine):
+    """A chat model behind an OpenAI-compatible endpoint. Source: Qwen2.5-72B-Instruct in Ophora."""
+
+    kind: Literal["openai"] = "openai"
+    endpoint: Endpoint
+
+
+class TransformersRefine(_ModelRefine):
+    """A chat model that transformers runs on this machine."""
+
+    kind: Literal["transformers"] = "transformers"
+    local: LocalModel
+
+
+RefineSettings = Annotated[
+    RulesRefine | OpenAIRefine | TransformersRefine, pydantic.Field(discriminator="kind")
+]
 
 
 class Refined(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -62,21 +78,24 @@ class Refined(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 def refine_captions(
-    captions: Sequence[str], settings: RefineSettings, folder: Path
+    captions: Sequence[str], settings: RefineSettings, folder: Path, device: torch.device = CPU
 ) -> Iterator[tuple[int, Refined]]:
     """Yield (index, refined) for every caption, in the order in which they get ready.
 
-    A language model's answers are cached in `folder`, so that a killed run repeats no call.
-    Raises: UserError: if the endpoint refuses or stays silent.
+    A language model's answers are kept in `folder`, so that a killed run repeats no call; `device`
+    is where one of this machine runs.
+    Raises: UserError: if the endpoint refuses or stays silent, or the model cannot be loaded.
     """
     if isinstance(settings, RulesRefine):
         yield from ((index, _by_rules(caption)) for index, caption in enumerate(captions))
         return
-    client = ChatClient(settings.endpoint, folder)
-    ask = partial(_by_llm, settings=settings, client=client)
-    numbered = map_in_threads(
-        lambda item: ask(item[1]), enumerate(captions), settings.endpoint.concurrency
-    )
+    chat: Chat
+    if isinstance(settings, OpenAIRefine):
+        chat, threads = EndpointChat(settings.endpoint, folder), settings.endpoint.concurrency
+    else:
+        chat, threads = LocalChat(settings.local, folder, device), 1
+    ask = partial(_by_llm, settings=settings, chat=chat)
+    numbered = map_in_threads(lambda item: ask(item[1]), enumerate(captions), threads)
     yield from ((index, refined) for (index, _), refined in numbered)
 
 
@@ -87,8 +106,8 @@ def _by_rules(caption: str) -> Refined:
     return Refined(text=caption.strip(), origin="raw", problem="no sentence names surgery")
 
 
-def _by_llm(caption: str, settings: OpenAIRefine, client: ChatClient) -> Refined:
-    answer, problem = client.ask_until(
+def _by_llm(caption: str, settings: _ModelRefine, chat: Chat) -> Refined:
+    answer, problem = chat.ask_until(
         prompt(caption),
         lambda text: problem_of(text, caption, settings.max_words),
         settings.max_answers,

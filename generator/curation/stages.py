@@ -15,6 +15,7 @@ from core.progress import Progress, track
 from core.runtime import map_unordered
 from core.stage import ClipSource
 from core.video import probe
+from generator.curation.chat import Chat
 from generator.curation.decisions import (
     READABLE,
     Decision,
@@ -23,7 +24,7 @@ from generator.curation.decisions import (
     write_outcome,
 )
 from generator.curation.dynamics import DynamicsSettings, Keyframes, count_keyframes
-from generator.curation.endpoint import ChatClient, map_in_threads
+from generator.curation.endpoint import EndpointChat, map_in_threads
 from generator.curation.journal import Journal
 from generator.curation.privacy import (
     OcrPrivacy,
@@ -152,7 +153,7 @@ class Curation(ClipSource):
     def _refine(self, clips: list[Clip], folder: Path) -> dict[str, Refined]:
         captions = [clip.caption or "" for clip in clips]
         ready = track(
-            refine_captions(captions, self.refine, folder),
+            refine_captions(captions, self.refine, folder, self.runtime.torch_device()),
             total=len(clips),
             description="curation: captions",
             unit="captions",
@@ -198,9 +199,9 @@ def judge_by_ocr(span: Span, settings: OcrPrivacy) -> PrivacyVerdict:
     return judge_clip(span.path, settings.frames_per_s, judge, span.start_s, span.end_s)
 
 
-def judge_by_model(span: Span, settings: OpenAIPrivacy, client: ChatClient) -> PrivacyVerdict:
+def judge_by_model(span: Span, settings: OpenAIPrivacy, chat: Chat) -> PrivacyVerdict:
     """Ask the endpoint about a clip's frames until one is sensitive."""
-    judge = partial(ask_about, settings=settings, client=client)
+    judge = partial(ask_about, settings=settings, chat=chat)
     return judge_clip(span.path, settings.frames_per_s, judge, span.start_s, span.end_s)
 
 
@@ -211,7 +212,7 @@ def _judge_all(
         work = partial(judge_by_ocr, settings=privacy)
         yield from map_unordered(work, spans, workers=workers)
         return
-    ask = partial(judge_by_model, settings=privacy, client=ChatClient(privacy.endpoint, folder))
+    ask = partial(judge_by_model, settings=privacy, chat=EndpointChat(privacy.endpoint, folder))
     yield from map_in_threads(ask, spans, privacy.endpoint.concurrency)
 
 

@@ -2,15 +2,19 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+Reply = str | int | bytes | float | None
+
 
 class ChatServer:
-    """Answers each request with what `script(body, number)` gives: text, a status, or bytes."""
+    """Answers each request with what `script(body, number)` gives: text, a status, or bytes; a
+    float is a silence of so many seconds, None a connection that is cut."""
 
-    def __init__(self, script: Callable[[dict[str, Any], int], str | int | bytes]) -> None:
+    def __init__(self, script: Callable[[dict[str, Any], int], Reply]) -> None:
         self.script = script
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -24,6 +28,11 @@ class ChatServer:
                     server.headers.append(dict(self.headers))
                     number = len(server.bodies)
                 reply = server.script(body, number)
+                if isinstance(reply, float):
+                    time.sleep(reply)
+                if reply is None or isinstance(reply, float):
+                    self.close_connection = True
+                    return
                 if isinstance(reply, str):
                     message = {"role": "assistant", "content": reply}
                     reply = json.dumps({"choices": [{"message": message}]}).encode()

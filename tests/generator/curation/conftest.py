@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.video import Frames, write_video
-from tests.generator.curation.chat_server import ChatServer
+from tests.generator.curation.chat_server import ChatServer, Reply
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def chat_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ChatS
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     servers: list[ChatServer] = []
 
-    def start(script: Callable[[dict[str, Any], int], str | int | bytes]) -> ChatServer:
+    def start(script: Callable[[dict[str, Any], int], Reply]) -> ChatServer:
         servers.append(ChatServer(script))
         return servers[-1]
 
