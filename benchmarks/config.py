@@ -29,8 +29,8 @@ from generator.curation.refine import RefineSettings, RulesRefine
 from generator.curation.resolution import ResolutionSettings
 from generator.diffusion import DiffusionSettings
 from generator.encoding import FrameRule
+from generator.optimisation import Optimisation
 from generator.preview import Preview
-from generator.training import Optimisation
 
 BUILT_IN_SOURCES = ("source", "bora", "ophora")
 

@@ -37,8 +37,8 @@ from generator.curation.stages import Curation
 from generator.encoding import Encoding
 from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
 from generator.ophora.training import OphoraTraining
+from generator.optimisation import Optimisation
 from generator.preview import Preview
-from generator.training import Optimisation
 
 T = TypeVar("T", OphoraTraining, BoraTraining)
 

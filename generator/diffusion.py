@@ -15,8 +15,9 @@ from core.distributed import launch, world_size
 from core.errors import UserError
 from generator.base import Generator, Weights
 from generator.encoding import Encoding, LatentDataset
+from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
-from generator.training import Batch, Inspection, LossFunction, Optimisation, fit
+from generator.training import Batch, Inspection, LossFunction, fit
 
 HELD_OUT_CLIPS = 256
 HELD_OUT_BATCH = 32

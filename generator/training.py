@@ -14,9 +14,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pydantic
 import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
@@ -36,44 +35,17 @@ from core.errors import UserError
 from core.files import atomic_path
 from core.progress import Progress
 from core.runtime import (
-    Precision,
     Runtime,
     autocast,
     derive_seed,
     seed_everything,
     training_attention,
 )
+from generator.optimisation import Optimisation, build_optimisers
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"
 ALONE = Runtime()
-
-
-class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How a network is fitted.
-
-    Defaults follow Ophora's released training (AdamW betas .9 / .95, weight decay 1e-3, gradient
-    norm 1.0); `steps`, `batch_size` and `lr` differ by stage and scale.
-    `ema_decay` None keeps the raw weights, as the paper does. `precision` is the autocast type.
-    """
-
-    steps: int = pydantic.Field(ge=1)
-    batch_size: int = pydantic.Field(ge=1)
-    lr: float = pydantic.Field(gt=0)
-    lr_schedule: Literal["constant_with_warmup", "cosine", "cosine_with_restarts"] = "cosine"
-    warmup_steps: int = pydantic.Field(default=0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = pydantic.Field(default=1e-3, ge=0)
-    grad_clip: float = pydantic.Field(default=1.0, gt=0)
-    ema_decay: float | None = pydantic.Field(default=None, gt=0, lt=1)
-    precision: Precision = "fp32"
-    checkpoint_every: int = pydantic.Field(default=200, ge=1)
-    seed: int = pydantic.Field(default=0, ge=0)
-
-    @property
-    def samples(self) -> int:
-        """Training samples seen, repeats counted."""
-        return self.steps * self.batch_size
 
 
 @dataclass(frozen=True)
@@ -148,12 +120,15 @@ def fit(
     the data set; folder: keeps `checkpoint.pt` (resumed from) and `loss.jsonl`; runtime: how ranks
     share the model, and the micro-batch.
     Returns: steps, samples, first and last logged loss.
-    Raises: UserError: when the loss is not finite; the last good checkpoint stays.
+    Raises: UserError: when the loss is not finite; the last good checkpoint stays; or for settings
+    that do not go together.
     """
     if num_samples < 1:
         raise UserError(f"{description}: no training samples are left; check the filters before it")
     if settings.batch_size % world_size():
         raise UserError(f"batch_size {settings.batch_size}: not a multiple of {world_size()} ranks")
+    if settings.optimiser == "muon" and runtime.sharding == "shard":
+        raise UserError("optimiser 'muon': it needs whole matrices; use sharding 'replicate'")
     share_size = settings.batch_size // world_size()
     seed_everything(settings.seed)
     model.to(device).train()
@@ -182,18 +157,16 @@ class _Run:
         self.model, self.settings, self.folder = model, settings, folder
         self.description = description
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=settings.lr,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-        )
-        self.scheduler = get_scheduler(
-            settings.lr_schedule,
-            self.optimiser,
-            num_warmup_steps=settings.warmup_steps,
-            num_training_steps=settings.steps,
-        )
+        self.optimisers = build_optimisers(model, settings)
+        self.schedulers = [
+            get_scheduler(
+                settings.lr_schedule,
+                optimiser,
+                num_warmup_steps=settings.warmup_steps,
+                num_training_steps=settings.steps,
+            )
+            for optimiser in self.optimisers
+        ]
         decay = settings.ema_decay
         self.average = EMAModel(self.parameters, decay=decay) if decay else None
         self.scaler = torch.amp.GradScaler(enabled=settings.precision == "fp16")
@@ -220,16 +193,19 @@ class _Run:
                 f"{self.description}: the loss is {value} at step {self.step}; the last good "
                 f"checkpoint is {self.folder / CHECKPOINT_NAME}: lower lr or use precision fp32"
             )
-        self.scaler.unscale_(self.optimiser)
+        for optimiser in self.optimisers:
+            self.scaler.unscale_(optimiser)
         norm = whole(nn.utils.clip_grad_norm_(self.parameters, self.settings.grad_clip))
         # A finite loss can have gradients that overflow (seen with bf16 conv3d on CPU).
         if self.scaler.is_enabled() or bool(torch.isfinite(norm)):
-            self.scaler.step(self.optimiser)
+            for optimiser in self.optimisers:
+                self.scaler.step(optimiser)
         else:
             self.skipped += 1
         self.scaler.update()
-        self.scheduler.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for scheduler in self.schedulers:
+            scheduler.step()
+        self.model.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.step(self.parameters)
         self.step += 1
@@ -278,8 +254,8 @@ class _Run:
             "mean_loss": self.mean_loss,
             "log": self.log,
             "model": whole(self.model.state_dict()),
-            "optimiser": whole(self.optimiser.state_dict()),
-            "scheduler": self.scheduler.state_dict(),
+            "optimisers": whole([optimiser.state_dict() for optimiser in self.optimisers]),
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "scaler": self.scaler.state_dict(),
             "average": whole(self.average.shadow_params if self.average else []),
         }
@@ -294,8 +270,10 @@ class _Run:
         state = torch.load(path, map_location="cpu", weights_only=True)
         own = self.model.state_dict()
         self.model.load_state_dict({k: part_of(v, own[k]) for k, v in state["model"].items()})
-        load_optimiser(self.optimiser, state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            load_optimiser(optimiser, kept)
+        for scheduler, kept in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(kept)
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             shadows = zip(state["average"], self.parameters, strict=True)

@@ -21,7 +21,7 @@ from benchmarks.metrics.ophclip import OphClipTraining
 from classifiers.networks import SlowFast
 from core.video import write_video
 from generator.base import ClipShape
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 from tests.generator.curation.chat_server import ChatServer
 from tests.generator.tiny import STDIT, TRANSFORMER, bora_base, common, ophora_base

@@ -29,7 +29,8 @@ from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, 
 from core.frame_cache import FrameCache, FrameTable
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
-from generator.training import Batch, Optimisation, fit
+from generator.optimisation import Optimisation
+from generator.training import Batch, fit
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"

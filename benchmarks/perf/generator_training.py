@@ -36,7 +36,8 @@ from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE, TransformerSettings, load_pipeline
 from generator.ophora.training import velocity_loss
-from generator.training import Optimisation, fit
+from generator.optimisation import Optimisation
+from generator.training import fit
 
 NANO = PROJECT_ROOT / "generator" / "weights" / "ophora_base"
 

@@ -23,7 +23,8 @@ from core.runtime import seed_everything
 from core.stage import ClipSource
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.base import ClipShape, Weights
-from generator.training import Batch, Optimisation, fit
+from generator.optimisation import Optimisation
+from generator.training import Batch, fit
 
 # AutoencoderKLCogVideoX | AutoencoderKL; diffusers comes without types.
 Autoencoder: TypeAlias = Any

@@ -28,7 +28,7 @@ from generator.base import BeforehandTraining, GivenWeights
 from generator.diffusion import DiffusionSettings
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base, weights
 
 DENOISER = "transformer/diffusion_pytorch_model.safetensors"

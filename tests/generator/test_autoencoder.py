@@ -22,7 +22,8 @@ from generator.backbone.autoencoder import (
     to_network,
 )
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
-from generator.training import Batch, Optimisation
+from generator.optimisation import Optimisation
+from generator.training import Batch
 from tests.generator.tiny import IMAGE_VAE, SHAPE, VIDEO_VAE, CaptionedClips, common
 
 

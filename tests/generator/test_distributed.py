@@ -16,7 +16,8 @@ from generator.bora.training import BoraTraining
 from generator.diffusion import DenoiserTraining, DiffusionSettings
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.training import LOG_NAME, Optimisation
+from generator.optimisation import Optimisation
+from generator.training import LOG_NAME
 from tests.generator.tiny import (
     SHAPE,
     TEXT_TOKENS,
@@ -29,7 +30,9 @@ from tests.generator.tiny import (
 STEPS = 20
 
 
-def training(root: Path, kind: type[DenoiserTraining], **runtime: Any) -> DenoiserTraining:
+def training(
+    root: Path, kind: type[DenoiserTraining], optimiser: str = "adamw", **runtime: Any
+) -> DenoiserTraining:
     """Twenty real steps of a tiny generator, logged step by step."""
     ophora = kind is OphoraTraining
     base = ophora_base(root) if ophora else bora_base(root)
@@ -48,7 +51,12 @@ def training(root: Path, kind: type[DenoiserTraining], **runtime: Any) -> Denois
         held_out=encoding,
         diffusion=DiffusionSettings(timestep_strata=8, caption_dropout=0.1),
         optimisation=Optimisation(
-            steps=STEPS, batch_size=8, lr=1e-2, ema_decay=0.9, checkpoint_every=1
+            steps=STEPS,
+            batch_size=8,
+            lr=1e-2,
+            ema_decay=0.9,
+            checkpoint_every=1,
+            optimiser=optimiser,
         ),
         **common(root) | {"runtime": Runtime(workers=1, **runtime)},
     )
@@ -63,17 +71,18 @@ def losses(stage: DenoiserTraining) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("kind", "runtime"),
     [
-        (OphoraTraining, {"processes": 2}),
+        (OphoraTraining, {"processes": 2, "optimiser": "muon"}),
         (OphoraTraining, {"processes": 2, "sharding": "shard", "micro_batch": 2}),
         (BoraTraining, {"processes": 2, "sharding": "shard"}),
         (OphoraTraining, {"micro_batch": 3}),
     ],
-    ids=["replicate", "shard", "bora", "micro-batch"],
+    ids=["replicate-muon", "shard", "bora", "micro-batch"],
 )
 def test_ranks_train_as_one_process_does(
     kind: type[DenoiserTraining], runtime: dict[str, Any], tmp_path: Path
 ) -> None:
-    alone, together = training(tmp_path / "one", kind), training(tmp_path / "two", kind, **runtime)
+    alone = training(tmp_path / "one", kind, runtime.get("optimiser", "adamw"))
+    together = training(tmp_path / "two", kind, **runtime)
     one, two = alone.run(), together.run()
     assert (losses(alone) - losses(together)).abs().max() < 1e-5
     assert two["held_out_loss"]["before"] == one["held_out_loss"]["before"]

@@ -19,7 +19,8 @@ from generator.diffusion import DenoiserTraining, DiffusionSettings, batch_loss,
 from generator.encoding import Encoding
 from generator.ophora.pipeline import OphoraAssembly, guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
-from generator.training import Batch, Optimisation
+from generator.optimisation import Optimisation
+from generator.training import Batch
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

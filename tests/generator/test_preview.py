@@ -14,8 +14,9 @@ from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import DenoiserTraining
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
+from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview
-from generator.training import LOG_NAME, Optimisation
+from generator.training import LOG_NAME
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

@@ -13,7 +13,8 @@ from transformers import T5Config, T5EncoderModel
 from benchmarks.config_files import load_config
 from generator.base import ClipShape
 from generator.ophora.pipeline import TransformerSettings
-from generator.training import Batch, Optimisation, fit
+from generator.optimisation import Optimisation
+from generator.training import Batch, fit
 
 PAPER = load_config("paper/ophnet_phase")
 

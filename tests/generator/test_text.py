@@ -14,7 +14,7 @@ from generator.backbone.text import (
     encode_text,
 )
 from generator.encoding import load_text_encoder
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.generator.tiny import CAPTIONS, TEXT_TOKENS, CaptionedClips, common
 
 DIM = 8

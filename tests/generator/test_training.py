@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from generator.diffusion import draw_frames, draw_timesteps
-from generator.training import CHECKPOINT_NAME, Batch, Optimisation, batch_at, fit
+from generator.optimisation import Optimisation
+from generator.training import CHECKPOINT_NAME, Batch, batch_at, fit
 
 DEVICE = torch.device("cpu")
 SETTINGS = Optimisation(

@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import write_video
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)

@@ -32,7 +32,7 @@ from core.files import sha256_of_file
 from core.runtime import Runtime
 from core.video import read_span
 from generator import training
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import CAPTIONS, DiscClips, draw
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.perf import generator_sampling, generator_training
 from generator.base import Sampling
 from generator.ophora.pipeline import load_pipeline
-from generator.training import Optimisation
+from generator.optimisation import Optimisation
 from tests.generator.tiny import SHAPE, TRANSFORMER, ophora_base
 
 

@@ -1,0 +1,116 @@
+"""How networks are fitted: the settings of a training, and Muon beside torch's AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from core.runtime import Precision
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+
+
+class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How a network is fitted.
+
+    Defaults follow Ophora's released training (AdamW betas .9 / .95, weight decay 1e-3, gradient
+    norm 1.0); `steps`, `batch_size` and `lr` differ by stage and scale.
+    `ema_decay` None keeps the raw weights, as the paper does. `precision` is the autocast type.
+    optimiser: "muon" learns as much from about half the samples (docs/log.md); it has the blocks'
+    weight matrices, AdamW the other parameters.
+    """
+
+    steps: int = pydantic.Field(ge=1)
+    batch_size: int = pydantic.Field(ge=1)
+    lr: float = pydantic.Field(gt=0)
+    lr_schedule: Literal["constant_with_warmup", "cosine", "cosine_with_restarts"] = "cosine"
+    warmup_steps: int = pydantic.Field(default=0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = pydantic.Field(default=1e-3, ge=0)
+    grad_clip: float = pydantic.Field(default=1.0, gt=0)
+    ema_decay: float | None = pydantic.Field(default=None, gt=0, lt=1)
+    precision: Precision = "fp32"
+    checkpoint_every: int = pydantic.Field(default=200, ge=1)
+    seed: int = pydantic.Field(default=0, ge=0)
+    optimiser: Literal["adamw", "muon"] = "adamw"
+
+    @property
+    def samples(self) -> int:
+        """Training samples seen, repeats counted."""
+        return self.steps * self.batch_size
+
+
+def build_optimisers(model: nn.Module, settings: Optimisation) -> list[torch.optim.Optimizer]:
+    """AdamW for the trained parameters of `model`; with "muon", Muon for those that it is for."""
+    matrices = matrices_of(model) if settings.optimiser == "muon" else []
+    theirs = {id(matrix) for matrix in matrices}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in theirs]
+    adamw = torch.optim.AdamW(
+        others, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+    return [adamw, Muon(matrices, settings.lr, settings.weight_decay)] if matrices else [adamw]
+
+
+class Muon(torch.optim.Optimizer):
+    """Updates of (rows, columns) matrices by momentum (Nesterov's) with all singular values made
+    about equal, as long as AdamW's updates are (root mean square 0.2), so that `lr` means the same.
+
+    torch.optim.Muon computes in bfloat16, four times slower than float32 on CPUs without it.
+    Source: K. Jordan et al., "Muon" (2024); length: arXiv 2502.16982, Eq. 4.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[Tensor],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Update every matrix that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                average = state.setdefault("momentum", torch.zeros_like(matrix.grad))
+                average.lerp_(matrix.grad, 1 - group["momentum"])
+                ahead = matrix.grad.lerp(average, group["momentum"])
+                length = 0.2 * max(matrix.shape) ** 0.5
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.sub_(orthogonalised(ahead), alpha=group["lr"] * length)
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """(rows, columns) -> the same with singular values between about 0.7 and 1.2, in float32.
+
+    Five steps of a quintic Newton-Schulz iteration, which needs no decomposition.
+    """
+    a, b, c = _COEFFICIENTS
+    wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
+    wide = wide / wide.norm().clamp(min=1e-7)
+    for _ in range(_ITERATIONS):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+
+
+def matrices_of(model: nn.Module) -> list[Tensor]:
+    """The trained weights that Muon is made for: linear layers in the model's lists of blocks,
+    without those that make scales and shifts of a time step."""
+    return [
+        layer.weight
+        for blocks in model.children()
+        if isinstance(blocks, nn.ModuleList)
+        for name, layer in blocks.named_modules()
+        if isinstance(layer, nn.Linear) and "norm" not in name and layer.weight.requires_grad
+    ]

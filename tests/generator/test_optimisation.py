@@ -1,0 +1,115 @@
+"""Muon: against torch's own, where it belongs, and resumed in the middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.runtime import Runtime
+from generator.bora.stdit import STDiT
+from generator.optimisation import Muon, Optimisation, build_optimisers, matrices_of, orthogonalised
+from generator.training import Batch, fit
+from tests.generator.tiny import bora_base, ophora_base
+
+SETTINGS = Optimisation(steps=12, batch_size=4, lr=1e-2, optimiser="muon", checkpoint_every=1)
+
+
+class Blocks(nn.Module):
+    """Two blocks with an inner matrix each, between an embedding and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inside = nn.Linear(3, 8)
+        self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inside(x)
+        for block in self.blocks:
+            x = x + torch.tanh(block(x))
+        return self.head(x)
+
+
+def fitted(folder: Path, stop_at: int | None = None) -> Blocks:
+    model = Blocks()
+
+    def loss(batch: Batch) -> Tensor:
+        if stop_at is not None and batch.number[0] >= stop_at * 4:
+            raise KeyboardInterrupt
+        x = batch.normal((3,))
+        return (model(x) - x.prod(1, keepdim=True)).square().mean(1)
+
+    fit(model, loss, 20, SETTINGS, folder, description="x", device=torch.device("cpu"))
+    return model
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (16, 64), (64, 16)])
+def test_an_update_is_the_library_s_in_float32(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours = nn.Parameter(torch.randn(shape))
+    theirs = nn.Parameter(ours.detach().clone())
+    mine = Muon([ours], lr=0.1, weight_decay=0.01)
+    reference = torch.optim.Muon(
+        [theirs], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(3):
+        before = theirs.detach().clone()
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        mine.step()
+        reference.step()
+        step = (theirs - before).norm()
+        assert (ours - theirs).norm() < 0.05 * step  # the library's is in bfloat16
+        ours.data.copy_(theirs.data)
+
+
+def test_singular_values_become_about_equal() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(32, 48) @ torch.diag(torch.logspace(0, -2, 48))
+    before, after = (torch.linalg.svdvals(x) for x in (matrix, orthogonalised(matrix)))
+    assert before[0] / before[-1] > 20
+    assert after.min() > 0.5 and after.max() < 1.3
+
+
+def test_it_has_the_blocks_matrices_of_both_generators_and_no_others(tmp_path: Path) -> None:
+    folder = ophora_base(tmp_path / "ophora").weights() / "transformer"
+    ophora = CogVideoXTransformer3DModel.from_pretrained(folder)
+    bora = STDiT.from_pretrained(bora_base(tmp_path / "bora").weights() / "transformer")
+    for model in (ophora, bora):
+        chosen = {id(matrix) for matrix in matrices_of(model)}
+        names = {name for name, p in model.named_parameters() if id(p) in chosen}
+        assert names and all("blocks." in name and name.endswith("weight") for name in names)
+        assert not any("norm" in name for name in names)
+        adamw, muon = build_optimisers(model, SETTINGS)
+        held = [id(p) for o in (adamw, muon) for group in o.param_groups for p in group["params"]]
+        assert len(held) == len(set(held)) == len(list(model.parameters()))
+
+
+def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = fitted(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "killed", stop_at=7)
+    resumed = fitted(tmp_path / "killed")
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True)
+    )
+
+
+def test_sharded_matrices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="optimiser 'muon': it needs whole matrices"):
+        fit(
+            Blocks(),
+            lambda batch: torch.ones(1),
+            20,
+            SETTINGS,
+            tmp_path,
+            description="x",
+            device=torch.device("cpu"),
+            runtime=Runtime(sharding="shard"),
+        )
