@@ -17,6 +17,7 @@ from benchmarks.drawing import inline
 from benchmarks.evaluation import SOURCE, arm_name
 from benchmarks.evidence import SEEN_HEADER
 from benchmarks.figures import Chart
+from benchmarks.funnel import HEADER
 from benchmarks.report_figures import Curve, Panel, curves_svg
 from benchmarks.tables.render import TEXT_COLUMNS, grid, title
 from benchmarks.tables.schema import Row2, Table1, Table2
@@ -29,7 +30,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 class Report:
     """Everything the page shows; all of it is optional except Table 2.
 
-    charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`.
+    charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
+    how the generators' clips were chosen, rows of `funnel.HEADER`.
     curves: figure title -> the curves in it. run: the content of run.json.
     """
 
@@ -37,6 +39,8 @@ class Report:
     table1: Table1 | None = None
     charts: Sequence[Chart] = ()
     seen: Sequence[Sequence[str]] = ()
+    funnel: Chart | None = None
+    curation: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +68,8 @@ def render(report: Report) -> str:
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_seen(report.seen),
+        funnel=report.funnel and (report.funnel, inline(report.funnel.svg)),
+        curation=_curation(report.curation),
         figures=[(name, curves_svg(name, curves)) for name, curves in report.curves.items()],
         panels=report.panels,
         run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),
@@ -88,6 +94,11 @@ def _seen(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
         " seed, accuracy in percent, averaged over classes."
     )
     return {"title": title, "header": SEEN_HEADER, "body": rows, "texts": 3}
+
+
+def _curation(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    title = "Clips that each step of curation saw and removed, in the order of the steps."
+    return {"title": title, "header": HEADER, "body": rows, "texts": 3}
 
 
 def verdict(table: Table2) -> str:

@@ -13,10 +13,12 @@ import tabulate
 
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
 from benchmarks.cost import a100_hours, training_gb
+from benchmarks.curation_cost import curation_cost
 from benchmarks.dispatch import run_as_jobs
 from benchmarks.evaluation import Cell, Provenance, arm_name, evaluate, save_cell
 from benchmarks.evidence import REAL, ClipSets, clip_sets, seen_rows
 from benchmarks.figures import charts, write_charts
+from benchmarks.funnel import funnel_chart, funnel_rows, funnel_steps
 from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
 from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report import Report, read_curve, write_report
@@ -29,6 +31,7 @@ from core.files import write_json
 from core.frame_cache import FrameCache
 from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
+from generator.curation.stages import Curation, PrivacyFilter
 
 PANEL_CLASSES = 6  # classes whose clips the report shows
 
@@ -117,7 +120,9 @@ def write_results(plan: Plan, folder: Path) -> None:
         write_table(table1, folder, "table1")
     sets = clip_sets(plan)
     drawn = charts(table2, sets, plan.sweeps)
-    write_charts(folder / "figures", drawn)
+    steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
+    funnel = funnel_chart(steps) if steps else None
+    write_charts(folder / "figures", [*drawn, *([funnel] if funnel else [])])
     record = run_record(plan, cells, sets)
     for line in generator_lines(plan):
         say(line)
@@ -128,6 +133,8 @@ def write_results(plan: Plan, folder: Path) -> None:
             table1=table1,
             charts=drawn,
             seen=seen_rows(sets),
+            funnel=funnel,
+            curation=funnel_rows(steps),
             run=record,
             curves=curves(plan),
             panels=panels(plan),
@@ -284,15 +291,17 @@ def describe(plan: Plan) -> str:
     """The plan as a table: stage, state, cost, key (the end of its folder's name in the cache)."""
     rows, hours = [], 0.0
     for stage in plan.tower():
+        done = stage.is_done()
         cost = stage.cost()
+        if isinstance(stage, Curation | PrivacyFilter) and not done:
+            cost = curation_cost(stage)
         gpu = a100_hours(stage) if plan.config.scale == "paper" else None
         if gpu is not None:
             hours += gpu
             cost += f", about {gpu:,.0f} A100-hours"
             memory = training_gb(stage)
             cost += f", {memory:,.0f} GB a GPU" if memory is not None else ""
-        state = "done" if stage.is_done() else "to do"
-        rows.append([stage_name(stage), state, cost, stage.folder.name[-8:]])
+        rows.append([stage_name(stage), "done" if done else "to do", cost, stage.folder.name[-8:]])
     table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
     if hours:
         table += f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/cost.py)"

@@ -88,6 +88,11 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         folder = self.infra.uid_folder()
         return folder is not None and (Path(folder) / RESULT_NAME).is_file()
 
+    def is_begun(self) -> bool:
+        """Whether a run has left anything in the folder (looking creates none)."""
+        folder = self.infra.uid_folder()
+        return folder is not None and Path(folder).is_dir()
+
     def record(self) -> dict[str, Any]:
         """`seconds` (wall clock) and `commit` of the run that finished the stage."""
         path = self.folder / RECORD_NAME

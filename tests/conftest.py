@@ -12,6 +12,11 @@ from core.video import FPS, Frames, write_video
 limit_threads(1)  # the tests run beside one another; results must not depend on the thread count
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Longer measurements with the tests' own data."""
+    parser.addoption("--held-out-clips", type=int, default=100, help="clips that score curation")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: of two processes, one would otherwise wait for the other's last."""
     longest = ("test_smoke.py", "test_own_data.py", "test_interruptions.py")

@@ -18,7 +18,10 @@ class Journal:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
-        self.records = self._read()
+        self.records, whole = _parse(self.path)
+        if self.path.is_file() and whole < self.path.stat().st_size:
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one record; it is in the file when this returns."""
@@ -26,20 +29,23 @@ class Journal:
         with self._lock, self.path.open("ab") as file:
             file.write(line.encode())
 
-    def _read(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        records, whole = [], 0
-        for line in self.path.read_bytes().splitlines(keepends=True):
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-            if not line.endswith(b"\n"):
-                records.pop()
-                break
-            whole += len(line)
-        if whole < self.path.stat().st_size:
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-        return records
+    @staticmethod
+    def read(path: Path) -> list[dict[str, Any]]:
+        """The records at `path` (none if there is no file), for a look that changes nothing."""
+        return _parse(path)[0]
+
+
+def _parse(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """All whole records, and how many bytes they take."""
+    records: list[dict[str, Any]] = []
+    whole = 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            break
+        records.append(record)
+        whole += len(line)
+    return records, whole

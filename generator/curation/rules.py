@@ -13,6 +13,7 @@ _BREAK = re.compile(r"\s*(?:[,;:()]|—|–|\s-{1,2}\s|\.{2,}|…)\s*")
 _EDGE_WORDS = re.compile(
     r"^(?:(?:and|but|or|so|that|which|while|as|because|with|to|of|the|a)\s+)*$", re.IGNORECASE
 )
+_REPORTING = re.compile(r"\b(?:that|how)\s+", re.IGNORECASE)
 _DANGLING = re.compile(
     r"(?:\s+(?:and|but|or|so|that|which|while|as|because|to|of|the|a|is|are|how|where|what))+$",
     re.IGNORECASE,
@@ -52,10 +53,19 @@ def _trim(sentence: str, least: int) -> _Sentence | None:
 
 def _rescue(sentence: str) -> _Sentence | None:
     # "Remember to subscribe, and now forceps tear the capsule": the clauses without heavy talk.
-    safe = [c for c in _clauses(sentence) if not any(t.kind == "heavy" for t in find_terms(c[0]))]
+    safe = [(_reported(clause), separator) for clause, separator in _clauses(sentence)]
     clauses = [clause for clause in safe if surgical_weight(clause[0]) >= MIN_WEIGHT]
     joined = _join(clauses, MIN_WEIGHT)
     return None if joined is None else _Sentence(joined.text, joined.weight, pure=False)
+
+
+def _reported(clause: str) -> str:
+    """The clause, if nobody talks in it; what follows "that" or "how", if someone only says so."""
+    heavy = [term.end for term in find_terms(clause) if term.kind == "heavy"]
+    if not heavy:
+        return clause
+    after = [word.end() for word in _REPORTING.finditer(clause) if word.end() > max(heavy)]
+    return clause[after[0] :] if after else ""
 
 
 def _clauses(sentence: str) -> list[tuple[str, str]]:

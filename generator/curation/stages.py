@@ -104,7 +104,7 @@ class Curation(ClipSource):
     def execute(self, folder: Path) -> dict[str, Any]:
         """Look at every clip (resuming), refine the captions of those kept, write the outcome."""
         manifest = self.narrated.manifest()
-        spans = [_span(clip, manifest.path_of(clip)) for clip in manifest.clips]
+        spans = [span_of(clip, manifest.path_of(clip)) for clip in manifest.clips]
         work = partial(look_at, dynamics=self.dynamics, resolution=self.resolution)
         looks = _look_at_all(
             folder,
@@ -188,7 +188,7 @@ def judge_privacy(
     folder: Path, manifest: Manifest, privacy: PrivacySettings, workers: int
 ) -> dict[str, PrivacyVerdict]:
     """What is seen on every clip, by clip id; `folder` keeps it, so that a later call goes on."""
-    spans = [_span(clip, manifest.path_of(clip)) for clip in manifest.clips]
+    spans = [span_of(clip, manifest.path_of(clip)) for clip in manifest.clips]
     judge = partial(_judge_all, privacy=privacy, workers=workers, folder=folder)
     return _look_at_all(folder, spans, PrivacyVerdict, judge, description="privacy: frames")
 
@@ -241,7 +241,8 @@ def _look_at_all(
     return results
 
 
-def _span(clip: Clip, path: Path) -> Span:
+def span_of(clip: Clip, path: Path) -> Span:
+    """What a worker needs of a clip whose file is at `path`."""
     return Span(clip_id=clip.clip_id, path=path, start_s=clip.start_s, end_s=clip.end_s)
 
 
