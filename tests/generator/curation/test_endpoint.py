@@ -1,6 +1,7 @@
 """A chat model behind a real HTTP server: what goes wrong, and what is never asked twice."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -113,12 +114,20 @@ def test_a_silent_server_stops_the_run_and_answers_so_far_are_kept(
 
 @pytest.mark.parametrize(("status", "cure"), [(401, "OPHORA_LLM_KEY"), (404, "check base_url")])
 def test_a_refusal_is_not_repeated(
-    tmp_path: Path, chat_server: Callable[..., ChatServer], status: int, cure: str
+    tmp_path: Path,
+    chat_server: Callable[..., ChatServer],
+    status: int,
+    cure: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("OPHORA_LLM_KEY", "secret-key-92")
     server = chat_server(lambda body, number: status)
-    with pytest.raises(UserError, match=cure):
+    with pytest.raises(UserError, match=cure) as refused:
         refine_one(server, tmp_path)
     assert len(server.bodies) == 1
+    assert "secret" not in str(refused.value) and "secret" not in caplog.text
 
 
 def test_no_server_at_all_names_the_address(tmp_path: Path) -> None:
