@@ -58,7 +58,6 @@ def funnel_steps(curated: Curation, clean: PrivacyFilter) -> list[Step]:
 
 def funnel_rows(steps: Sequence[Step]) -> list[list[str]]:
     """The table below `HEADER`."""
-    total = max(steps[0].before, 1)
     return [
         [
             step.of_set,
@@ -67,7 +66,7 @@ def funnel_rows(steps: Sequence[Step]) -> list[list[str]]:
             f"{step.before:,}",
             f"{step.before - step.after:,}",
             f"{step.after:,}",
-            f"{100 * step.after / total:.1f}",
+            f"{100 * step.after / max(steps[0].before, 1):.1f}",
         ]
         for step in steps
     ]

@@ -19,9 +19,9 @@ from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Sampling, Weights, share_folder
-from generator.bora.objective import bora_scheduler
 from generator.bora.stdit import STDiT
 from generator.encoding import load_text_encoder
+from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
 
 
 class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -67,7 +67,7 @@ class BoraAssembly(Weights):
         for part in ("text_encoder", "tokenizer"):
             share_folder(self.text.weights() / part, target / part)
         share_folder(self.autoencoder.weights(), target / "vae")
-        bora_scheduler().save_pretrained(target / "scheduler")
+        iddpm_scheduler().save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
         return {"parameters": sum(p.numel() for p in model.parameters())}
 
@@ -146,17 +146,13 @@ class BoraSampler:
         """See `generator.preview.EmbeddingSampler`; Bora's empty caption is its own parameter."""
         config, device = self.model.config, self.model.device
         text, mask = text.to(device, self.dtype), mask.to(device)
-        rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
         size = (config.num_frames, config.in_channels, config.height, config.width)
-        latents = torch.stack([torch.randn(size, generator=rng) for rng in rngs]).to(device)
-        self.scheduler.set_timesteps(sampling.steps)
-        for timestep in self.scheduler.timesteps:
-            output = self._guided(latents, timestep, text, mask, sampling.guidance_scale)
-            # The scheduler splits noise from variance along axis 1, so channels go first.
-            step = self.scheduler.step(
-                output.transpose(1, 2), timestep, latents.transpose(1, 2), generator=rngs
-            )
-            latents = step.prev_sample.transpose(1, 2)
+        noise, rngs = starting_noise(size, seeds)
+
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            return self._guided(latents, timestep, text, mask, sampling.guidance_scale)
+
+        latents = sample(predict, noise.to(device), self.scheduler, sampling.steps, rngs)
         scaled = latents.transpose(1, 2) / self.vae.config.scaling_factor
         return to_frames(decode(self.vae, scaled.to(self.vae.dtype)))
 
@@ -168,9 +164,4 @@ class BoraSampler:
         doubled = torch.cat([latents] * 2).to(self.dtype)
         dropped = torch.arange(len(doubled), device=latents.device) >= len(latents)
         output = self.model(doubled, times, text.repeat(2, 1, 1), mask.repeat(2, 1), dropped)
-        conditioned, empty = output.float().chunk(2)
-        guided = self.guided_channels or latents.shape[2]
-        mixed: Tensor = conditioned.clone()
-        difference = conditioned[:, :, :guided] - empty[:, :, :guided]
-        mixed[:, :, :guided] = empty[:, :, :guided] + scale * difference
-        return mixed
+        return guide(output, scale, self.guided_channels or latents.shape[2])

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from core.runtime import Precision
 from generator.base import ClipShape, Generator, Weights, share_folder
-from generator.bora.objective import noise_and_bound_loss
 from generator.bora.pipeline import BoraSampler, load_stdit
 from generator.bora.stdit import STDiT
 from generator.diffusion import (
@@ -19,6 +18,7 @@ from generator.diffusion import (
     check_fits,
     train_denoiser,
 )
+from generator.iddpm import noise_and_bound_loss
 
 
 class BoraTraining(DenoiserTraining):

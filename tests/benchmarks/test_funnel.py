@@ -55,3 +55,7 @@ def test_the_funnel_adds_up_in_table_figure_and_words(tmp_path: Path) -> None:
     for label in ("5 (100%)", "4 (80%)", "3 (60%)", "2 (40%)", "no burned-in text"):
         assert label in chart.svg
     assert funnel_chart(steps).svg == chart.svg
+
+
+def test_a_run_without_curation_has_no_funnel() -> None:
+    assert funnel_rows([]) == []

@@ -6,7 +6,7 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
-from generator.bora.objective import bora_scheduler, noise_and_bound_loss, variational_bound
+from generator.iddpm import iddpm_scheduler, noise_and_bound_loss, variational_bound
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE
 
 
@@ -33,7 +33,7 @@ def test_noise_schedule_is_cogvideox_2bs() -> None:
 
 
 def _pair(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    bar = bora_scheduler().alphas_cumprod.double()
+    bar = iddpm_scheduler().alphas_cumprod.double()
     torch.manual_seed(1)
     clean, noise = torch.randn(2, 2, 3, 4, 4, 4)
     level = bar[step].float()

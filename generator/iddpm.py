@@ -1,11 +1,13 @@
-"""Bora's objective: noise error plus the variational bound that teaches the variance.
+"""Improved DDPM, as Bora and Endora use it: objective, schedule and respaced sampling.
 
-Source: Improved DDPM (arXiv 2102.09672), Sec. 3.1, Eq. 15 and 16; used unchanged by Bora.
+noise error + the variational bound that teaches the variance -> fewer steps than it was trained on
+Source: Improved DDPM (arXiv 2102.09672), Sec. 3.1, Eq. 15 and 16.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import DDPMScheduler
@@ -71,10 +73,10 @@ def _at(values: Tensor, step: Tensor, like: Tensor) -> Tensor:
     return values.to(like.device)[step].view(-1, *[1] * (like.ndim - 1)).double()
 
 
-def bora_scheduler() -> DDPMScheduler:
+def iddpm_scheduler() -> DDPMScheduler:
     """Linear betas 1e-4..0.02 over 1,000 steps, noise prediction, learned variance range.
 
-    Sampling with fewer steps respaces it. Source: Bora's released configuration (IDDPM).
+    Sampling with fewer steps respaces it. Source: Bora's and Endora's released configurations.
     """
     return DDPMScheduler(
         num_train_timesteps=1000,
@@ -86,3 +88,47 @@ def bora_scheduler() -> DDPMScheduler:
         clip_sample=False,
         timestep_spacing="linspace",
     )
+
+
+def starting_noise(
+    size: tuple[int, ...], seeds: Sequence[int]
+) -> tuple[Tensor, list[torch.Generator]]:
+    """Noise (B, *size) and a random generator a clip; clip i depends on seeds[i] alone."""
+    rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.randn(size, generator=rng) for rng in rngs]), rngs
+
+
+@torch.no_grad()
+def sample(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    latents: Tensor,
+    scheduler: DDPMScheduler,
+    steps: int,
+    rngs: list[torch.Generator],
+) -> Tensor:
+    """Ancestral sampling, respaced to `steps`: noise (B, T, C, h, w) -> latents.
+
+    Args: predict: (latents, timestep) -> (B, T, 2C, h, w) noise and variance interpolation.
+    """
+    scheduler.set_timesteps(steps)
+    for timestep in scheduler.timesteps:
+        output = predict(latents, timestep)
+        # The scheduler splits noise from variance along axis 1, so channels go first.
+        step = scheduler.step(
+            output.transpose(1, 2), timestep, latents.transpose(1, 2), generator=rngs
+        )
+        latents = step.prev_sample.transpose(1, 2)
+    return latents
+
+
+def guide(output: Tensor, scale: float, channels: int) -> Tensor:
+    """Classifier-free guidance on the first `channels` channels of the noise.
+
+    Args: output: (2B, T, 2C, h, w), conditioned predictions before unconditioned ones.
+    Returns: (B, T, 2C, h, w); what is not guided, and the variance, are as conditioned.
+    """
+    conditioned, empty = output.float().chunk(2)
+    mixed: Tensor = conditioned.clone()
+    difference = conditioned[:, :, :channels] - empty[:, :, :channels]
+    mixed[:, :, :channels] = empty[:, :, :channels] + scale * difference
+    return mixed
