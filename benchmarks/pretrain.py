@@ -20,22 +20,24 @@ from safetensors.torch import save_file
 
 from benchmarks.config_files import load_as
 from benchmarks.plan import PROJECT_ROOT
-from benchmarks.pretraining import PretrainConfig, Pretraining
+from benchmarks.pretrain_config import PretrainConfig
+from benchmarks.pretraining import Pretraining
 from core.errors import UserError, did_you_mean, exit_code
 from core.files import read_json, sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
 from generator.base import TRAINING_RECORD
-from generator.bora.training import BoraTraining
 from generator.diffusion import DenoiserTraining
-from generator.ophora.training import OphoraTraining
 
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
 NAMES = (
     "ophora_base",
     "bora_base",
+    "dino_nano",
+    "endora_base",
     "ophora_tpt",
     "bora_tuned",
+    "endora_tuned",
     "video_autoencoder",
     "slowfast_nano",
     "ophclip_nano",
@@ -62,7 +64,8 @@ def ship(
     if source.resolve() == target.resolve():
         raise UserError(f"{name}: the configuration gives these weights, so none are trained")
     shutil.rmtree(target, ignore_errors=True)
-    whole = whole or not isinstance(stage, OphoraTraining | BoraTraining) or stage.name == "base"
+    continued = isinstance(stage, DenoiserTraining) and getattr(stage, "name", "") != "base"
+    whole = whole or not continued
     kept = (".safetensors", ".json", ".model", ".txt")
     encoder = source == stage.folder  # the metrics' encoders share their stage's folder
     for file in sorted(path for path in source.rglob("*") if path.suffix in kept):

@@ -1,8 +1,9 @@
 """The stages behind the shipped weights (`benchmarks/pretrain.py` is the command).
 
 Natural-sim -------------------------------> video autoencoder, T5 -> Ophora's base model
-Biomed-sim --------------------------------> image autoencoder     -> Bora's base model
-OphVL-sim (a large corpus), curated -------> both base models, trained on
+Biomed-sim --------------------------------> image autoencoder -> Bora's, Endora's base models
+Natural-sim, Biomed-sim -------------------> DINO, for Endora's prior
+OphVL-sim (a large corpus), curated -------> the base models, trained on
 OphVL-sim, OphSim (cases of their own) ----> autoencoders, T5, the metrics' encoders
 """
 
@@ -13,97 +14,37 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from augment.prompts import PromptBook
-from benchmarks.config import (
-    CorpusSection,
-    CurationSection,
-    DiffusionTrainingSection,
-    EncodingSection,
-    Section,
-)
+from benchmarks.config import CorpusSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan.data import PROJECT_ROOT
+from benchmarks.pretrain_config import (
+    AutoencoderSection,
+    BoraBaseSection,
+    EndoraSection,
+    OphoraBaseSection,
+    PretrainConfig,
+    TrainingSection,
+)
 from core.clip import Split
-from core.runtime import Runtime
+from core.frame_cache import FrameCache
 from core.stage import ClipSource
-from generator.backbone.autoencoder import AutoencoderSettings, AutoencoderTraining
-from generator.backbone.text import TextEncoderSettings, TextEncoderTraining
-from generator.base import BeforehandTraining, ClipShape, Weights, weights_named
-from generator.bora.pipeline import BoraAssembly, STDiTSettings
+from generator.backbone.autoencoder import AutoencoderTraining
+from generator.backbone.text import TextEncoderTraining
+from generator.base import BeforehandTraining, Weights, weights_named
+from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining
 from generator.curation.stages import Curation
 from generator.encoding import Encoding
-from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
+from generator.endora.dino import DinoTraining
+from generator.endora.pipeline import EndoraAssembly
+from generator.endora.training import EndoraTraining
+from generator.ophora.pipeline import OphoraAssembly
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
-from generator.preview import Preview
 
 T = TypeVar("T", OphoraTraining, BoraTraining)
-
-
-class AutoencoderSection(Section):
-    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with.
-    given: weights that are taken as they are; null trains it."""
-
-    given: str | None = None
-    settings: AutoencoderSettings
-    optimisation: Optimisation
-    start: AutoencoderSection | None = None
-
-
-class TextSection(Section):
-    settings: TextEncoderSettings
-    optimisation: Optimisation
-
-
-class TrainingSection(DiffusionTrainingSection):
-    """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
-    from, for a training longer than a machine can be had for. stills: a training on single frames
-    of the same clips that comes first."""
-
-    preview: Preview | None = None
-    start: str | None = None
-    stills: Optimisation | None = None
-
-
-class BaseSection(TrainingSection):
-    """given: weights that are taken as they are; nothing is trained, no part of them either."""
-
-    encoding: EncodingSection
-    given: str | None = None
-
-
-class OphoraBaseSection(BaseSection):
-    transformer: TransformerSettings
-
-
-class BoraBaseSection(BaseSection):
-    transformer: STDiTSettings
-
-
-class PretrainConfig(Section):
-    """What the shipped weights are trained on and how."""
-
-    clip: ClipShape
-    natural: CorpusSection
-    biomed: CorpusSection
-    surgical: CorpusSection
-    transfer: CorpusSection
-    encoder_corpus: CorpusSection
-    encoder_cases: dict[str, int]
-    curation: CurationSection
-    video_autoencoder: AutoencoderSection
-    image_autoencoder: AutoencoderSection
-    text: TextSection
-    ophora_base: OphoraBaseSection
-    bora_base: BoraBaseSection
-    ophora_tpt: TrainingSection
-    bora_tuned: TrainingSection
-    slowfast_nano: Optimisation
-    ophclip_nano: Optimisation
-    runtime: Runtime = Runtime()
 
 
 class Pretraining:
@@ -226,6 +167,58 @@ class Pretraining:
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(self.bora_base, section)
         return self._after_stills(BoraTraining, "fine-tuned", start, encodings, section)
+
+    @cached_property
+    def dino_nano(self) -> DinoTraining:
+        """What nano Endora's prior looks through; it has seen no eye."""
+        section = self.config.dino_nano
+        return DinoTraining(
+            clips=(self.natural, self.biomed),
+            shape=self.config.clip,
+            settings=section.settings,
+            optimisation=section.optimisation,
+            **self.common,
+        )
+
+    @cached_property
+    def endora_assembly(self) -> EndoraAssembly:
+        return EndoraAssembly(
+            autoencoder=self.image_autoencoder,
+            shape=self.config.clip,
+            transformer=self.config.endora_base.transformer,
+            **self.common,
+        )
+
+    @cached_property
+    def endora_base(self) -> EndoraTraining:
+        """Trained on the clips of Bora's base model, encoded once for both."""
+        section = self.config.endora_base
+        encoding = self._encoding(self.biomed, self.config.bora_base, self.bora_assembly)
+        return EndoraTraining(
+            name="base",
+            init=self._begun(self.endora_assembly, section),
+            encoding=encoding,
+            **self._with_prior(section, self.biomed),
+        )
+
+    @cached_property
+    def endora_tuned(self) -> EndoraTraining:
+        section, base = self.config.endora_tuned, self.config.bora_base
+        parts = self.bora_assembly if base.given is None else self.bora_base
+        return EndoraTraining(
+            name="fine-tuned",
+            init=self._begun(self.endora_base, section),
+            **self._surgical_encodings(base, parts),
+            **self._with_prior(section, self._curated(self.config.transfer)),
+        )
+
+    def _with_prior(self, section: EndoraSection, clips: ClipSource) -> dict[str, Any]:
+        settings = self._settings(section)
+        if section.prior is None:
+            return settings
+        size = self.config.clip.model_dump()
+        frames = FrameCache(clips=clips, **size, **self.common)
+        return {**settings, "prior": section.prior, "dino": self.dino_nano, "frames": frames}
 
     def _given(self, name: str) -> Weights:
         return weights_named(name, root=PROJECT_ROOT, **self.common)

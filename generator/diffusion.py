@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -111,9 +112,34 @@ class DenoiserTraining(Generator):
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
 
 
-# (latents (B, T', C, h, w), noise likewise, timesteps (B,), text (B, L, D), mask (B, L), dropped
-# (B,)) -> loss a sample (B,)
-SampleLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+@dataclass(frozen=True)
+class Example:
+    """A batch as a denoiser's loss takes it, on its device.
+
+    latents, noise: (B, T', C, h, w); timesteps: (B,) int64; text: (B, L, D); mask: (B, L) bool;
+    dropped: (B,) bool, whose condition is left out; rows: of the encoded clips; captions: theirs.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    text: Tensor
+    mask: Tensor
+    dropped: Tensor
+    rows: list[int]
+    captions: list[str]
+
+    def to(self, device: torch.device) -> Example:
+        """The same with its tensors on `device`."""
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+
+SampleLoss = Callable[[Example], Tensor]  # -> loss a sample (B,)
 
 
 def batch_loss(
@@ -132,8 +158,9 @@ def batch_loss(
         noise = batch.normal(tuple(latents.shape[1:]))
         timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
         text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
-        tensors = (latents, noise, timesteps, text, mask, dropped)
-        return sample_loss(*(tensor.to(device) for tensor in tensors))
+        captions = [data.captions[row] for row in batch.index]
+        condition = (text, mask, dropped, batch.index, captions)
+        return sample_loss(Example(latents, noise, timesteps, *condition).to(device))
 
     return loss
 
@@ -187,9 +214,10 @@ def train_denoiser(
 
 
 def check_fits(
-    data: LatentDataset, *, latents: tuple[int, ...], tokens: tuple[int, int], weights: Path
+    data: LatentDataset, *, latents: tuple[int, ...], tokens: tuple[int, int] | None, weights: Path
 ) -> None:
-    """Compare encoded clips with what a denoiser takes: latents (T', C, h, w), captions (L, D).
+    """Compare encoded clips with what a denoiser takes: latents (T', C, h, w), captions (L, D),
+    None if it reads none.
 
     Raises: UserError: if it was made for others.
     """
@@ -199,7 +227,7 @@ def check_fits(
             f"{data.latent_shape}: use weights made for this clip shape"
         )
     found = tuple(data.empty_text.shape)
-    if found != tokens:
+    if tokens is not None and found != tokens:
         raise UserError(
             f"weights {weights}: the denoiser takes captions of {tokens[0]} tokens x {tokens[1]}, "
             f"got {found[0]} x {found[1]}: set max_text_tokens {tokens[0]} and use the T5 that "
@@ -227,10 +255,14 @@ def held_out_loss(
         numbers = list(range(start, min(start + HELD_OUT_BATCH, len(data), HELD_OUT_CLIPS)))
         batch = Batch(numbers, numbers, seed=0)
         latents, text, mask = data.rows(numbers)
+        captions = [data.captions[row] for row in numbers]
         if other_captions:
-            text, mask = (value.roll(len(numbers) // 2, 0) for value in (text, mask))
+            turn = len(numbers) // 2
+            text, mask = (value.roll(turn, 0) for value in (text, mask))
+            captions = captions[-turn:] + captions[:-turn] if turn else captions
         timesteps = draw_timesteps(batch, num_timesteps, HELD_OUT_BATCH)
         kept = torch.zeros(len(numbers), dtype=torch.bool)
-        tensors = (latents, batch.normal(data.latent_shape), timesteps, text, mask, kept)
-        losses.append(sample_loss(*(tensor.to(device) for tensor in tensors)))
+        condition = (text, mask, kept, numbers, captions)
+        noise = batch.normal(data.latent_shape)
+        losses.append(sample_loss(Example(latents, noise, timesteps, *condition).to(device)))
     return round(float(torch.cat(losses).mean()), 6)

@@ -63,9 +63,7 @@ class Encoding(Stage):
     scale_latents: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        manifest = self.clips.manifest()
-        if self.split is not None:
-            manifest = manifest.of_split(self.split)
+        manifest = self._manifest()
         if not len(manifest):
             raise UserError(f"no clips to encode (split {self.split}): check the filters before it")
         starts = range(0, len(manifest), SHARD_CLIPS)
@@ -97,6 +95,15 @@ class Encoding(Stage):
             "unreadable": sorted(unreadable),
             "scaling_factor": encoder.scaling_factor,
         }
+
+    def _manifest(self) -> Manifest:
+        manifest = self.clips.manifest()
+        return manifest if self.split is None else manifest.of_split(self.split)
+
+    def clip_ids(self) -> list[str]:
+        """Encode if need be; the clips of the rows, in their order."""
+        unreadable = set(self.run()["unreadable"])
+        return [clip.clip_id for clip in self._manifest().clips if clip.path not in unreadable]
 
     def load(self) -> LatentDataset:
         """Encode if need be and open the shards."""

@@ -107,10 +107,13 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 def matrices_of(model: nn.Module) -> list[Tensor]:
     """The trained weights that Muon is made for: linear layers in the model's lists of blocks,
     without those that make scales and shifts of a time step."""
-    return [
-        layer.weight
-        for blocks in model.children()
+    found = {
+        id(layer.weight): layer.weight
+        for blocks in model.modules()
         if isinstance(blocks, nn.ModuleList)
         for name, layer in blocks.named_modules()
-        if isinstance(layer, nn.Linear) and "norm" not in name and layer.weight.requires_grad
-    ]
+        if isinstance(layer, nn.Linear)
+        and not ("norm" in name or "adaLN" in name)
+        and layer.weight.requires_grad
+    }
+    return list(found.values())

@@ -15,6 +15,7 @@ from generator.bora.stdit import STDiT
 from generator.diffusion import (
     DenoiserTraining,
     DiffusionSettings,
+    Example,
     check_fits,
     train_denoiser,
 )
@@ -47,17 +48,12 @@ class BoraTraining(DenoiserTraining):
         scheduler = DDPMScheduler.from_pretrained(start / "scheduler")
         alphas = scheduler.alphas_cumprod.double()
 
-        def sample_loss(
-            latents: Tensor,
-            noise: Tensor,
-            timesteps: Tensor,
-            text: Tensor,
-            mask: Tensor,
-            dropped: Tensor,
-        ) -> Tensor:
-            noisy = scheduler.add_noise(latents, noise, timesteps)
-            output = model(noisy, timesteps, text, mask, dropped)
-            return noise_and_bound_loss(output, latents, noisy, noise, timesteps, alphas)
+        def sample_loss(given: Example) -> Tensor:
+            noisy = scheduler.add_noise(given.latents, given.noise, given.timesteps)
+            output = model(noisy, given.timesteps, given.text, given.mask, given.dropped)
+            return noise_and_bound_loss(
+                output, given.latents, noisy, given.noise, given.timesteps, alphas
+            )
 
         return model, train_denoiser(
             self,

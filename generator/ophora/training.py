@@ -19,7 +19,13 @@ from torch import Tensor
 
 from core.runtime import Precision, seed_everything
 from generator.base import ClipShape, Generator, Weights, share_folder
-from generator.diffusion import DenoiserTraining, SampleLoss, check_fits, train_denoiser
+from generator.diffusion import (
+    DenoiserTraining,
+    Example,
+    SampleLoss,
+    check_fits,
+    train_denoiser,
+)
 from generator.ophora.pipeline import OphoraSampler, load_pipeline
 
 
@@ -82,13 +88,12 @@ class OphoraTraining(DenoiserTraining):
 def velocity_loss(transformer: CogVideoXTransformer3DModel, scheduler: Any) -> SampleLoss:
     """Mean squared error of the predicted velocity; see the module's text."""
 
-    def sample_loss(
-        latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, *_: Tensor
-    ) -> Tensor:
+    def sample_loss(given: Example) -> Tensor:
+        latents, noise, timesteps = given.latents, given.noise, given.timesteps
         noisy = scheduler.add_noise(latents, noise, timesteps)
         target = scheduler.get_velocity(latents, noise, timesteps)
         output = transformer(
-            hidden_states=noisy, encoder_hidden_states=text, timestep=timesteps
+            hidden_states=noisy, encoder_hidden_states=given.text, timestep=timesteps
         ).sample
         return (output.float() - target).square().flatten(1).mean(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,18 @@ from torch import Tensor
 from core.errors import UserError
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling, Weights
+from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
-from generator.diffusion import DenoiserTraining, DiffusionSettings, batch_loss, held_out_loss
+from generator.diffusion import (
+    DenoiserTraining,
+    DiffusionSettings,
+    Example,
+    batch_loss,
+    held_out_loss,
+)
 from generator.encoding import Encoding
+from generator.endora.pipeline import EndoraAssembly
+from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.pipeline import OphoraAssembly, guidance_at
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.optimisation import Optimisation
@@ -30,7 +40,9 @@ from tests.generator.tiny import (
     CaptionedClips,
     autoencoder_folder,
     bora_base,
+    class_endora_base,
     common,
+    endora_base,
     ophora_base,
     text_folder,
     weights,
@@ -38,6 +50,13 @@ from tests.generator.tiny import (
 
 SAMPLING = Sampling(steps=2, guidance_scale=3.0)
 OPTIMISATION = Optimisation(steps=3, batch_size=4, lr=1e-2, checkpoint_every=1)
+
+KINDS: dict[type[Weights], tuple[Any, str]] = {
+    OphoraAssembly: (OphoraTraining, "TPT"),
+    BoraAssembly: (BoraTraining, "fine-tuned"),
+    EndoraAssembly: (EndoraTraining, "fine-tuned"),
+}
+GIVEN = {OphoraTraining: GivenOphora, BoraTraining: GivenBora, EndoraTraining: GivenEndora}
 
 
 def trained(
@@ -48,16 +67,16 @@ def trained(
     **diffusion: bool,
 ) -> DenoiserTraining:
     """A generator of `base`'s kind after three real steps."""
-    ophora = type(base).__name__ == "OphoraAssembly"
+    kind, name = KINDS[type(base)]
     encoding = Encoding(
         clips=CaptionedClips(**common(root)),
-        parts=base,
+        # Endora reads no text; its clips are encoded with Bora's parts, whose autoencoder it has.
+        parts=bora_base(root) if kind is EndoraTraining else base,
         shape=shape,
         max_text_tokens=tokens,
-        mask_padding=not ophora,
+        mask_padding=kind is BoraTraining,
         **common(root),
     )
-    kind, name = (OphoraTraining, "TPT") if ophora else (BoraTraining, "fine-tuned")
     return kind(
         name=name,
         init=base,
@@ -69,7 +88,10 @@ def trained(
     )
 
 
-@pytest.fixture(params=[ophora_base, bora_base], ids=["ophora", "bora"])
+@pytest.fixture(
+    params=[ophora_base, bora_base, endora_base, class_endora_base],
+    ids=["ophora", "bora", "endora", "endora-classes"],
+)
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> Weights:
     make: Callable[[Path], Weights] = request.param
     return make(tmp_path)
@@ -122,9 +144,10 @@ def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path)
     data = generator.encoding.load()
     seen = []
 
-    def sample_loss(latents: Tensor, noise: Tensor, *_: Tensor) -> Tensor:
-        seen.append((tuple(latents.shape), tuple(noise.shape)))
-        return latents.flatten(1).mean(1)
+    def sample_loss(given: Example) -> Tensor:
+        seen.append((tuple(given.latents.shape), tuple(given.noise.shape)))
+        assert given.rows == [0, 1] and given.captions == data.captions[:2]
+        return given.latents.flatten(1).mean(1)
 
     loss = batch_loss(sample_loss, data, generator.diffusion, 1000, torch.device("cpu"))
     loss(Batch([0, 1], [0, 1], seed=0))
@@ -137,23 +160,28 @@ def test_other_captions_are_those_of_other_clips(tmp_path: Path) -> None:
     data = Encoding(clips=clips, parts=ophora_base(tmp_path), **fields).load()
     latents, text, _ = data.rows([0, 1, 2, 3])
 
+    seen: list[list[str]] = []
+
     def fit(latents: Tensor, text: Tensor) -> Tensor:
         return latents.flatten(1).mean(1) * text.flatten(1).std(1)
 
-    def sample_loss(latents: Tensor, _: Tensor, __: Tensor, text: Tensor, *___: Tensor) -> Tensor:
-        return fit(latents, text)
+    def sample_loss(given: Example) -> Tensor:
+        seen.append(given.captions)
+        return fit(given.latents, given.text)
 
     arguments = (torch.nn.Identity(), sample_loss, data, 1000, torch.device("cpu"))
     right, wrong = (held_out_loss(*arguments, other_captions=other) for other in (False, True))
     assert right == pytest.approx(fit(latents, text).mean().item(), abs=1e-6)
     others = fit(latents, text[[2, 3, 0, 1]]).mean().item()
     assert wrong == pytest.approx(others, abs=1e-6) and abs(right - wrong) > 1e-5
+    assert seen == [data.captions, [data.captions[row] for row in (2, 3, 0, 1)]]
 
 
 def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
-    kind = GivenOphora if isinstance(generator, OphoraTraining) else GivenBora
-    given = kind(given=weights(generator.weights(), tmp_path), shape=SHAPE, **common(tmp_path))
+    given = GIVEN[type(generator)](
+        given=weights(generator.weights(), tmp_path), shape=SHAPE, **common(tmp_path)
+    )
     expected = generator.sampler()(CAPTIONS[:1], [5], SAMPLING)
     assert np.array_equal(given.sampler()(CAPTIONS[:1], [5], SAMPLING), expected)
 
@@ -181,8 +209,11 @@ def test_latents_of_another_shape_are_refused(base: Weights, tmp_path: Path) -> 
         generator.run()
 
 
-def test_captions_of_another_length_are_refused(base: Weights, tmp_path: Path) -> None:
-    generator = trained(base, tmp_path, tokens=TEXT_TOKENS + 2)
+@pytest.mark.parametrize("make", [ophora_base, bora_base])
+def test_captions_of_another_length_are_refused(
+    make: Callable[[Path], Weights], tmp_path: Path
+) -> None:
+    generator = trained(make(tmp_path), tmp_path, tokens=TEXT_TOKENS + 2)
     with pytest.raises(UserError, match=rf"got 10 x 16: set max_text_tokens {TEXT_TOKENS} "):
         generator.run()
 
@@ -195,6 +226,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     bora = GivenBora(given=weights(wrong["bora"], tmp_path), shape=SHAPE, **common(tmp_path))
     with pytest.raises(UserError, match="no STDiT can be read"):
         bora.sampler()
+    given = weights(wrong["ophora"], tmp_path)
+    with pytest.raises(UserError, match="no Endora can be read"):
+        GivenEndora(given=given, shape=SHAPE, **common(tmp_path)).sampler()
 
 
 @pytest.mark.parametrize(

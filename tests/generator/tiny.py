@@ -17,6 +17,7 @@ from generator.backbone.autoencoder import AutoencoderSettings
 from generator.backbone.text import word_tokenizer
 from generator.base import ClipShape, GivenWeights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
+from generator.endora.pipeline import EndoraAssembly, EndoraSettings
 from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
 
 SHAPE = ClipShape(num_frames=9, width=32, height=32)
@@ -39,6 +40,7 @@ STDIT = STDiTSettings(
     depth=1, hidden_size=32, num_heads=2, patch_size=2, text_dim=TEXT_DIM,
     max_text_tokens=TEXT_TOKENS,
 )  # fmt: skip
+ENDORA = EndoraSettings(depth=4, hidden_size=32, num_heads=2, latent_channels=4)
 
 
 def common(root: Path) -> dict[str, Any]:
@@ -127,3 +129,20 @@ def bora_base(
         transformer=transformer,
         **common(root),
     )
+
+
+def endora_base(
+    root: Path, shape: ClipShape = SHAPE, classes: tuple[str, ...] = ()
+) -> EndoraAssembly:
+    return EndoraAssembly(
+        autoencoder=weights(autoencoder_folder(root, IMAGE_VAE), root),
+        shape=shape,
+        transformer=ENDORA,
+        classes=classes,
+        **common(root),
+    )
+
+
+def class_endora_base(root: Path) -> EndoraAssembly:
+    """Its classes are the captions."""
+    return endora_base(root, classes=CAPTIONS)

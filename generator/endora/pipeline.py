@@ -1,0 +1,187 @@
+"""Endora's folder: assembled, loaded (ours or the released checkpoint), sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from core.errors import UserError, did_you_mean
+from core.files import read_json, write_json
+from core.runtime import Precision, dtype_of, seed_everything
+from core.video import Frames
+from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
+from generator.base import ClipShape, Sampling, Weights, share_folder
+from generator.endora.transformer import EndoraTransformer
+from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
+
+CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows, in label order
+# Layers of the released network that only its prior uses, or nothing does.
+OF_THE_PRIOR = ("linear.", "linear_2.", "cov.", "pooling.", "to_hidden_layer.")
+
+
+class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Widths and depths of the denoiser. Defaults: EnDora-XL/2."""
+
+    depth: int = pydantic.Field(default=28, ge=2, multiple_of=2)
+    hidden_size: int = pydantic.Field(default=1152, ge=8)
+    num_heads: int = pydantic.Field(default=16, ge=1)
+    patch_size: int = pydantic.Field(default=2, ge=1)
+    latent_channels: int = pydantic.Field(default=4, ge=1)
+
+    def build(self, shape: ClipShape, num_classes: int | None) -> EndoraTransformer:
+        """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
+        return EndoraTransformer(
+            num_frames=shape.num_frames,
+            height=shape.height // 8,
+            width=shape.width // 8,
+            in_channels=self.latent_channels,
+            patch_size=self.patch_size,
+            hidden_size=self.hidden_size,
+            depth=self.depth,
+            num_heads=self.num_heads,
+            num_classes=num_classes,
+        )
+
+
+class EndoraAssembly(Weights):
+    """`transformer`, `vae`, `scheduler`: an Endora that knows nothing.
+
+    classes: captions that stand for classes, in label order; none: unconditional.
+    """
+
+    autoencoder: Weights
+    shape: ClipShape
+    transformer: EndoraSettings
+    classes: tuple[str, ...] = ()
+    seed: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        seed_everything(self.seed)
+        model = self.transformer.build(self.shape, len(self.classes) or None)
+        target = folder / "weights"
+        share_folder(self.autoencoder.weights(), target / "vae")
+        iddpm_scheduler().save_pretrained(target / "scheduler")
+        model.save_pretrained(target / "transformer")
+        write_json(target / CLASSES_NAME, list(self.classes))
+        return {"parameters": sum(p.numel() for p in model.parameters())}
+
+
+def load_endora(folder: Path, dtype: torch.dtype = torch.float32) -> EndoraTransformer:
+    """Load the denoiser of an Endora folder.  Raises: UserError: if it holds none."""
+    try:
+        return EndoraTransformer.from_pretrained(folder / "transformer").to(dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"weights {folder}: no Endora can be read: {reason}") from None
+
+
+def load_released(model: EndoraTransformer, path: Path) -> None:
+    """Fill `model` from the released checkpoint (a torch file with the averaged weights in "ema").
+
+    Raises: UserError: if the file cannot be read, or is another network's.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and OS errors of many kinds
+        raise UserError(f"weights {path}: not a torch checkpoint ({error})") from None
+    state = state.get("ema", state) if isinstance(state, dict) else {}
+    state = {
+        name.removeprefix("module."): value
+        for name, value in state.items()
+        if not name.removeprefix("module.").startswith(OF_THE_PRIOR)
+    }
+    own = model.state_dict()
+    wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
+    unknown = sorted(set(state) - set(own))
+    if wrong or unknown:
+        first = (
+            f"{wrong[0]!r} is missing or has another shape" if wrong else f"unknown {unknown[0]!r}"
+        )
+        raise UserError(f"weights {path}: made for another network: {first}")
+    model.load_state_dict(state)
+
+
+class EndoraSampler:
+    """Prompts -> clips. Unconditional: prompts only count. Conditional: a prompt is one of the
+    captions that stand for the classes, and guidance is applied to all channels."""
+
+    def __init__(
+        self, folder: Path, model: EndoraTransformer, precision: Precision = "fp32"
+    ) -> None:
+        self.model = model
+        self.dtype = dtype_of(precision, model.device)
+        self.vae = load_autoencoder(folder / "vae", self.dtype).to(model.device)
+        self.scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+        self.classes = known_classes(folder)
+
+    @classmethod
+    def load(
+        cls, folder: Path, shape: ClipShape, device: torch.device, precision: Precision = "fp32"
+    ) -> EndoraSampler:
+        """The sampler of an Endora folder.
+
+        Raises: UserError: if it makes clips of another shape.
+        """
+        model = load_endora(folder, dtype_of(precision, device)).to(device).eval()
+        config = model.config
+        made = ClipShape(
+            num_frames=config.num_frames, width=8 * config.width, height=8 * config.height
+        )
+        if made != shape:
+            raise UserError(f"weights {folder}: made for clips of {made}, not of {shape}")
+        return cls(folder, model, precision)
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
+        """See `generator.base.Sampler`."""
+        labels = None
+        if self.classes:
+            labels = torch.tensor([label_of(prompt, self.classes) for prompt in prompts])
+        return self._draw(labels, seeds, sampling)
+
+    def from_embeddings(
+        self, text: Tensor, mask: Tensor, empty: Tensor, seeds: Sequence[int], sampling: Sampling
+    ) -> Frames:
+        """See `generator.preview.EmbeddingSampler`: captions are not read; classes go in turn."""
+        labels = torch.arange(len(seeds)) % len(self.classes) if self.classes else None
+        return self._draw(labels, seeds, sampling)
+
+    @torch.no_grad()
+    def _draw(self, labels: Tensor | None, seeds: Sequence[int], sampling: Sampling) -> Frames:
+        config, device = self.model.config, self.model.device
+        size = (config.num_frames, config.in_channels, config.height, config.width)
+        noise, rngs = starting_noise(size, seeds)
+
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            times = timestep.to(device).expand(len(latents))
+            if labels is None:
+                return self.model(latents.to(self.dtype), times)[0].float()
+            none = torch.full_like(labels, len(self.classes))
+            both = torch.cat([labels, none]).to(device)
+            doubled = torch.cat([latents] * 2).to(self.dtype)
+            output = self.model(doubled, times.repeat(2), both)[0]
+            return guide(output, sampling.guidance_scale, latents.shape[2])
+
+        latents = sample(predict, noise.to(device), self.scheduler, sampling.steps, rngs)
+        scaled = latents.transpose(1, 2) / self.vae.config.scaling_factor
+        return to_frames(decode(self.vae, scaled.to(self.vae.dtype)))
+
+
+def known_classes(folder: Path) -> list[str]:
+    """The captions that an Endora folder knows as classes; empty if it is unconditional."""
+    path = folder / CLASSES_NAME
+    found: list[str] = read_json(path) if path.is_file() else []
+    return found
+
+
+def label_of(caption: str, classes: Sequence[str]) -> int:
+    """The class that `caption` stands for.  Raises: UserError: if it is none of them."""
+    if caption not in classes:
+        raise UserError(f"prompt {caption!r}: not a class of this Endora; "
+                        f"{did_you_mean(caption, classes)}")  # fmt: skip
+    return classes.index(caption)
