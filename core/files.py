@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -187,6 +188,17 @@ def _state(path: Path) -> list[int]:
 @lru_cache(maxsize=1024)
 def _real(folder: str) -> str:
     return os.path.realpath(folder)  # Path.resolve does the same at twice the time
+
+
+def share_file(source: Path, target: Path) -> None:
+    """Put `source` at `target`, replacing what is there: a hard link where the file system allows,
+    a copy elsewhere."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def path_inside(root: Path | str, relative: str | Path) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import pydantic
 
 from core.errors import UserError
-from core.files import read_json, sha256_of_files
+from core.files import read_json, sha256_of_files, share_file
 from core.runtime import Precision, Runtime
 from core.stage import Stage
 from core.video import Frames
@@ -137,13 +135,7 @@ def share_folder(source: Path, target: Path, *, leave_out: str | None = None) ->
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         if file.relative_to(source).parts[0] == leave_out:
             continue
-        place = target / file.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        try:
-            os.link(file, place)
-        except OSError:
-            shutil.copy2(file, place)
+        share_file(file, target / file.relative_to(source))
 
 
 class HubWeights(Weights):
