@@ -86,6 +86,9 @@ class DenoiserTraining(Generator):
     preview: Preview | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
+        batch, ranks = self.optimisation.batch_size, self.runtime.processes
+        if batch % ranks:
+            raise UserError(f"batch_size {batch}: not a multiple of {ranks} ranks")
         # Before the ranks start: they only read what is there.
         start = self.init.weights()
         clips = sum(self.encoding.run()["rows_per_shard"])

@@ -13,6 +13,7 @@ import pydantic
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.distributed import launch, rank
+from core.errors import UserError
 from core.files import write_text
 from core.runtime import Runtime
 from core.stage import ClipSource, Stage
@@ -119,3 +120,8 @@ class Together(Stage):
 def write_and_wait(folder: Path) -> None:
     write_text(folder / f"rank-{rank()}.txt", "")
     time.sleep(float(os.environ.get("SECONDS_PER_STEP", "0")))
+
+
+def refuse(reason: str) -> None:
+    """What a rank does that finds a wrong input."""
+    raise UserError(reason)

@@ -18,6 +18,7 @@ from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
 from generator.optimisation import Optimisation
 from generator.training import LOG_NAME
+from tests.core.stages import refuse
 from tests.generator.tiny import (
     SHAPE,
     TEXT_TOKENS,
@@ -90,10 +91,15 @@ def test_ranks_train_as_one_process_does(
     assert two["held_out_loss"]["after"] != two["held_out_loss"]["before"]
 
 
-def test_a_wrong_input_in_a_rank_is_one_line(tmp_path: Path) -> None:
+def test_a_batch_that_ranks_cannot_share_is_one_line(tmp_path: Path) -> None:
     stage = training(tmp_path, OphoraTraining, processes=3)
     with pytest.raises(UserError, match=r"^batch_size 8: not a multiple of 3 ranks$"):
         stage.run()
+
+
+def test_a_wrong_input_in_a_rank_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^clips: none can be read$"):
+        launch(refuse, "clips: none can be read", runtime=Runtime(processes=2))
 
 
 def test_a_rank_that_dies_is_an_error() -> None:
