@@ -111,6 +111,29 @@ class Generator(Weights):
         """Load the weights (training them first if need be) and return the sampler."""
 
 
+class GivenGenerator(Generator):
+    """A trained generator that the user names; nothing is trained. shape: of the clips it makes."""
+
+    given: Weights
+    shape: ClipShape
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        return {"init": self.given.run()}
+
+    def weights(self) -> Path:
+        return self.given.weights()
+
+
+def check_frame_latents(folder: Path, config: Any, shape: ClipShape) -> None:
+    """Compare a denoiser of single frames' latents (8x in space) with the clips asked for.
+
+    Args: config: its num_frames, height and width.  Raises: UserError: if it makes others.
+    """
+    made = ClipShape(num_frames=config.num_frames, width=8 * config.width, height=8 * config.height)
+    if made != shape:
+        raise UserError(f"weights {folder}: made for clips of {made}, not of {shape}")
+
+
 class BeforehandTraining(Weights):
     """A generator that was trained beforehand, kept as its `transformer/` alone: all other parts
     are those of the weights that it was trained from."""

@@ -10,7 +10,7 @@ from benchmarks.config import DiffusionTrainingSection
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
 from core.errors import UserError
 from core.stage import ClipSource
-from generator.base import BeforehandTraining, Generator, Weights, weights_named
+from generator.base import BeforehandTraining, Generator, GivenGenerator, Weights, weights_named
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
 from generator.ophora.training import GivenOphora, OphoraTraining
@@ -20,7 +20,7 @@ TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
 
 def trained_here(generator: Generator) -> bool:
     """Whether the run trains the generator from its corpus, rather than just loads it."""
-    return not isinstance(generator, (GivenOphora, GivenBora))
+    return not isinstance(generator, GivenGenerator)
 
 
 @dataclass(frozen=True)

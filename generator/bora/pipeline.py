@@ -18,7 +18,7 @@ from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.backbone.text import encode_text
-from generator.base import ClipShape, Sampling, Weights, share_folder
+from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
 from generator.bora.stdit import STDiT
 from generator.encoding import load_text_encoder
 from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
@@ -114,12 +114,7 @@ class BoraSampler:
         Raises: UserError: if it makes clips of another shape.
         """
         model = load_stdit(folder, dtype_of(precision, device)).to(device).eval()
-        config = model.config
-        made = ClipShape(
-            num_frames=config.num_frames, width=8 * config.width, height=8 * config.height
-        )
-        if made != shape:
-            raise UserError(f"weights {folder}: made for clips of {made}, not of {shape}")
+        check_frame_latents(folder, model.config, shape)
         return cls(folder, model, guided_channels, precision)
 
     @cached_property

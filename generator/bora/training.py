@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from core.runtime import Precision
-from generator.base import ClipShape, Generator, Weights, share_folder
+from generator.base import GivenGenerator, share_folder
 from generator.bora.pipeline import BoraSampler, load_stdit
 from generator.bora.stdit import STDiT
 from generator.diffusion import (
@@ -75,18 +75,10 @@ class BoraTraining(DenoiserTraining):
         return BoraSampler.load(self.weights(), shape, device, self.guided_channels, precision)
 
 
-class GivenBora(Generator):
+class GivenBora(GivenGenerator):
     """A trained Bora that the user names; nothing is trained."""
 
-    given: Weights
-    shape: ClipShape
     guided_channels: int | None = 3
-
-    def execute(self, folder: Path) -> dict[str, Any]:
-        return {"init": self.given.run()}
-
-    def weights(self) -> Path:
-        return self.given.weights()
 
     def sampler(self, precision: Precision = "fp32") -> BoraSampler:
         device = self.runtime.torch_device()

@@ -16,7 +16,7 @@ from core.files import read_json, write_json
 from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
-from generator.base import ClipShape, Sampling, Weights, share_folder
+from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
 
@@ -129,12 +129,7 @@ class EndoraSampler:
         Raises: UserError: if it makes clips of another shape.
         """
         model = load_endora(folder, dtype_of(precision, device)).to(device).eval()
-        config = model.config
-        made = ClipShape(
-            num_frames=config.num_frames, width=8 * config.width, height=8 * config.height
-        )
-        if made != shape:
-            raise UserError(f"weights {folder}: made for clips of {made}, not of {shape}")
+        check_frame_latents(folder, model.config, shape)
         return cls(folder, model, precision)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import Precision, seed_everything
-from generator.base import ClipShape, Generator, Weights, share_folder
+from generator.base import GivenGenerator, Weights, share_folder
 from generator.diffusion import (
     DenoiserTraining,
     DiffusionSettings,
@@ -155,17 +155,8 @@ class WithPrior(nn.Module):
         return output, settings.weight * self.prior(frames.to(noisy.device), features)
 
 
-class GivenEndora(Generator):
+class GivenEndora(GivenGenerator):
     """A trained Endora that the user names; nothing is trained."""
-
-    given: Weights
-    shape: ClipShape
-
-    def execute(self, folder: Path) -> dict[str, Any]:
-        return {"init": self.given.run()}
-
-    def weights(self) -> Path:
-        return self.given.weights()
 
     def sampler(self, precision: Precision = "fp32") -> EndoraSampler:
         return EndoraSampler.load(

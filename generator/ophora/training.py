@@ -18,7 +18,7 @@ from peft import LoraConfig
 from torch import Tensor
 
 from core.runtime import Precision, seed_everything
-from generator.base import ClipShape, Generator, Weights, share_folder
+from generator.base import GivenGenerator, share_folder
 from generator.diffusion import (
     DenoiserTraining,
     Example,
@@ -108,17 +108,8 @@ def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> 
     transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=projections))
 
 
-class GivenOphora(Generator):
+class GivenOphora(GivenGenerator):
     """A trained CogVideoX pipeline that the user names; nothing is trained."""
-
-    given: Weights
-    shape: ClipShape
-
-    def execute(self, folder: Path) -> dict[str, Any]:
-        return {"init": self.given.run()}
-
-    def weights(self) -> Path:
-        return self.given.weights()
 
     def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
         device = self.runtime.torch_device()

@@ -73,8 +73,7 @@ def test_a_model_of_this_machine_refines_and_is_asked_once(
 ) -> None:
     settings = TransformersRefine(local=LocalModel(model=str(models[0]), max_tokens=6))
     refined = dict(refine_captions([CAPTION, CAPTION], settings, tmp_path))
-    # Random weights write letters without surgery in them: all that the rules can ask of it.
-    assert {item.origin for item in refined.values()} <= {"llm", "raw"}
+    assert refined[0] == refined[1]
     asked = (tmp_path / ANSWERS_NAME).read_bytes()
     assert asked.count(b"\n") in (1, 2, 3)  # one question, and what was asked after a rejection
     assert dict(refine_captions([CAPTION], settings, tmp_path))[0] == refined[0]
@@ -125,8 +124,8 @@ def test_clips_are_refined_and_judged_by_served_models(
     assert questions and all(item["model"] == str(models[0]) for item in questions)
     privacy = OpenAIPrivacy(endpoint=sight)
     first = judge_privacy(tmp_path, curation.manifest(), privacy, 1)
-    reasons = {verdict.sighting and verdict.sighting.reason for verdict in first.values()}
-    assert len(first) == 3 and reasons <= {"unclear answer", "text", None}
+    reasons = [verdict.sighting and verdict.sighting.reason for verdict in first.values()]
+    assert reasons == ["unclear answer"] * 3  # random letters are neither yes nor no
     asked = (tmp_path / ANSWERS_NAME).read_bytes()
     (tmp_path / JOURNAL_NAME).unlink()  # what it saw is lost, what it was answered is not
     gone = privacy.model_copy(
