@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from augment.prompts import PromptBook
 from benchmarks.config import CorpusSection
 from benchmarks.datasets.ophnet import OphNet
+from benchmarks.datasets.ophvl_sim.narration import load_descriptions
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.ophclip import OphClipTraining
@@ -105,9 +106,12 @@ class Pretraining:
 
     @cached_property
     def text(self) -> TextEncoderTraining:
+        """T5. What stands for the knowledge of a large one: wordings of each operation, the
+        prompts' not among them."""
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
             clips=(self.natural, self.biomed, self.surgical),
+            paraphrases=tuple(load_descriptions().values()),
             extra_words=tuple(prompt for group in prompts for prompt in group),
             settings=self.config.text.settings,
             optimisation=self.config.text.optimisation,
@@ -138,7 +142,7 @@ class Pretraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         encodings = self._surgical_encodings(base, parts)
-        start = self._begun(self.ophora_base, section)
+        start = self._begun(parts, section) if section.start else self.ophora_base
         return self._after_stills(OphoraTraining, "TPT", start, encodings, section)
 
     @cached_property
@@ -165,7 +169,7 @@ class Pretraining:
         section, base = self.config.bora_tuned, self.config.bora_base
         parts = self.bora_assembly if base.given is None else self.bora_base
         encodings = self._surgical_encodings(base, parts)
-        start = self._begun(self.bora_base, section)
+        start = self._begun(parts, section) if section.start else self.bora_base
         return self._after_stills(BoraTraining, "fine-tuned", start, encodings, section)
 
     @cached_property

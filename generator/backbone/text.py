@@ -9,13 +9,14 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import pydantic
 import torch
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
 
+from core.errors import UserError
 from core.runtime import seed_everything
 from core.stage import ClipSource
 from generator.base import Weights
@@ -32,6 +33,9 @@ class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     decorrelation: weight of `correlation` in its training, over captions of `max_tokens` tokens,
     padding included, as Ophora reads them.
+    paraphrase_share: share of samples that ask for another wording instead of hidden spans.
+    word_dropout: share of words left out of the wording that it is asked for, so that no word
+    alone tells the others.
     """
 
     d_model: int = pydantic.Field(default=128, ge=8)
@@ -39,55 +43,50 @@ class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     num_layers: int = pydantic.Field(default=2, ge=1)
     num_heads: int = pydantic.Field(default=4, ge=1)
     decorrelation: float = pydantic.Field(default=0.0, ge=0)
+    paraphrase_share: float = pydantic.Field(default=0.0, ge=0, le=1)
+    word_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
     max_tokens: int = pydantic.Field(default=32, ge=2)
 
 
 class TextEncoderTraining(Weights):
     """Train a T5 by span corruption on the captions of `clips` and keep its encoder.
 
-    extra_words: texts whose words must be in the vocabulary although no caption has them (they get
-    an embedding, no training). `weights/` holds `tokenizer/` and `text_encoder/`.
+    paraphrases: groups of sentences that say the same; part of the training asks for one given
+    another, as T5's own mixture has paraphrases in it. extra_words: texts whose words must be in
+    the vocabulary although no caption has them (they get an embedding, no training). `weights/`
+    holds `tokenizer/` and `text_encoder/`.
+    Raises: UserError: if paraphrases are asked for and a group has fewer than two sentences.
     """
 
+    version: ClassVar[str] = "2"  # paraphrases
+
     clips: tuple[ClipSource, ...]
+    paraphrases: tuple[tuple[str, ...], ...] = ()
     extra_words: tuple[str, ...] = ()
     settings: TextEncoderSettings = TextEncoderSettings()
     optimisation: Optimisation
 
     def execute(self, folder: Path) -> dict[str, Any]:
         captions = captions_of(self.clips)
-        tokenizer = word_tokenizer([*captions, *self.extra_words])
+        sentences = [sentence for group in self.paraphrases for sentence in group]
+        tokenizer = word_tokenizer([*captions, *sentences, *self.extra_words])
         seed_everything(self.optimisation.seed)
-        model = T5ForConditionalGeneration(
-            T5Config(
-                vocab_size=len(tokenizer),
-                d_model=self.settings.d_model,
-                d_kv=self.settings.d_model // self.settings.num_heads,
-                d_ff=self.settings.d_ff,
-                num_layers=self.settings.num_layers,
-                num_decoder_layers=1,
-                num_heads=self.settings.num_heads,
-                feed_forward_proj="gated-gelu",
-                dropout_rate=0.0,
-                decoder_start_token_id=0,
-            )
-        )
-        ids = [tokenizer(caption).input_ids[:-1] for caption in captions]
-        sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{n}>" for n in range(SENTINELS)])
+        model = T5ForConditionalGeneration(_config(self.settings, len(tokenizer)))
+        lessons = Lessons(tokenizer, captions, self.paraphrases, self.settings)
         device = self.runtime.torch_device()
 
         def loss(batch: Batch) -> Tensor:
-            pairs = [
-                corrupt_spans(ids[index], sentinels, rng)
+            drawn = [
+                lessons.draw(index, rng)
                 for index, rng in zip(batch.index, batch.rngs("spans"), strict=True)
             ]
-            inputs = _pad([source for source, _ in pairs], 0).to(device)
-            labels = _pad([target for _, target in pairs], -100).to(device)
+            inputs = _pad([lesson.source for lesson in drawn], 0).to(device)
+            labels = _pad([lesson.target for lesson in drawn], -100).to(device)
             found = model(input_ids=inputs, attention_mask=inputs.ne(0).long(), labels=labels).loss
             if self.settings.decorrelation == 0:
                 return found
             length = self.settings.max_tokens
-            whole = [[*ids[index], 1][:length] for index in batch.index]
+            whole = [[*lesson.sentence, 1][:length] for lesson in drawn]
             read = _pad([[*row, *[0] * (length - len(row))] for row in whole], 0).to(device)
             vectors = model.encoder(read).last_hidden_state.flatten(0, 1)
             return found + self.settings.decorrelation * correlation(vectors)
@@ -95,7 +94,7 @@ class TextEncoderTraining(Weights):
         result = fit(
             model,
             loss,
-            len(ids),
+            len(captions),
             self.optimisation,
             folder,
             description="text encoder",
@@ -105,7 +104,65 @@ class TextEncoderTraining(Weights):
         encoder.load_state_dict(model.state_dict(), strict=False)
         encoder.save_pretrained(folder / "weights" / "text_encoder")
         tokenizer.save_pretrained(folder / "weights" / "tokenizer")
-        return {**result, "captions": len(captions), "words": len(tokenizer)}
+        counts = {"captions": len(captions), "paraphrases": len(sentences)}
+        return {**result, **counts, "words": len(tokenizer)}
+
+
+def _config(settings: TextEncoderSettings, words: int) -> T5Config:
+    return T5Config(
+        vocab_size=words,
+        d_model=settings.d_model,
+        d_kv=settings.d_model // settings.num_heads,
+        d_ff=settings.d_ff,
+        num_layers=settings.num_layers,
+        num_decoder_layers=1,
+        num_heads=settings.num_heads,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    )
+
+
+class Lesson(NamedTuple):
+    """Token ids: what the encoder is given, what the decoder is asked for, and the whole sentence
+    (without an end)."""
+
+    source: list[int]
+    target: list[int]
+    sentence: list[int]
+
+
+class Lessons:
+    """Draws what T5 is asked; see `TextEncoderTraining`."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        captions: Sequence[str],
+        paraphrases: Sequence[Sequence[str]],
+        settings: TextEncoderSettings,
+    ) -> None:
+        if settings.paraphrase_share and (not paraphrases or min(map(len, paraphrases)) < 2):
+            raise UserError(
+                f"paraphrase_share {settings.paraphrase_share}: every group of paraphrases needs "
+                "two sentences or more"
+            )
+        self.settings = settings
+        self.captions = [tokenizer(caption).input_ids[:-1] for caption in captions]
+        self.groups = [[tokenizer(text).input_ids[:-1] for text in group] for group in paraphrases]
+        names = [f"<extra_id_{n}>" for n in range(SENTINELS)]
+        self.sentinels = tokenizer.convert_tokens_to_ids(names)
+
+    def draw(self, index: int, rng: torch.Generator) -> Lesson:
+        """Hidden spans of caption `index`, or one wording asked for given another."""
+        if torch.rand(1, generator=rng) >= self.settings.paraphrase_share:
+            caption = self.captions[index]
+            return Lesson(*corrupt_spans(caption, self.sentinels, rng), caption)
+        group = self.groups[int(torch.randint(len(self.groups), (1,), generator=rng))]
+        given, asked = torch.randperm(len(group), generator=rng)[:2].tolist()
+        kept = torch.rand(len(group[given]), generator=rng) >= self.settings.word_dropout
+        source = [token for token, keep in zip(group[given], kept, strict=True) if keep]
+        return Lesson([*source, 1], [*group[asked], 1], group[given])
 
 
 def correlation(vectors: Tensor) -> Tensor:

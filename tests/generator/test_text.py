@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import T5Tokenizer
 
+from core.errors import UserError
 from generator.backbone.text import (
+    Lessons,
     TextEncoderSettings,
     TextEncoderTraining,
     correlation,
     encode_text,
+    word_tokenizer,
 )
 from generator.encoding import load_text_encoder
 from generator.optimisation import Optimisation
@@ -51,3 +55,38 @@ def trained(root: Path, decorrelation: float) -> torch.Tensor:
 def test_decorrelation_spreads_the_vectors_of_captions(tmp_path: Path) -> None:
     alone, spread = (correlation(trained(tmp_path, weight)) for weight in (0.0, 1.0))
     assert spread < alone / 2
+
+
+def token_ids(tokenizer: T5Tokenizer, text: str) -> list[int]:
+    return list(tokenizer(text).input_ids[:-1])
+
+
+def test_a_paraphrase_asks_for_another_wording_of_the_same() -> None:
+    groups = (("a blade cuts", "the knife opens"), ("gel flows in", "gel fills it", "more gel"))
+    tokenizer = word_tokenizer([*CAPTIONS, *(text for group in groups for text in group)])
+    settings = TextEncoderSettings(paraphrase_share=1.0, word_dropout=0.3)
+    lessons = Lessons(tokenizer, CAPTIONS, groups, settings)
+    wordings = [[token_ids(tokenizer, text) for text in group] for group in groups]
+    kept = total = 0
+    for number in range(400):
+        lesson = lessons.draw(0, torch.Generator().manual_seed(number))
+        (group,) = (group for group in wordings if lesson.sentence in group)
+        assert lesson.target[:-1] in group and lesson.target[:-1] != lesson.sentence
+        assert set(lesson.source[:-1]) <= set(lesson.sentence)
+        kept, total = kept + len(lesson.source) - 1, total + len(lesson.sentence)
+    assert abs(kept / total - 0.7) < 0.05
+
+
+def test_without_paraphrases_spans_are_hidden() -> None:
+    tokenizer = word_tokenizer(CAPTIONS)
+    lessons = Lessons(tokenizer, CAPTIONS, (), TextEncoderSettings())
+    lesson = lessons.draw(1, torch.Generator().manual_seed(0))
+    assert lesson.sentence == token_ids(tokenizer, CAPTIONS[1])
+    assert lesson.target[0] == lessons.sentinels[0] and lesson.target[0] in lesson.source
+
+
+def test_a_lone_sentence_is_no_paraphrase() -> None:
+    settings = TextEncoderSettings(paraphrase_share=0.5)
+    for groups in ((), (("alone",),)):
+        with pytest.raises(UserError, match="two sentences"):
+            Lessons(word_tokenizer(CAPTIONS), CAPTIONS, groups, settings)
