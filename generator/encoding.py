@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,8 +25,8 @@ from core.clip import Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
 from core.frame_cache import check_unreadable
-from core.progress import track
-from core.runtime import Precision, derive_seed, dtype_of
+from core.progress import Progress
+from core.runtime import Precision, derive_seed, dtype_of, map_unordered, release_workers
 from core.stage import ClipSource, Stage
 from core.video import Frames, probe, read_frames, read_span, span_indices
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
@@ -46,7 +47,8 @@ class Encoding(Stage):
     precision: type that the frozen networks are loaded in. sample_posterior: with a seed per clip
     id, else its mean; scale_latents: multiply by the VAE's scaling factor, which sampling divides
     by; frames: see `training_frames`. The released Ophora code does neither of the two, and strides
-    (False, False, "floor_stride"). The empty prompt's embedding is kept for guidance.
+    (False, False, "floor_stride"). The empty prompt's embedding is kept for guidance. Shards are
+    made in parallel: a process for each core or GPU.
     """
 
     version: ClassVar[str] = "3"  # clips are encoded in batches
@@ -73,16 +75,17 @@ class Encoding(Stage):
             for file, start in zip(files, starts, strict=True)
             if not file.is_file()
         ]
-        encoder = _Encoder(self)
-        for file, part in track(
-            todo,
-            total=len(files),
-            description="encode clips",
-            unit=f"x{SHARD_CLIPS} clips",
-            done=len(files) - len(todo),
-        ):
-            encoder.write_shard(file, part)
+        self.parts.run()  # before the clock starts: it may train them first
+        write, unit = partial(_write_shard, self), f"x{SHARD_CLIPS} clips"
+        with Progress("encode clips", len(files), unit, len(files) - len(todo)) as shown:
+            for _ in map_unordered(write, todo, workers=self.runtime.lanes()):
+                shown.advance()
+        encoder = _encoder_of(self)
         encoder.write_empty_prompt(folder / "empty_prompt.safetensors")
+        scaling_factor = encoder.scaling_factor
+        _LOADED.clear()
+        if self.runtime.torch_device().type == "cuda":
+            release_workers()
         unreadable = dict(pair for file in files for pair in read_json(_notes(file))["unreadable"])
         num_files = len({clip.path for clip in manifest.clips})
         check_unreadable(sorted(unreadable), num_files, manifest.root)
@@ -93,7 +96,7 @@ class Encoding(Stage):
             "clips": sum(rows),
             "rows_per_shard": rows,
             "unreadable": sorted(unreadable),
-            "scaling_factor": encoder.scaling_factor,
+            "scaling_factor": scaling_factor,
         }
 
     def _manifest(self) -> Manifest:
@@ -193,6 +196,23 @@ class _Encoder:
             noise = torch.stack([torch.randn(latents.shape[1:], generator=rng) for rng in rngs])
             latents = latents + posterior.std.float() * noise.to(self.device)
         return (latents * self.scaling_factor).transpose(1, 2).half().cpu()
+
+
+# This process's encoder by its stage's key; loading it takes longer than a shard.
+_LOADED: dict[str, _Encoder] = {}
+
+
+def _encoder_of(stage: Encoding) -> _Encoder:
+    key = stage.infra.uid()
+    if key not in _LOADED:
+        _LOADED.clear()
+        stage.runtime.apply()
+        _LOADED[key] = _Encoder(stage)
+    return _LOADED[key]
+
+
+def _write_shard(stage: Encoding, shard: tuple[Path, Manifest]) -> None:
+    _encoder_of(stage).write_shard(*shard)
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> T5EncoderModel:

@@ -24,6 +24,7 @@ from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
+from generator.encoding import Encoding
 
 __all__ = ["CLASS_NAMES", "PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
@@ -97,7 +98,8 @@ class Plan(EvidenceStages):
     def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
         """(what, stages, whether they run side by side). A wave needs only what came before it.
 
-        Data and synthesis use all workers inside; generators and classifiers are one process each.
+        Data, encoding and synthesis use all workers inside; generators and classifiers are one
+        process each.
         """
         data: list[Stage] = [*self.datasets.values(), *self.starts.values()]
         if self.trains_generators():
@@ -109,6 +111,8 @@ class Plan(EvidenceStages):
         generated = [row.stage.generated for row in self.qualities]
         below = {s.infra.uid() for g in self.generators.values() for s in g.tower()[:-1]}
         last: list[Stage] = [g for g in self.generators.values() if g.infra.uid() not in below]
+        encodings = [s for g in last for s in g.tower() if isinstance(s, Encoding)]
+        yield "encoding", encodings, False
         yield "generators", last, True
         yield "synthesis", [*clips, *generated], False
         distances = [stage for stages in self.distances.values() for stage in stages.values()]

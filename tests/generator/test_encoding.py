@@ -11,12 +11,12 @@ from safetensors import safe_open
 
 from core.clip import Clip, Manifest
 from core.errors import UserError
-from core.runtime import Precision
+from core.runtime import Precision, Runtime
 from core.video import read_frames, write_video
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import corrupt_spans, word_tokenizer
 from generator.base import ClipShape
-from generator.encoding import Encoding, training_frames
+from generator.encoding import SHARD_CLIPS, Encoding, training_frames
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
 
 
@@ -69,6 +69,18 @@ def test_damaged_shard_is_named(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     with pytest.raises(UserError, match=r"shard-00000.safetensors: damaged"):
         stage.load()
+
+
+def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
+    written = []
+    for workers in (1, 2):
+        root = tmp_path / str(workers)
+        runtime = Runtime(workers=workers, device="cpu")
+        stage = encoding(root, num_clips=SHARD_CLIPS + 2).model_copy(update={"runtime": runtime})
+        assert stage.run()["rows_per_shard"] == [SHARD_CLIPS, 2]
+        files = sorted(stage.folder.glob("*.safetensors"))
+        written.append({file.name: file.read_bytes() for file in files})
+    assert len(written[0]) == 3 and written[0] == written[1]
 
 
 def test_one_unreadable_clip_is_left_out_and_counted(tmp_path: Path) -> None:
