@@ -111,7 +111,7 @@ class Plan(EvidenceStages):
         generated = [row.stage.generated for row in self.qualities]
         below = {s.infra.uid() for g in self.generators.values() for s in g.tower()[:-1]}
         last: list[Stage] = [g for g in self.generators.values() if g.infra.uid() not in below]
-        encodings = [s for g in last for s in g.tower() if isinstance(s, Encoding)]
+        encodings: list[Stage] = [s for g in last for s in g.tower() if isinstance(s, Encoding)]
         yield "encoding", encodings, False
         yield "generators", last, True
         yield "synthesis", [*clips, *generated], False

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from core.clip import Clip, Manifest
 from core.errors import UserError
@@ -78,9 +79,16 @@ def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
         runtime = Runtime(workers=workers, device="cpu")
         stage = encoding(root, num_clips=SHARD_CLIPS + 2).model_copy(update={"runtime": runtime})
         assert stage.run()["rows_per_shard"] == [SHARD_CLIPS, 2]
-        files = sorted(stage.folder.glob("*.safetensors"))
-        written.append({file.name: file.read_bytes() for file in files})
-    assert len(written[0]) == 3 and written[0] == written[1]
+        written.append(
+            {
+                (file.name, name): tensor
+                for file in stage.folder.glob("*.safetensors")
+                for name, tensor in load_file(file).items()
+            }
+        )
+    alone, shared = written
+    assert len(alone) == 8 and alone.keys() == shared.keys()
+    assert all(torch.equal(alone[name], shared[name]) for name in alone)
 
 
 def test_one_unreadable_clip_is_left_out_and_counted(tmp_path: Path) -> None:
