@@ -58,7 +58,8 @@ class ClassSynthesis(ClipSource):
 
     source: the generator's name in manifests and tables. operations_of_class: operation ids by
     class id, which choose the prompts. prompts: the file that holds them; its sha256, not its
-    place, is in the key.
+    place, is in the key. class_names: for a generator that knows classes instead of captions: a
+    class is asked for by its name, in the order of the ids.
     Source: Ophora, Sec. 3.3 (100 videos for each phase and operation).
     """
 
@@ -69,6 +70,7 @@ class ClassSynthesis(ClipSource):
     task: Task
     operations_of_class: tuple[tuple[int, ...], ...]
     settings: SynthesisSettings = SynthesisSettings()
+    class_names: tuple[str, ...] = ()
     sampling: Sampling
     prompts: Path = PROMPTS_PATH
     prompts_sha256: str = pydantic.Field(
@@ -85,6 +87,8 @@ class ClassSynthesis(ClipSource):
         requests: list[Request] = []
         for class_id, operations in enumerate(self.operations_of_class):
             prompts = book.prompts_for(self.task, class_id, operations, self.settings.policy)
+            if prompts and self.class_names:
+                prompts = (self.class_names[class_id],)
             requests += [
                 Request(
                     clip_id=f"{self.task}{class_id:03d}_{index:04d}",

@@ -13,30 +13,30 @@ import pydantic
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.arms import Arm, DerivedArm
-from benchmarks.datasets.ophvl_sim.writer import CorpusMix
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
+from benchmarks.sections import (
+    BoraSection,
+    CorpusSection,
+    CurationSection,
+    EndoraSection,
+    OphoraSection,
+    Section,
+)
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
 from core.clip import Task
 from core.errors import did_you_mean
-from core.runtime import Precision, Runtime
-from generator.base import ClipShape, Sampling
-from generator.curation.dynamics import DynamicsSettings
-from generator.curation.privacy import OcrPrivacy, PrivacySettings
-from generator.curation.refine import RefineSettings, RulesRefine
-from generator.curation.resolution import ResolutionSettings
-from generator.diffusion import DiffusionSettings
-from generator.encoding import FrameRule
-from generator.optimisation import Optimisation
-from generator.preview import Preview
+from core.runtime import Runtime
+from generator.base import ClipShape
 
-BUILT_IN_SOURCES = ("source", "bora", "ophora")
-
-
-class Section(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A part of the configuration; refuses unknown keys."""
+BUILT_IN_SOURCES = ("source", "endora", "bora", "ophora")
+DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
+QualityRow = Literal[
+    "endora_base", "endora", "bora_base", "bora", "cogvideox", "cogvideox_ophvl", "ophora_tpt",
+    "ophora",
+]  # fmt: skip
 
 
 class OphSimSection(Section):
@@ -50,90 +50,6 @@ class OphSimSection(Section):
     val_clips: int = pydantic.Field(default=1000, ge=52)
     test_clips: int = pydantic.Field(default=2000, ge=52)
     minimum: int = pydantic.Field(default=2, ge=1)
-
-
-class CorpusSection(Section):
-    """The embedded narrated corpus, used when no --corpus-root is given."""
-
-    seed: int = pydantic.Field(ge=0)
-    num_clips: int = pydantic.Field(ge=8)
-    mix: CorpusMix = CorpusMix()
-
-
-class CurationSection(Section):
-    """The four filters. Paper: at least 720x480, 2 to 100 keyframes, language models."""
-
-    refine: RefineSettings = RulesRefine()
-    dynamics: DynamicsSettings = DynamicsSettings()
-    resolution: ResolutionSettings = ResolutionSettings()
-    privacy: PrivacySettings = OcrPrivacy()
-
-
-class DiffusionTrainingSection(Section):
-    """One training of a generator."""
-
-    optimisation: Optimisation
-    diffusion: DiffusionSettings = DiffusionSettings()
-
-
-class EncodingSection(Section):
-    """How training clips become latents; see `generator.encoding.Encoding`."""
-
-    precision: Precision = "fp32"
-    frames: FrameRule = "uniform"
-    sample_posterior: bool = True
-    scale_latents: bool = True
-
-
-class OphoraSection(Section):
-    """base: folder of the base text-to-video pipeline (or a hub id, "org/name").
-
-    weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
-    tpt_weights: a folder whose `transformer/` was transfer pre-trained from `base` beforehand; null
-    trains it now, as `tpt` says.
-    lora_rank: low-rank updates instead of all weights; see `OphoraTraining`.
-    preview: sample sheets while it trains; see `generator.preview.Preview`.
-    """
-
-    base: str
-    weights: str | None = None
-    tpt_weights: str | None = None
-    max_text_tokens: int = pydantic.Field(default=226, ge=1)
-    tpt: DiffusionTrainingSection
-    p2ft: DiffusionTrainingSection
-    sampling: Sampling
-    gradient_checkpointing: bool = False
-    lora_rank: int | None = pydantic.Field(default=None, ge=1)
-    encoding: EncodingSection = EncodingSection()
-    preview: Preview | None = None
-
-
-class BoraSection(Section):
-    """base: folder of Bora's own weights (or a hub id, "org/name").
-
-    weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
-    start: a folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from; null
-    starts from `base`.
-    """
-
-    base: str
-    weights: str | None = None
-    start: str | None = None
-    max_text_tokens: int = pydantic.Field(default=120, ge=1)
-    fine_tuning: DiffusionTrainingSection
-    sampling: Sampling
-    guided_channels: int | None = 3
-    encoding: EncodingSection = EncodingSection()
-    preview: Preview | None = None
-
-    @pydantic.field_validator("sampling")
-    @classmethod
-    def _constant_guidance(cls, sampling: Sampling) -> Sampling:
-        if sampling.guidance_mode != "constant":
-            raise ValueError(
-                f"guidance_mode {sampling.guidance_mode!r}: Bora knows only 'constant'"
-            )
-        return sampling
 
 
 class ClassifierSection(Section):
@@ -150,12 +66,14 @@ class ClassifierSection(Section):
 class QualitySection(Section):
     """Table 1: held-out captioned clips, their number, and the encoders.
 
+    rows: the generators that are compared; null: those that the sources need.
     video_encoder: folder of a metric encoder, or I3D as a torchscript file (.pt), called as
     video_protocol says. image_text_encoder: folder of OphCLIP, or of a `transformers` CLIP.
     image_encoder: Inception-V3 as a torchscript file, for FID and KID; null takes the image
     features of image_text_encoder.
     """
 
+    rows: tuple[QualityRow, ...] | None = None
     corpus: CorpusSection
     num_clips: int = pydantic.Field(default=256, ge=2)
     protocol: FrameProtocol = FrameProtocol()
@@ -175,7 +93,7 @@ class BenchmarkConfig(Section):
     scale: Literal["nano", "paper"]
     recipe_name: str = "reference"
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
-    sources: tuple[str, ...] = BUILT_IN_SOURCES
+    sources: tuple[str, ...] = DEFAULT_SOURCES
     arms: dict[str, Arm] = {}
     classifiers: dict[Literal["slowfast", "mvit_v2"], ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
@@ -191,10 +109,17 @@ class BenchmarkConfig(Section):
     clip: ClipShape
     ophora: OphoraSection
     bora: BoraSection
+    endora: EndoraSection
     synthesis: SynthesisSettings
     quality: QualitySection
     runtime: Runtime = Runtime()
     cluster: Cluster | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _there_is_something_to_do(self) -> BenchmarkConfig:
+        if not self.sources and not self.quality.rows:
+            raise ValueError("sources: name one at least, or quality.rows for Table 1 alone")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _sources_are_known(self) -> BenchmarkConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.config import (
+from benchmarks.sections import (
     CorpusSection,
     CurationSection,
     DiffusionTrainingSection,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from augment.prompts import PromptBook
-from benchmarks.config import CorpusSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.ophvl_sim.narration import load_descriptions
 from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
@@ -29,6 +28,7 @@ from benchmarks.pretrain_config import (
     PretrainConfig,
     TrainingSection,
 )
+from benchmarks.sections import CorpusSection
 from core.clip import Split
 from core.frame_cache import FrameCache
 from core.stage import ClipSource
@@ -100,8 +100,10 @@ class Pretraining:
         return self._autoencoder(section, self.natural)
 
     @cached_property
-    def image_autoencoder(self) -> AutoencoderTraining:
+    def image_autoencoder(self) -> Weights:
         section = self.config.image_autoencoder
+        if section.given is not None:
+            return self._given(section.given)
         return self._autoencoder(section, self.biomed)
 
     @cached_property

@@ -23,19 +23,20 @@ from benchmarks.tables.render import TEXT_COLUMNS, grid, title
 from benchmarks.tables.schema import Row2, Table1, Table2
 from core.files import write_text
 
+DISTANCES = ("fid_", "fvd_")
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the page shows; all of it is optional except Table 2.
+    """Everything the page shows; all of it is optional, but there is one table at least.
 
     charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
     how the generators' clips were chosen, rows of `funnel.HEADER`.
     curves: figure title -> the curves in it. run: the content of run.json.
     """
 
-    table2: Table2
+    table2: Table2 | None = None
     table1: Table1 | None = None
     charts: Sequence[Chart] = ()
     seen: Sequence[Sequence[str]] = ()
@@ -60,11 +61,11 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    tables = [table for table in (report.table2, report.table1) if table is not None]
+    tables: list[Table1 | Table2] = [t for t in (report.table2, report.table1) if t is not None]
     return environment.get_template("report.html.j2").render(
-        data=report.table2.data,
-        scale=report.table2.scale,
-        verdict=verdict(report.table2),
+        data=tables[0].data,
+        scale=tables[0].scale,
+        verdict=" ".join(map(verdict_of, tables[:1])),
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_seen(report.seen),
@@ -99,6 +100,23 @@ def _seen(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
 def _curation(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
     title = "Clips that each step of curation saw and removed, in the order of the steps."
     return {"title": title, "header": HEADER, "body": rows, "texts": 3}
+
+
+def verdict_of(table: Table1 | Table2) -> str:
+    """A table in one sentence."""
+    return verdict(table) if isinstance(table, Table2) else quality_verdict(table)
+
+
+def quality_verdict(table: Table1) -> str:
+    """Whose clips lie nearest to real ones, in one sentence for each printed distance."""
+    distances = [name for name in table.printed if name.startswith(DISTANCES)]
+    findings = []
+    for name in distances:
+        first, *others = sorted(table.rows, key=lambda row: row.metrics[name].value)
+        value = f"{first.model}, {first.metrics[name].value:.2f}"
+        behind = f" before {others[0].model}, {others[0].metrics[name].value:.2f}" if others else ""
+        findings.append(f"{name.partition('_')[0].upper()}: {value}{behind}")
+    return f"On {table.data} ({table.scale}), nearest to real clips by {'; by '.join(findings)}."
 
 
 def verdict(table: Table2) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,9 @@ class Strip:
 
 @dataclass(frozen=True)
 class Panel:
-    """One class: a strip of each source."""
+    """One class or caption: a strip of each source."""
 
-    class_id: int
-    class_name: str
+    title: str
     strips: tuple[Strip, ...]
 
 
@@ -61,11 +60,32 @@ def class_panels(
     """
     return [
         Panel(
-            class_id=class_id,
-            class_name=class_names[class_id],
-            strips=tuple(_strip(name, clips, task, class_id) for name, clips in manifests.items()),
+            f"{class_id} · {class_names[class_id]}",
+            tuple(
+                _strip(name, clips, (c for c in clips.clips if _label(c, task) == class_id))
+                for name, clips in manifests.items()
+            ),
         )
         for class_id in class_ids
+    ]
+
+
+def caption_panels(manifests: Mapping[str, Manifest], count: int) -> list[Panel]:
+    """Strips of the clips of one caption, for `count` captions spread over the last source's clips.
+
+    Args: manifests: source name -> clips, real ones first, whose ids the others' clips have.
+    """
+    *_, last = manifests.values()
+    chosen = [last.clips[len(last) * number // count] for number in range(min(count, len(last)))]
+    return [
+        Panel(
+            caption.caption or caption.clip_id,
+            tuple(
+                _strip(name, clips, (c for c in clips.clips if c.clip_id == caption.clip_id))
+                for name, clips in manifests.items()
+            ),
+        )
+        for caption in chosen
     ]
 
 
@@ -84,10 +104,9 @@ def _label(clip: Clip, task: Task) -> int | None:
     return clip.phase_id if task == "phase" else clip.operation_id
 
 
-def _strip(source: str, manifest: Manifest, task: Task, class_id: int) -> Strip:
-    for clip in manifest.clips:
-        if _label(clip, task) != class_id:
-            continue
+def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Strip:
+    """Of the first of `clips` that can be read."""
+    for clip in clips:
         try:
             frames = read_span(
                 manifest.path_of(clip),

@@ -22,7 +22,7 @@ from benchmarks.funnel import funnel_chart, funnel_rows, funnel_steps
 from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
 from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report import Report, read_curve, write_report
-from benchmarks.report_figures import Curve, Panel, class_panels, shared_classes
+from benchmarks.report_figures import Curve, Panel, caption_panels, class_panels, shared_classes
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.render import markdown, write_table
 from benchmarks.tables.schema import Table1, Table2
@@ -33,7 +33,8 @@ from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
 
-PANEL_CLASSES = 6  # classes whose clips the report shows
+PANEL_CLASSES = 6  # classes, or captions, whose clips the report shows
+REAL_HELD_OUT = "Real (held out)"
 
 
 def say(text: str) -> None:
@@ -104,22 +105,13 @@ def write_results(plan: Plan, folder: Path) -> None:
     cells = [cell_of(plan, planned) for planned in plan.cells]
     for cell in cells:
         save_cell(folder, cell)
-    audits = valid_audits(plan, folder / AUDITS_NAME)
-    table2 = build_table2(
-        cells,
-        data=plan.data_name,
-        scale=plan.config.scale,
-        recipe=plan.config.recipe_name,
-        unreadable=len(unreadable_files(plan)),
-        audits={arm: outcome(audit) for arm, audit in audits.items()},
-        notes=[*notes(plan), *table_note(plan, audits)],
-    )
-    write_table(table2, folder, "table2")
+    table2 = accuracy_table(plan, cells, folder) if cells else None
     table1 = quality_table(plan)
-    if table1 is not None:
-        write_table(table1, folder, "table1")
+    for stem, table in (("table2", table2), ("table1", table1)):
+        if table is not None:
+            write_table(table, folder, stem)
     sets = clip_sets(plan)
-    drawn = charts(table2, sets, plan.sweeps)
+    drawn = charts(table2, sets, plan.sweeps) if table2 is not None else []
     steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
     funnel = funnel_chart(steps) if steps else None
     write_charts(folder / "figures", [*drawn, *([funnel] if funnel else [])])
@@ -137,7 +129,7 @@ def write_results(plan: Plan, folder: Path) -> None:
             curation=funnel_rows(steps),
             run=record,
             curves=curves(plan),
-            panels=panels(plan),
+            panels=panels(plan) if plan.config.sources else quality_panels(plan),
         ),
     )
     write_json(folder / "run.json", record)
@@ -145,7 +137,21 @@ def write_results(plan: Plan, folder: Path) -> None:
     say(f"results: {folder}  (open {folder / 'report.html'} in a browser)")
 
 
-def show(table1: Table1 | None, table2: Table2) -> None:
+def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
+    """Table 2 with the outcome of the audits that lie in `folder`."""
+    audits = valid_audits(plan, folder / AUDITS_NAME)
+    return build_table2(
+        cells,
+        data=plan.data_name,
+        scale=plan.config.scale,
+        recipe=plan.config.recipe_name,
+        unreadable=len(unreadable_files(plan)),
+        audits={arm: outcome(audit) for arm, audit in audits.items()},
+        notes=[*notes(plan), *table_note(plan, audits)],
+    )
+
+
+def show(table1: Table1 | None, table2: Table2 | None) -> None:
     """Print the tables to stdout."""
     for table in (table1, table2):
         if table is not None:
@@ -242,6 +248,12 @@ def panels(plan: Plan) -> list[Panel]:
     return class_panels(clips, task, CLASS_NAMES[task], shown)
 
 
+def quality_panels(plan: Plan) -> list[Panel]:
+    """Frames of held-out clips beside those that each model made for their captions."""
+    rows = {row.model: row.stage.generated.manifest() for row in plan.qualities}
+    return caption_panels({REAL_HELD_OUT: plan.held_out[0].manifest(), **rows}, PANEL_CLASSES)
+
+
 def curves(plan: Plan) -> dict[str, list[Curve]]:
     """Learning curves (val top-1 by epoch) by task and classifier."""
     found: dict[str, list[Curve]] = {}
@@ -259,6 +271,7 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
     config = plan.config
     tower = plan.tower()
     corpus = plan.inputs.corpus_root
+    datasets = plan.datasets if config.sources else {}
     return {
         "config": config.model_dump(mode="json", exclude={"runtime", "cluster"}),
         "data": plan.data_name,
@@ -270,8 +283,8 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
         "threads": config.runtime.threads,
         "versions": library_versions(),
         "commit": commit_of(PROJECT_ROOT),
-        "datasets": {task: data.run() for task, data in plan.datasets.items()},
-        "warnings": [w for data in plan.datasets.values() for w in data.run()["warnings"]],
+        "datasets": {task: data.run() for task, data in datasets.items()},
+        "warnings": [w for data in datasets.values() for w in data.run()["warnings"]],
         "unreadable_files": unreadable_files(plan),
         "curation": curation_record(plan),
         "generators": {name: stage.run() for name, stage in plan.generators.items()},

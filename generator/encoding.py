@@ -43,7 +43,8 @@ FrameRule = Literal["uniform", "floor_stride"]
 class Encoding(Stage):
     """Latents (N, T', C, h, w) and text embeddings (N, L, D) of the captioned `clips`, float16.
 
-    parts: a folder with `vae`, `text_encoder` and `tokenizer`. split: encode only that split.
+    parts: a folder with `vae`, `text_encoder` and `tokenizer`; max_text_tokens: of a caption, 0 for
+    a generator that reads none, whose parts need no T5. split: encode only that split.
     precision: type that the frozen networks are loaded in. sample_posterior: with a seed per clip
     id, else its mean; scale_latents: multiply by the VAE's scaling factor, which sampling divides
     by; frames: see `training_frames`. The released Ophora code does neither of the two, and strides
@@ -56,7 +57,7 @@ class Encoding(Stage):
     clips: ClipSource
     parts: Weights
     shape: ClipShape
-    max_text_tokens: int = pydantic.Field(ge=1)
+    max_text_tokens: int = pydantic.Field(ge=0)
     mask_padding: bool = False
     split: Split | None = None
     precision: Precision = "fp32"
@@ -130,11 +131,15 @@ class _Encoder:
         self.scaling_factor = float(self.vae.config.scaling_factor) if stage.scale_latents else 1.0
         shape = stage.shape
         self.batch = max(1, BATCH_PIXELS // (shape.num_frames * shape.height * shape.width))
-        self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")
-        self.text_encoder = load_text_encoder(parts / "text_encoder", dtype).to(self.device)
+        if stage.max_text_tokens:
+            self.tokenizer = T5Tokenizer.from_pretrained(parts / "tokenizer")
+            self.text_encoder = load_text_encoder(parts / "text_encoder", dtype).to(self.device)
 
     def text(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         stage = self.stage
+        if stage.max_text_tokens == 0:
+            none = torch.zeros(len(captions), 0)
+            return none[..., None], none.bool()
         return encode_text(
             self.tokenizer,
             self.text_encoder,

@@ -35,6 +35,7 @@ _OPERATION_ROWS: Final = _rows("operation")
 
 PHASES: Final[tuple[str, ...]] = tuple(row["name"] for row in _PHASE_ROWS)
 OPERATIONS: Final[tuple[str, ...]] = tuple(row["name"] for row in _OPERATION_ROWS)
+CLASS_NAMES: Final[Mapping[Task, tuple[str, ...]]] = {"phase": PHASES, "operation": OPERATIONS}
 # None for "Others": OphNet files it under 25 different phases.
 PHASE_OF_OPERATION: Final[tuple[int | None, ...]] = tuple(
     int(row["phase_id"]) if row["phase_id"] else None for row in _OPERATION_ROWS

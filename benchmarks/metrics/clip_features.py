@@ -6,7 +6,7 @@ clips -> frames -> video, image and image-text encoder -> one npz file
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from benchmarks.metrics.clip_score import mean_embedding_scores, mean_frame_scores
 from benchmarks.metrics.encoders import BATCH, CONFIG_NAME, MetricEncoder, VideoEncoder
 from benchmarks.metrics.frames import FrameProtocol, batches
-from benchmarks.metrics.frechet import gaussian_of
 from benchmarks.metrics.motion import frame_change, frame_consistency
 from benchmarks.metrics.ophclip import OphClip
 from benchmarks.metrics.torchscript_encoders import I3d, InceptionV3, TorchScriptEncoder
@@ -65,10 +64,8 @@ class Encoders:
         }
         return {key: {"name": each.name, "sha256": each.sha256} for key, each in named.items()}
 
-    def encode(
-        self, frames: NDArray[np.uint8], prompts: Sequence[str] | None
-    ) -> tuple[Arrays, NDArray[np.float32]]:
-        """(B, T, H, W, 3) uint8 -> arrays with one row a clip, and (B, T, D) image features."""
+    def encode(self, frames: NDArray[np.uint8], prompts: Sequence[str] | None) -> Arrays:
+        """(B, T, H, W, 3) uint8 -> arrays with one row a clip; see `ClipFeatures`."""
         middle = frames.shape[1] // 2
         video = self.video.features(frames)
         features, embeddings = self.image_text.frames(frames)
@@ -86,8 +83,8 @@ class Encoders:
             features = self.image.features(frames)
             found = self.image.probabilities(frames[:, middle : middle + 1])
             arrays["frame_probabilities"] = found[:, 0]
-        arrays["frame"] = features[:, middle]
-        return arrays, features
+        arrays["frames"] = features
+        return arrays
 
 
 def load_encoders(
@@ -130,13 +127,13 @@ def load_video_encoder(stage: MetricEncoder, device: torch.device) -> VideoEncod
 class ClipFeatures(Stage):
     """Encode `num_clips` clips of a set, chosen by seed, for all metrics at once.
 
-    Writes `features.npz`, one row a clip: video (N, D), video_probabilities (N, C), frame (N, E),
-    the image features of the middle frame, frame_probabilities (with Inception-V3), motion and
-    consistency (N,), and, where clips carry captions, scores_mean_embedding and scores_mean_frame
-    (N,). Of the image features of all frames: frame_mean, frame_covariance, frame_count.
+    Writes `features.npz`, one row a clip: video (N, D), video_probabilities (N, C), frames
+    (N, T, E), the image features, frame_probabilities of the middle frame (with Inception-V3),
+    motion and consistency (N,), and, where clips carry captions, scores_mean_embedding and
+    scores_mean_frame (N,).
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"  # every frame's features, for intervals
 
     clips: ClipSource
     video_encoder: MetricEncoder
@@ -156,23 +153,15 @@ class ClipFeatures(Stage):
         chosen = choose(self.clips.manifest(), self.settings)
         captioned = all(clip.caption for clip in chosen.clips)
         parts: dict[str, list[NDArray[Any]]] = defaultdict(list)
-
-        def frame_features() -> Iterator[NDArray[np.float32]]:
-            total = -(-len(chosen) // BATCH)
-            encoded = batches(chosen, protocol, BATCH)
-            for clips, frames in track(
-                encoded, total=total, description="encoding clips", unit="batches"
-            ):
-                prompts = [clip.caption or "" for clip in clips] if captioned else None
-                arrays, features = encoders.encode(frames, prompts)
-                for name, rows in arrays.items():
-                    parts[name].append(rows)
-                yield features.reshape(-1, features.shape[-1])
-
-        gaussian = gaussian_of(frame_features())
+        total = -(-len(chosen) // BATCH)
+        encoded = batches(chosen, protocol, BATCH)
+        for clips, frames in track(
+            encoded, total=total, description="encoding clips", unit="batches"
+        ):
+            prompts = [clip.caption or "" for clip in clips] if captioned else None
+            for name, rows in encoders.encode(frames, prompts).items():
+                parts[name].append(rows)
         arrays: Arrays = {name: np.concatenate(rows) for name, rows in parts.items()}
-        arrays["frame_mean"], arrays["frame_covariance"] = gaussian.mean, gaussian.covariance
-        arrays["frame_count"] = np.asarray(gaussian.count)
         with atomic_path(folder / FEATURES_NAME) as temporary:
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
         return {"clips": len(chosen), "captioned": captioned, **encoders.describe()}

@@ -16,8 +16,9 @@ from scipy.stats import wasserstein_distance
 from benchmarks.metrics.clip_features import Arrays, ClipFeatures, QualitySettings
 from benchmarks.metrics.encoders import MetricEncoder
 from benchmarks.metrics.frames import FrameProtocol
-from benchmarks.metrics.frechet import Gaussian, frechet_distance, gaussian_of
+from benchmarks.metrics.frechet import frechet_distance, gaussian_of
 from benchmarks.metrics.inception_score import inception_scores, split_count
+from benchmarks.metrics.intervals import entry_of, frechet_interval, mean_interval
 from benchmarks.metrics.kernel import SUBSETS, jedi_mmd, polynomial_mmd, subset_mmd, subset_size
 from benchmarks.metrics.manifold import NEIGHBOURS, manifold_scores
 from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
@@ -25,6 +26,7 @@ from core.errors import UserError
 from core.stage import ClipSource, Stage
 
 Entry = dict[str, Any]
+CLIP_SCORE = "clipscore"
 DIGITS = 6  # kernel distances are small numbers
 
 
@@ -33,11 +35,13 @@ class GenerationQuality(Stage):
 
     real: held-out clips; generated: clips whose caption is the prompt; image_encoder: behind FID
     and KID, None takes the image features of `image_text_encoder`. The result holds `metrics`:
-    name -> value, n, encoder, encoder_sha256, num_frames, width, height, fps, codec, and a warning
+    name -> value, n, encoder, encoder_sha256, num_frames, width, height, fps, codec, ci95 of the
+    Frechet distances and CLIPScore (over clips, see `benchmarks.metrics.intervals`), and a warning
     where n is not above the dimension of the features. CLIPScore shows the real clips' too.
+    prompted: whether the clips answer to their captions; without, there is no CLIPScore.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"  # intervals
 
     real: ClipSource
     generated: ClipSource
@@ -45,6 +49,7 @@ class GenerationQuality(Stage):
     image_text_encoder: MetricEncoder
     image_encoder: TorchScriptEncoder | None = None
     settings: QualitySettings = QualitySettings()
+    prompted: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
         real, generated = (self._features(clips) for clips in (self.real, self.generated))
@@ -53,9 +58,10 @@ class GenerationQuality(Stage):
             raise UserError("a generated clip has no caption: CLIPScore needs the prompt of each")
         encoders = {name: fields for name, fields in found.items() if name.endswith("_encoder")}
         protocol = self.settings.protocol
-        return {
-            "metrics": quality(real.arrays(), generated.arrays(), protocol=protocol, **encoders)
-        }
+        metrics = quality(real.arrays(), generated.arrays(), protocol=protocol, **encoders)
+        if not self.prompted:
+            metrics = {k: entry for k, entry in metrics.items() if not k.startswith(CLIP_SCORE)}
+        return {"metrics": metrics}
 
     def _features(self, clips: ClipSource) -> ClipFeatures:
         return ClipFeatures(
@@ -83,10 +89,10 @@ def quality(
     image_text = Naming(image_text_encoder, protocol, video.n)
     images = Naming(image_encoder, protocol, video.n)
     return {
-        **_frechet("fid", _frames(real), _frames(generated), images),
+        **_frechet("fid", real["frames"], generated["frames"], images),
         **video_distances(real["video"], generated["video"], video),
         **_clip_scores(real, generated, image_text),
-        **_kernel("kid", real["frame"], generated["frame"], images.of_one_frame()),
+        **_kernel("kid", _middle(real), _middle(generated), images.of_one_frame()),
         **video.entry("mmd2", jedi_mmd(real["video"], generated["video"])),
         **_manifold(real["video"], generated["video"], video),
         **_inception("video_probabilities", real, generated, video),
@@ -134,21 +140,27 @@ def video_distances(
     Args: (N, D) features of a video encoder on either side, at least two.
     """
     return {
-        **_frechet("fvd", gaussian_of([real]), gaussian_of([generated]), naming),
+        **_frechet("fvd", real, generated, naming),
         **_kernel("kvd", real, generated, naming),
     }
 
 
-def _frechet(metric: str, real: Gaussian, generated: Gaussian, naming: Naming) -> dict[str, Entry]:
-    count, dimension = generated.count, len(generated.mean)
+def _frechet(
+    metric: str, real: NDArray[Any], generated: NDArray[Any], naming: Naming
+) -> dict[str, Entry]:
+    """Of features of clips (N, D) or of their frames (N, T, D)."""
+    rows, others = (side.reshape(-1, side.shape[-1]) for side in (real, generated))
+    count, dimension = others.shape
     warning = f"{count} features of {dimension} dimensions: biased, see KVD"
-    fields = {"warning": warning} if count <= dimension else {}
-    return naming.entry(metric, frechet_distance(real, generated), **fields)
+    fields: dict[str, Any] = {"warning": warning} if count <= dimension else {}
+    value = frechet_distance(gaussian_of([rows]), gaussian_of([others]))
+    fields |= entry_of(frechet_interval(real, generated, value), DIGITS)
+    return naming.entry(metric, value, **fields)
 
 
-def _frames(arrays: Arrays) -> Gaussian:
-    mean, covariance = arrays["frame_mean"], arrays["frame_covariance"]
-    return Gaussian(mean, covariance, int(arrays["frame_count"]))
+def _middle(arrays: Arrays) -> NDArray[Any]:
+    frames = arrays["frames"]
+    return frames[:, frames.shape[1] // 2]
 
 
 def _kernel(
@@ -173,7 +185,8 @@ def _clip_scores(real: Arrays, generated: Arrays, naming: Naming) -> dict[str, E
         key = f"scores_{variant}"
         reached = {"real": float(real[key].mean())} if key in real else {}
         value = float(generated[key].mean())
-        entries |= naming.entry(f"clipscore_{variant}", value, **reached)
+        fields = reached | entry_of(mean_interval(generated[key], value), DIGITS)
+        entries |= naming.entry(f"{CLIP_SCORE}_{variant}", value, **fields)
     return entries
 
 

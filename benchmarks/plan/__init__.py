@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
+from benchmarks.datasets.taxonomy import CLASS_NAMES
 from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
-from benchmarks.plan.arms import CLASS_NAMES
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
 from benchmarks.plan.evidence import EvidenceStages
 from benchmarks.plan.generators import trained_here
@@ -101,7 +101,9 @@ class Plan(EvidenceStages):
         Data, encoding and synthesis use all workers inside; generators and classifiers are one
         process each.
         """
-        data: list[Stage] = [*self.datasets.values(), *self.starts.values()]
+        data: list[Stage] = [*self.starts.values()]
+        if self.config.sources:
+            data += self.datasets.values()
         if self.trains_generators():
             data += [self.curated, self.clean]
         if self.qualities:

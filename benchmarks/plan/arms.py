@@ -26,10 +26,10 @@ from benchmarks.arms import (
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, PHASES
+from benchmarks.datasets.taxonomy import CLASS_NAMES, OPERATIONS, PHASE_OF_OPERATION, PHASES
 from benchmarks.evaluation import ALONE, SOURCE, Schedule
 from benchmarks.plan.data import PROJECT_ROOT
-from benchmarks.plan.generators import TABLE_NAMES
+from benchmarks.plan.generators import TABLE_NAMES, class_endora
 from benchmarks.plan.quality import QualityStages
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
@@ -37,8 +37,6 @@ from core.clip import Task
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.base import Generator
-
-CLASS_NAMES: dict[Task, tuple[str, ...]] = {"phase": PHASES, "operation": OPERATIONS}
 
 
 def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
@@ -96,7 +94,8 @@ class ArmPlan(QualityStages):
                 **self.common,
             )
         if source in TABLE_NAMES:
-            return self.class_synthesis(source, self.generators[source], task)
+            key = class_endora(task) if source == "endora" else source
+            return self.class_synthesis(source, self.generators[key], task)
         return self._derived(self.config.arms[source], task)
 
     def _derived(self, arm: Arm, task: Task) -> ClipSource:
@@ -169,6 +168,7 @@ class ArmPlan(QualityStages):
             task=task,
             operations_of_class=operations_of(task),
             settings=self.config.synthesis,
+            class_names=CLASS_NAMES[task] if name == "endora" else (),
             sampling=self.sampling_of(name),
             prompts=prompts,
             **self.common,

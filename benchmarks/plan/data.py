@@ -14,7 +14,7 @@ from benchmarks.datasets.simulated import OphSim, OphVLSim
 from core.clip import Split, Task
 from core.errors import UserError
 from core.stage import ClipSource
-from generator.curation.narrated import NarratedFolder, read_captions
+from generator.curation.narrated import NarratedFolder, Uncurated, read_captions
 from generator.curation.stages import Curation, PrivacyFilter
 
 PROJECT_ROOT = Path(__file__).parents[2]
@@ -110,6 +110,26 @@ class DataPlan:
     def clean(self) -> PrivacyFilter:
         """Ophora-28K."""
         return self._clean(self.curated)
+
+    @cached_property
+    def uncurated(self) -> Uncurated:
+        """OphVL: the clips and captions of Ophora-160K's videos before curation."""
+        return Uncurated(narrated=self.narrated, **self.common)
+
+    @property
+    def without_corpus(self) -> bool:
+        """Whether the user brought labelled data and no narrated clips."""
+        return self.inputs.data_root is not None and self.inputs.corpus_root is None
+
+    def file_of(self, name: str) -> Path:
+        """A file that the configuration names, seen from here or from the project.
+
+        Raises: UserError: if there is none.
+        """
+        for path in (Path(name), PROJECT_ROOT / name):
+            if path.is_file():
+                return path
+        raise UserError(f"{name}: no such file")
 
     @cached_property
     def held_out(self) -> tuple[ClipSource, Split | None]:

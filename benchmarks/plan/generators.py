@@ -1,21 +1,52 @@
-"""The generators of a run: trained from the curated corpus, or named by the user."""
+"""The generators of a run: trained from the curated corpus, or named by the user.
+
+base weights -> fine-tuned on the curated clips -> (Ophora) on those without text
+             `> on the uncurated clips          `> (Endora) on the labelled clips, by class
+"""
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.config import DiffusionTrainingSection
+from benchmarks.config import QualityRow
+from benchmarks.datasets.taxonomy import CLASS_NAMES
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
+from benchmarks.sections import BoraSection, DiffusionTrainingSection, EndoraSection, OphoraSection
+from core.clip import Task
 from core.errors import UserError
+from core.frame_cache import FrameCache
 from core.stage import ClipSource
-from generator.base import BeforehandTraining, Generator, GivenGenerator, Weights, weights_named
+from generator.base import (
+    BeforehandTraining,
+    ClipShape,
+    Generator,
+    GivenGenerator,
+    Sampling,
+    Weights,
+    weights_named,
+)
 from generator.bora.training import BoraTraining, GivenBora
 from generator.encoding import Encoding
+from generator.endora.given import (
+    CHECKPOINT_SUFFIX,
+    ClassCaptions,
+    EndoraWithClasses,
+    ReleasedEndora,
+)
+from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.training import GivenOphora, OphoraTraining
 
-TABLE_NAMES = {"bora": "Bora", "ophora": "Ophora"}
+TABLE_NAMES = {"endora": "Endora", "bora": "Bora", "ophora": "Ophora"}
+# Which section of the configuration a generator belongs to, by the first part of its name.
+FAMILIES = {**{name: name for name in TABLE_NAMES}, "cogvideox": "ophora"}
+
+
+def class_endora(task: Task) -> str:
+    """The name in the plan of the Endora that makes clips of a task's classes."""
+    return f"endora_{task}"
 
 
 def trained_here(generator: Generator) -> bool:
@@ -31,102 +62,222 @@ class GeneratorPlan(DataPlan):
         """The weights that the configuration names: a folder or a hub id."""
         return weights_named(name, root=PROJECT_ROOT, **self.common)
 
-    def _training(self, section: DiffusionTrainingSection) -> dict[str, Any]:
-        return {"optimisation": section.optimisation, "diffusion": section.diffusion}
-
     @cached_property
     def generators(self) -> dict[str, Generator]:
-        """Every generator that the chosen sources need, by name.
+        """Every generator of the run by name: what its sources are made by, what Table 1 compares.
 
         Raises: UserError: if real data came without a corpus or weights to make them from.
         """
-        wanted = [name for name in TABLE_NAMES if name in self.config.origins()]
-        generators: dict[str, Generator] = {}
-        for name in wanted:
-            section = getattr(self.config, name)
-            if section.weights is None and self.inputs.data_root and not self.inputs.corpus_root:
-                raise UserError(
-                    f"source {name!r} with --data-root needs a generator: train generators on "
-                    f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
-                )
-            generators |= self._ophora() if name == "ophora" else {"bora": self._bora()}
-        return generators
+        sources = [name for name in TABLE_NAMES if name in self.config.origins()]
+        if self.without_corpus:
+            for name in sources:
+                if self.family(name).weights is None:
+                    raise UserError(
+                        f"source {name!r} with --data-root needs a generator: train generators on "
+                        f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
+                    )
+        wanted = {*sources, *(() if self.without_corpus else self.config.quality.rows or ())}
+        if "ophora" in wanted and self.config.ophora.weights is None:
+            wanted.add("ophora_tpt")
+        order = typing.get_args(QualityRow)
+        found = {name: self._generator(name) for name in order if name in wanted}
+        if "endora" in sources:
+            by_class = {class_endora(task): self._class_endora(task) for task in self.config.tasks}
+            found |= by_class
+        return found
 
-    def _ophora(self) -> dict[str, Generator]:
-        section, shape = self.config.ophora, self.config.clip
+    def _generator(self, name: str) -> Generator:
+        match name:
+            case "endora_base":
+                return self._given_endora(self._endora_base)
+            case "endora":
+                return self._endora
+            case "bora_base":
+                return self._given_bora(self.weights_of(self.config.bora.base))
+            case "bora":
+                return self._bora
+            case "cogvideox":
+                return self._given_ophora(self.weights_of(self.config.ophora.base))
+            case "cogvideox_ophvl":
+                return self._cogvideox_ophvl
+            case "ophora_tpt":
+                return self._ophora_tpt
+            case _:
+                return self._ophora
+
+    def family(self, generator: str) -> Any:
+        """The configuration's section that a generator of the plan belongs to."""
+        return getattr(self.config, FAMILIES[generator.partition("_")[0]])
+
+    def sampling_of(self, generator: str) -> Sampling:
+        """Sampling settings of a generator by its name in the plan."""
+        sampling: Sampling = self.family(generator).sampling
+        return sampling
+
+    # -- Ophora and CogVideoX -----------------------------------------------------------------
+
+    @cached_property
+    def _ophora(self) -> Generator:
+        """Fine-tuned on the clips without text."""
+        section = self.config.ophora
         if section.weights is not None:
-            given = self.weights_of(section.weights)
-            return {"ophora": GivenOphora(given=given, shape=shape, **self.common)}
-        base = self.weights_of(section.base)
-        encoding = {
-            "parts": base,
-            "shape": shape,
-            "max_text_tokens": section.max_text_tokens,
-            **dict(section.encoding),
-        }
-        shared = {
-            "gradient_checkpointing": section.gradient_checkpointing,
-            "lora_rank": section.lora_rank,
-            "preview": section.preview,
-        }
-        tpt: Generator
-        if section.tpt_weights is None:
-            tpt = OphoraTraining(
-                name="TPT",
-                init=base,
-                **self._encoded(self.curated, encoding),
-                **self._training(section.tpt),
-                **shared,
-                **self.common,
-            )
-        else:
-            given = self._beforehand(base, section.tpt_weights)
-            tpt = GivenOphora(given=given, shape=shape, **self.common)
-        p2ft = OphoraTraining(
-            name="P2FT",
-            init=tpt,
-            **self._encoded(self.clean, encoding),
-            **self._training(section.p2ft),
-            **shared,
+            return self._given_ophora(self.weights_of(section.weights))
+        start = self._ophora_tpt
+        return self._train_ophora("P2FT", start, self._encoded(self.clean, section), section.p2ft)
+
+    @cached_property
+    def _ophora_tpt(self) -> Generator:
+        """Transfer pre-trained on the curated clips."""
+        section = self.config.ophora
+        if section.tpt_weights is not None:
+            return self._given_ophora(self._beforehand(section.base, section.tpt_weights))
+        start = self.weights_of(section.base)
+        return self._train_ophora("TPT", start, self._encoded(self.curated, section), section.tpt)
+
+    @cached_property
+    def _cogvideox_ophvl(self) -> Generator:
+        """The base model trained as TPT is, on the clips as they were found."""
+        section = self.config.ophora
+        if section.ophvl_weights is not None:
+            return self._given_ophora(self._beforehand(section.base, section.ophvl_weights))
+        start = self.weights_of(section.base)
+        encoded = self._encoded(self.uncurated, section)
+        return self._train_ophora("OphVL", start, encoded, section.tpt)
+
+    def _train_ophora(
+        self,
+        name: Any,
+        start: Weights,
+        encoded: dict[str, Encoding],
+        training: DiffusionTrainingSection,
+    ) -> OphoraTraining:
+        section = self.config.ophora
+        return OphoraTraining(
+            name=name,
+            init=start,
+            **encoded,
+            **dict(training),
+            gradient_checkpointing=section.gradient_checkpointing,
+            lora_rank=section.lora_rank,
+            preview=section.preview,
             **self.common,
         )
-        return {"ophora_tpt": tpt, "ophora": p2ft}
 
-    def _beforehand(self, base: Weights, name: str) -> Weights:
-        transformer = self.weights_of(name)
-        return BeforehandTraining(base=base, transformer=transformer, **self.common)
+    def _given_ophora(self, given: Weights) -> Generator:
+        return GivenOphora(given=given, shape=self.config.clip, **self.common)
 
-    def _encoded(self, clips: ClipSource, settings: dict[str, Any]) -> dict[str, Encoding]:
-        """What a training reads: its clips and the held-out ones."""
-        return {
-            name: Encoding(clips=clips, split=split, **settings, **self.common)
-            for name, split in (("encoding", "train"), ("held_out", "val"))
-        }
+    # -- Bora ---------------------------------------------------------------------------------
 
+    @cached_property
     def _bora(self) -> Generator:
-        section, shape = self.config.bora, self.config.clip
-        guided = {"guided_channels": section.guided_channels}
+        section = self.config.bora
         if section.weights is not None:
-            given = self.weights_of(section.weights)
-            return GivenBora(given=given, shape=shape, **guided, **self.common)
-        base = self.weights_of(section.base)
-        encoding = {
-            "parts": base,
-            "shape": shape,
-            "max_text_tokens": section.max_text_tokens,
-            **dict(section.encoding),
-            "mask_padding": True,
-        }
+            return self._given_bora(self.weights_of(section.weights))
         return BoraTraining(
             name="fine-tuned",
-            init=base if section.start is None else self._beforehand(base, section.start),
-            **self._encoded(self.curated, encoding),
-            **self._training(section.fine_tuning),
+            init=self._start(self.weights_of(section.base), section.start),
+            **self._encoded(self.curated, section),
+            **dict(section.fine_tuning),
             preview=section.preview,
-            **guided,
+            guided_channels=section.guided_channels,
             **self.common,
         )
 
-    def sampling_of(self, generator: str) -> Any:
-        """Sampling settings of a generator by its name in the plan."""
-        return getattr(self.config, generator.partition("_")[0]).sampling
+    def _given_bora(self, given: Weights) -> Generator:
+        guided = {"guided_channels": self.config.bora.guided_channels}
+        return GivenBora(given=given, shape=self.config.clip, **guided, **self.common)
+
+    # -- Endora -------------------------------------------------------------------------------
+
+    @cached_property
+    def _endora_base(self) -> Weights:
+        section = self.config.endora
+        if not section.base.endswith(CHECKPOINT_SUFFIX):
+            return self.weights_of(section.base)
+        if section.autoencoder is None:
+            raise UserError(
+                f"endora.base {section.base}: a checkpoint has no VAE: name it as "
+                "endora.autoencoder (a folder or hub id)"
+            )
+        path = self.file_of(section.base)
+        autoencoder = self.weights_of(section.autoencoder)
+        return ReleasedEndora(path=path, autoencoder=autoencoder, **self.common)
+
+    @cached_property
+    def _endora(self) -> Generator:
+        """Unconditional, fine-tuned on the curated clips."""
+        section = self.config.endora
+        if section.weights is not None:
+            return self._given_endora(self.weights_of(section.weights))
+        start = self._start(self._endora_base, section.start)
+        return self._train_endora("fine-tuned", start, self.curated, section.fine_tuning)
+
+    def _class_endora(self, task: Task) -> Generator:
+        """Endora that makes clips of a class: the one of Table 1, trained on the labelled clips."""
+        section, names = self.config.endora, CLASS_NAMES[task]
+        start = EndoraWithClasses(base=self._endora, classes=names, **self.common)
+        labelled = ClassCaptions(clips=self.datasets[task], task=task, names=names, **self.common)
+        return self._train_endora("classes", start, labelled, section.classes, ("encoding",))
+
+    def _train_endora(
+        self,
+        name: Any,
+        start: Weights,
+        clips: ClipSource,
+        training: DiffusionTrainingSection,
+        parts: tuple[str, ...] = ("encoding", "held_out"),
+    ) -> EndoraTraining:
+        section = self.config.endora
+        encoded = self._encoded(clips, section)
+        prior: dict[str, Any] = {}
+        if section.prior is not None and section.dino is not None:
+            frames = FrameCache(clips=clips, **self._endora_shape.model_dump(), **self.common)
+            dino = self.weights_of(section.dino)
+            prior = {"prior": section.prior, "dino": dino, "frames": frames}
+        return EndoraTraining(
+            name=name,
+            init=start,
+            **{part: encoded[part] for part in parts},
+            **dict(training),
+            **prior,
+            preview=section.preview,
+            **self.common,
+        )
+
+    def _given_endora(self, given: Weights) -> Generator:
+        return GivenEndora(given=given, shape=self._endora_shape, **self.common)
+
+    @property
+    def _endora_shape(self) -> ClipShape:
+        return self.config.endora.clip or self.config.clip
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def _start(self, base: Weights, name: str | None) -> Weights:
+        return base if name is None else self._beforehand_of(base, name)
+
+    def _beforehand(self, base: str, name: str) -> Weights:
+        return self._beforehand_of(self.weights_of(base), name)
+
+    def _beforehand_of(self, base: Weights, name: str) -> Weights:
+        return BeforehandTraining(base=base, transformer=self.weights_of(name), **self.common)
+
+    def _encoded(
+        self, clips: ClipSource, section: OphoraSection | BoraSection | EndoraSection
+    ) -> dict[str, Encoding]:
+        """What a training reads: its clips and the held-out ones."""
+        if isinstance(section, EndoraSection):
+            own: dict[str, Any] = {
+                "parts": self._endora_base, "shape": self._endora_shape, "max_text_tokens": 0
+            }  # fmt: skip
+        else:
+            own = {
+                "parts": self.weights_of(section.base),
+                "shape": self.config.clip,
+                "max_text_tokens": section.max_text_tokens,
+                "mask_padding": isinstance(section, BoraSection),
+            }
+        return {
+            name: Encoding(clips=clips, split=split, **own, **dict(section.encoding), **self.common)
+            for name, split in (("encoding", "train"), ("held_out", "val"))
+        }

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from augment.synthesis import CaptionSynthesis
+from benchmarks.config import QualityRow
 from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
 from benchmarks.metrics.quality import GenerationQuality
@@ -21,12 +22,18 @@ from core.errors import UserError
 from core.stage import ClipSource
 
 UNKNOWN = "0" * 64  # sha256 of an encoder that is not there; the plan is printed all the same
-# Rows of Table 1: model as the paper names it, its training data, generator in the plan.
-QUALITY_ROWS = (
-    ("Bora (w/ Ophora-160K)", "Ophora-160K", "bora"),
-    ("Ophora (TPT-only)", "Ophora-160K", "ophora_tpt"),
-    ("Ophora", "Ophora-160K", "ophora"),
-)
+# Rows of Table 1, by the generator in the plan: model as the paper names it, its training data.
+QUALITY_ROWS: dict[QualityRow, tuple[str, str | None]] = {
+    "endora_base": ("Endora", None),
+    "endora": ("Endora (w/ Ophora-160K)", "Ophora-160K"),
+    "bora_base": ("Bora", None),
+    "bora": ("Bora (w/ Ophora-160K)", "Ophora-160K"),
+    "cogvideox": ("CogVideoX-2b", None),
+    "cogvideox_ophvl": ("CogVideoX-2b (w/ OphVL)", "OphVL"),
+    "ophora_tpt": ("Ophora (TPT-only)", "Ophora-160K"),
+    "ophora": ("Ophora", "Ophora-160K"),
+}
+UNCONDITIONAL = ("endora_base", "endora")  # their clips answer to no caption
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,14 @@ class QualityStages(GeneratorPlan):
     @cached_property
     def qualities(self) -> list[QualityPlan]:
         """Rows of Table 1 for the generators in use; none where no caption is held out."""
-        if self.inputs.data_root and not self.inputs.corpus_root:
+        if self.without_corpus:
             return []
         section = self.config.quality
         clips, split = self.held_out
         rows = []
-        for model, data, name in QUALITY_ROWS:
-            if name not in self.generators:
+        chosen = section.rows or tuple(QUALITY_ROWS)
+        for name, (model, data) in QUALITY_ROWS.items():
+            if name not in self.generators or name not in chosen:
                 continue
             generated = CaptionSynthesis(
                 source=name,
@@ -85,10 +93,13 @@ class QualityStages(GeneratorPlan):
                 sampling=self.sampling_of(name),
                 **self.common,
             )
-            rows.append(QualityPlan(model, data, self._quality(clips, generated)))
+            stage = self._quality(clips, generated, prompted=name not in UNCONDITIONAL)
+            rows.append(QualityPlan(model, data, stage))
         return rows
 
-    def _quality(self, real: ClipSource, generated: ClipSource) -> GenerationQuality:
+    def _quality(
+        self, real: ClipSource, generated: ClipSource, *, prompted: bool
+    ) -> GenerationQuality:
         section = self.config.quality
         settings = QualitySettings(num_clips=section.num_clips, protocol=section.protocol)
         return GenerationQuality(
@@ -96,6 +107,7 @@ class QualityStages(GeneratorPlan):
             generated=generated,
             **self.encoders,
             settings=settings,
+            prompted=prompted,
             **self.common,
         )
 

@@ -213,13 +213,18 @@ def build_table1(
 
 
 def _notes1(table: Table1) -> list[str]:
-    printed = [(name, row.metrics[name]) for row in table.rows for name in table.printed]
+    printed = [
+        (name, row.metrics[name])
+        for row in table.rows
+        for name in table.printed
+        if name in row.metrics
+    ]
     warnings = {f"{name}: {metric.warning}." for name, metric in printed if metric.warning}
     reached = {
         f"{name} of the real clips with their own captions: {metric.real:.2f}."
         for name, metric in printed
         if metric.real is not None
     }
-    further = len(table.rows[0].metrics) - len(table.printed)
+    further = len(table.names) - len(table.printed)
     elsewhere = [f"In table1.csv and table1.json: further metrics ({further})."] if further else []
     return [*sorted(warnings), *sorted(reached), *elsewhere]

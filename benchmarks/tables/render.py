@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tabulate
 
-from benchmarks.tables.schema import Delta, Score, Table1, Table2
+from benchmarks.tables.schema import Delta, Metric, Score, Table1, Table2
 from core.files import write_json, write_text
 
 MISSING = "–"
@@ -101,12 +101,11 @@ def csv_text(table: Table1 | Table2) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if isinstance(table, Table1):
-        names = list(table.rows[0].metrics)
-        columns = [column for name in names for column in (name, f"{name}_paper")]
+        endings = ("", "_ci95_low", "_ci95_high", "_paper")
+        columns = [name + ending for name in table.names for ending in endings]
         writer.writerow(["model", "fine_tuned_on", *columns])
         for row in table.rows:
-            metrics = [row.metrics[name] for name in names]
-            values = [value for metric in metrics for value in (metric.value, metric.paper)]
+            values = [value for name in table.names for value in _plain1(row.metrics.get(name))]
             writer.writerow([row.model, row.fine_tuned_on, *values])
         return buffer.getvalue()
     score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
@@ -137,11 +136,18 @@ def _plain(score: Score) -> list[float | None]:
     return [score.mean, score.std, *score.ci95, score.n_seeds, score.paper]
 
 
+def _plain1(metric: Metric | None) -> list[float | None]:
+    if metric is None:
+        return [None] * 4
+    return [metric.value, *(metric.ci95 or (None, None)), metric.paper]
+
+
 def _grid1(table: Table1) -> tuple[list[str], Cells]:
     names = table.printed
     header = ["Model", "Fine-tuned on"]
     shown_paper = {
-        name: any(row.metrics[name].paper is not None for row in table.rows) for name in names
+        name: any(row.metrics[name].paper is not None for row in table.rows if name in row.metrics)
+        for name in names
     }
     for name in names:
         header += [name, "paper"] if shown_paper[name] else [name]
@@ -149,9 +155,10 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
     for row in table.rows:
         line = [row.model, row.fine_tuned_on or MISSING]
         for name in names:
-            line.append(_quality(row.metrics[name].value))
+            metric = row.metrics.get(name)
+            line.append(MISSING if metric is None else _quality(metric))
             if shown_paper[name]:
-                line.append(_number(row.metrics[name].paper))
+                line.append(_number(metric.paper if metric else None))
         body.append(line)
     return header, body
 
@@ -199,9 +206,12 @@ def _number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f}"
 
 
-def _quality(value: float) -> str:
+def _quality(metric: Metric) -> str:
     # Kernel distances are small numbers around zero, Frechet distances and scores are not.
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+    digits = 2 if abs(metric.value) >= 1 else 4
+    ends = metric.ci95
+    interval = f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]" if ends else ""
+    return f"{metric.value:.{digits}f}{interval}"
 
 
 def _alignment(header: Sequence[str]) -> list[str]:

@@ -14,7 +14,8 @@ Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
 Audit = Literal["passed", "failed", "not run"]
 # Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
-PRINTED = ("fid_", "fvd_", "kvd_", "clipscore_")
+OF_PROMPTS = "clipscore_"
+PRINTED = ("fid_", "fvd_", "kvd_", OF_PROMPTS)
 
 
 class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -103,14 +104,15 @@ class Table2(Strict):
 class Metric(Strict):
     """One quality number. `name` of the encoder with its sha256; paper is None where none is.
 
-    real: the same number of the real clips. real_mean, generated_mean: of what a Wasserstein
-    distance compares. subset_*, split_*: of kernel distances and the Inception Score.
+    ci95: over clips. real: the same number of the real clips. real_mean, generated_mean: of what a
+    Wasserstein distance compares. subset_*, split_*: of kernel distances and the Inception Score.
     """
 
     value: Finite
     n: int = pydantic.Field(ge=2)
     encoder: str
     paper: Finite | None
+    ci95: Interval | None = None
     encoder_sha256: str | None = None
     num_frames: int | None = None
     width: int | None = None
@@ -145,15 +147,25 @@ class Table1(Strict):
     notes: tuple[str, ...] = ()
 
     @property
+    def names(self) -> list[str]:
+        """All metrics, those that a row lacks included."""
+        return max((list(row.metrics) for row in self.rows), key=len)
+
+    @property
     def printed(self) -> list[str]:
         """Names of the metrics that the printed table shows; csv and json hold all."""
-        return [name for name in self.rows[0].metrics if name.startswith(PRINTED)]
+        return [name for name in self.names if name.startswith(PRINTED)]
 
     @pydantic.model_validator(mode="after")
     def _rows_share_metrics(self) -> Table1:
-        names = [tuple(row.metrics) for row in self.rows]
-        if len(set(names)) != 1:
-            raise ValueError("rows were measured with different metrics: they cannot be compared")
+        for row in self.rows:
+            # A model that reads no prompt has no score of its agreement with one.
+            lacking = [name for name in self.names if name not in row.metrics]
+            known = set(row.metrics) <= set(self.names)
+            if not known or any(not name.startswith(OF_PROMPTS) for name in lacking):
+                raise ValueError(
+                    "rows were measured with different metrics: they cannot be compared"
+                )
         if len({row.model for row in self.rows}) != len(self.rows):
             raise ValueError("a model appears twice")
         return self

@@ -12,6 +12,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError, did_you_mean
 from core.files import path_inside, sha256_of_files, write_text
 from core.stage import ClipSource
+from generator.curation.decisions import assign_splits
 
 CLIPS_CSV = "clips.csv"
 ID_COLUMN = "clip id"
@@ -74,6 +75,19 @@ class NarratedFolder(ClipSource):
     def cost(self) -> str:
         """Rows of the csv."""
         return f"{len(read_captions(self.root))} listed clips"
+
+
+class Uncurated(ClipSource):
+    """Narrated clips as they were found, each on the side that curation puts its video on: what a
+    generator is trained on where curation is what is being asked about."""
+
+    narrated: ClipSource
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        manifest = self.narrated.manifest()
+        clips = tuple(assign_splits(manifest.clips))
+        Manifest(root=manifest.root, clips=clips).save(folder / MANIFEST_NAME)
+        return {"clips": len(clips)}
 
 
 def read_captions(root: Path | str) -> dict[str, str]:

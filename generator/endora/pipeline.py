@@ -1,4 +1,4 @@
-"""Endora's folder: assembled, loaded (ours or the released checkpoint), sampled."""
+"""Endora's folder: assembled, loaded, sampled."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
 
 CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows, in label order
-# Layers of the released network that only its prior uses, or nothing does.
-OF_THE_PRIOR = ("linear.", "linear_2.", "cov.", "pooling.", "to_hidden_layer.")
 
 
 class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -64,12 +62,15 @@ class EndoraAssembly(Weights):
     def execute(self, folder: Path) -> dict[str, Any]:
         seed_everything(self.seed)
         model = self.transformer.build(self.shape, len(self.classes) or None)
-        target = folder / "weights"
+        self.write(model, folder / "weights")
+        return {"parameters": sum(p.numel() for p in model.parameters())}
+
+    def write(self, model: EndoraTransformer, target: Path) -> None:
+        """The whole folder around a denoiser."""
         share_folder(self.autoencoder.weights(), target / "vae")
         iddpm_scheduler().save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
         write_json(target / CLASSES_NAME, list(self.classes))
-        return {"parameters": sum(p.numel() for p in model.parameters())}
 
 
 def load_endora(folder: Path, dtype: torch.dtype = torch.float32) -> EndoraTransformer:
@@ -79,32 +80,6 @@ def load_endora(folder: Path, dtype: torch.dtype = torch.float32) -> EndoraTrans
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"weights {folder}: no Endora can be read: {reason}") from None
-
-
-def load_released(model: EndoraTransformer, path: Path) -> None:
-    """Fill `model` from the released checkpoint (a torch file with the averaged weights in "ema").
-
-    Raises: UserError: if the file cannot be read, or is another network's.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and OS errors of many kinds
-        raise UserError(f"weights {path}: not a torch checkpoint ({error})") from None
-    state = state.get("ema", state) if isinstance(state, dict) else {}
-    state = {
-        name.removeprefix("module."): value
-        for name, value in state.items()
-        if not name.removeprefix("module.").startswith(OF_THE_PRIOR)
-    }
-    own = model.state_dict()
-    wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
-    unknown = sorted(set(state) - set(own))
-    if wrong or unknown:
-        first = (
-            f"{wrong[0]!r} is missing or has another shape" if wrong else f"unknown {unknown[0]!r}"
-        )
-        raise UserError(f"weights {path}: made for another network: {first}")
-    model.load_state_dict(state)
 
 
 class EndoraSampler:

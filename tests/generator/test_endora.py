@@ -16,7 +16,8 @@ from core.frame_cache import FrameCache
 from generator.base import ClipShape, Sampling
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
-from generator.endora.pipeline import EndoraSettings, load_released
+from generator.endora.given import load_released
+from generator.endora.pipeline import EndoraSettings
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit
 from generator.endora.training import EndoraTraining, WithPrior
 from generator.endora.transformer import EndoraTransformer
