@@ -14,15 +14,17 @@ from dataclasses import dataclass
 
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from core.stage import Stage
-from generator.base import ClipShape
+from generator.base import ClipShape, Generator, GivenGenerator
 from generator.diffusion import DenoiserTraining
-from generator.ophora.training import OphoraTraining
+from generator.endora.training import EndoraTraining, GivenEndora
+from generator.ophora.training import GivenOphora, OphoraTraining
 
 A100_FLOPS = 312e12  # dense bf16 / fp16, data sheet
 UTILISATION = 0.4  # our assumption for training
-# Source: model card of CogVideoX-2b: 50 steps of 49x480x720 take about 90 s on an A100. Bora's
-# sampling is counted at the same rate, for want of a published one.
-A100_S_PER_SAMPLING_STEP = 90 / 50
+# Source: model card of CogVideoX-2b: 50 steps of 49x480x720 take about 90 s on an A100. Other
+# generators' steps are counted by their operations, for want of published times.
+COGVIDEOX_S_PER_STEP = 90 / 50
+COGVIDEOX_SHAPE = ClipShape(num_frames=49, width=720, height=480)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Size:
 COGVIDEOX_2B = Size(1_693_783_872, 30, 30, 1920, 226, (4, 16, 16))
 # STDiT-XL/2 attends within frames and along time, never over all tokens.
 STDIT_XL_2 = Size(7.2e8, 28, 0, 1152, 0, (1, 16, 16))
+ENDORA_XL_2 = Size(673_681_568, 28, 0, 1152, 0, (1, 16, 16))
 
 
 def a100_hours(stage: Stage) -> float | None:
@@ -60,10 +63,20 @@ def a100_hours(stage: Stage) -> float | None:
         flops = passes * _size(stage).forward_flops(stage.encoding.shape)
         return flops * stage.optimisation.samples / (A100_FLOPS * UTILISATION) / 3600
     if isinstance(stage, ClassSynthesis):
-        return len(stage.requests()) * stage.sampling.steps * A100_S_PER_SAMPLING_STEP / 3600
+        steps = len(stage.requests()) * stage.sampling.steps
+        return steps * _sampling_step_s(stage.generator) / 3600
     if isinstance(stage, CaptionSynthesis):
-        return stage.num_clips * stage.sampling.steps * A100_S_PER_SAMPLING_STEP / 3600
+        return stage.num_clips * stage.sampling.steps * _sampling_step_s(stage.generator) / 3600
     return None
+
+
+def _sampling_step_s(generator: Generator) -> float:
+    """Seconds of one sampling step of one clip on an A100."""
+    shape = generator.shape if isinstance(generator, GivenGenerator) else COGVIDEOX_SHAPE
+    if isinstance(generator, DenoiserTraining):
+        shape = generator.encoding.shape
+    share = _size(generator).forward_flops(shape) / COGVIDEOX_2B.forward_flops(COGVIDEOX_SHAPE)
+    return COGVIDEOX_S_PER_STEP * share
 
 
 def training_gb(stage: Stage) -> float | None:
@@ -80,8 +93,10 @@ def training_gb(stage: Stage) -> float | None:
     return (states + activations) / 1e9
 
 
-def _size(stage: DenoiserTraining) -> Size:
-    return COGVIDEOX_2B if isinstance(stage, OphoraTraining) else STDIT_XL_2
+def _size(generator: Stage) -> Size:
+    if isinstance(generator, OphoraTraining | GivenOphora):
+        return COGVIDEOX_2B
+    return ENDORA_XL_2 if isinstance(generator, EndoraTraining | GivenEndora) else STDIT_XL_2
 
 
 def _checkpointed(stage: DenoiserTraining) -> bool:

@@ -18,6 +18,12 @@ from generator.curation.narrated import NarratedFolder, Uncurated, read_captions
 from generator.curation.stages import Curation, PrivacyFilter
 
 PROJECT_ROOT = Path(__file__).parents[2]
+UNKNOWN = "0" * 64  # sha256 of a file that is not there; the plan is printed all the same
+
+
+def locate(name: str) -> Path:
+    """What the configuration names, seen from here or else from the project; it may not exist."""
+    return next((p for p in (Path(name), PROJECT_ROOT / name) if p.exists()), Path(name))
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,8 @@ class Inputs:
 
 @dataclass(frozen=True)
 class DataPlan:
-    """Data stages. missing: encoders that are not there (yet): `Plan.check` refuses them, a dry
-    run only lists them."""
+    """Data stages. missing: files that are not there (yet): `Plan.check` refuses them, a dry run
+    does without."""
 
     config: BenchmarkConfig
     inputs: Inputs
@@ -120,16 +126,6 @@ class DataPlan:
     def without_corpus(self) -> bool:
         """Whether the user brought labelled data and no narrated clips."""
         return self.inputs.data_root is not None and self.inputs.corpus_root is None
-
-    def file_of(self, name: str) -> Path:
-        """A file that the configuration names, seen from here or from the project.
-
-        Raises: UserError: if there is none.
-        """
-        for path in (Path(name), PROJECT_ROOT / name):
-            if path.is_file():
-                return path
-        raise UserError(f"{name}: no such file")
 
     @cached_property
     def held_out(self) -> tuple[ClipSource, Split | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.config import QualityRow
 from benchmarks.datasets.taxonomy import CLASS_NAMES
-from benchmarks.plan.data import PROJECT_ROOT, DataPlan
+from benchmarks.plan.data import PROJECT_ROOT, UNKNOWN, DataPlan, locate
 from benchmarks.sections import BoraSection, DiffusionTrainingSection, EndoraSection, OphoraSection
 from core.clip import Task
 from core.errors import UserError
@@ -199,9 +199,12 @@ class GeneratorPlan(DataPlan):
                 f"endora.base {section.base}: a checkpoint has no VAE: name it as "
                 "endora.autoencoder (a folder or hub id)"
             )
-        path = self.file_of(section.base)
+        path, known = locate(section.base), {}
+        if not path.is_file():
+            self.missing.append(f"endora.base {section.base}: no such file")
+            known = {"sha256": UNKNOWN}
         autoencoder = self.weights_of(section.autoencoder)
-        return ReleasedEndora(path=path, autoencoder=autoencoder, **self.common)
+        return ReleasedEndora(path=path, **known, autoencoder=autoencoder, **self.common)
 
     @cached_property
     def _endora(self) -> Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from augment.synthesis import CaptionSynthesis
 from benchmarks.config import QualityRow
@@ -16,12 +15,11 @@ from benchmarks.metrics.torchscript_encoders import (
     ScriptProtocol,
     TorchScriptEncoder,
 )
-from benchmarks.plan.data import PROJECT_ROOT
+from benchmarks.plan.data import UNKNOWN, locate
 from benchmarks.plan.generators import GeneratorPlan
 from core.errors import UserError
 from core.stage import ClipSource
 
-UNKNOWN = "0" * 64  # sha256 of an encoder that is not there; the plan is printed all the same
 # Rows of Table 1, by the generator in the plan: model as the paper names it, its training data.
 QUALITY_ROWS: dict[QualityRow, tuple[str, str | None]] = {
     "endora_base": ("Endora", None),
@@ -118,7 +116,7 @@ class QualityStages(GeneratorPlan):
         return self._folder(section.video_encoder, missing)
 
     def _folder(self, name: str, missing: list[str]) -> EncoderFolder:
-        path = _locate(name)
+        path = locate(name)
         try:
             found = EncoderFolder.identify(path)
         except UserError as error:
@@ -129,14 +127,10 @@ class QualityStages(GeneratorPlan):
     def _script(
         self, name: str, protocol: ScriptProtocol, missing: list[str]
     ) -> TorchScriptEncoder:
-        path = _locate(name)
+        path = locate(name)
         try:
             found = TorchScriptEncoder.identify(path, protocol)
         except UserError as error:
             missing.append(str(error))
             found = {"path": path, "sha256": UNKNOWN, "protocol": protocol}
         return TorchScriptEncoder(**found, **self.common)
-
-
-def _locate(name: str) -> Path:
-    return next((p for p in (Path(name), PROJECT_ROOT / name) if p.exists()), Path(name))

@@ -153,19 +153,23 @@ def save_vit(folder: Path, vit: nn.Module, arguments: dict[str, Any]) -> None:
 
 
 def load_vit(folder: Path) -> Any:
-    """The ViT of a folder that `save_vit` wrote, in float32.
+    """The ViT of a folder that `save_vit` wrote, or of a timm model of the hub, in float32.
 
     Raises: UserError: if there is none, or its weights do not fit.
     """
     try:
         arguments = read_json(folder / CONFIG_NAME)
-        vit = timm.models.vision_transformer.VisionTransformer(**arguments)
+        if "architecture" in arguments:  # timm's own folders
+            name = arguments["architecture"]
+            vit = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+        else:
+            vit = timm.models.vision_transformer.VisionTransformer(**arguments)
         state = load_file(folder / MODEL_NAME)
         vit.load_state_dict({name: value.float() for name, value in state.items()})
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"prior {folder}: no DINO can be read ({reason}); name one that "
-            "`python -m benchmarks.pretrain dino_nano` made, or convert DINO's ViT-S/8"
+            f"prior {folder}: no DINO can be read ({reason}); name one that `python -m "
+            "benchmarks.pretrain dino_nano` made, or DINO's own, timm/vit_small_patch8_224.dino"
         ) from None
     return vit

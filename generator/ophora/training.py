@@ -32,14 +32,15 @@ from generator.ophora.pipeline import OphoraSampler, load_pipeline
 class OphoraTraining(DenoiserTraining):
     """One of Ophora's trainings; `weights/` is a CogVideoXPipeline folder.
 
-    name: which training this is, for progress and tables. lora_rank: train low-rank updates of the
-    attention's projections instead of all weights (arXiv 2106.09685); they are added to the weights
-    at the end, so that the folder stays a plain pipeline. The paper trains all weights.
+    name: which training this is, for progress and tables ("OphVL": as TPT, on uncurated clips).
+    lora_rank: train low-rank updates of the attention's projections instead of all weights
+    (arXiv 2106.09685); they are added to the weights at the end, so that the folder stays a plain
+    pipeline. The paper trains all weights.
     Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
     Source: Ophora, Sec. 3.1, and its released code.
     """
 
-    name: Literal["base", "TPT", "P2FT"]
+    name: Literal["base", "TPT", "P2FT", "OphVL"]
     gradient_checkpointing: bool = False
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
 
