@@ -23,7 +23,9 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     swap: synthetic clips do not join but stand in: each time that a real clip is drawn, a random
     synthetic clip of its class takes its place with this probability, so that an epoch stays as
     long as without them (None: they join).
-    seed: which synthetic clips a ratio keeps.
+    real_per_class: at most this many real training clips a class, chosen by `seed`: what a lab with
+    few labels has (None: all).
+    seed: which synthetic clips a ratio keeps, and which real ones.
     Source: all clips added, as "Source + Ophora" in the Ophora paper's Table 2; the other settings
     are our choice, for studies of the mixing.
     """
@@ -32,6 +34,7 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     rare_below: int | None = pydantic.Field(default=None, ge=1)
     class_balanced: bool = False
     swap: float | None = pydantic.Field(default=None, gt=0, le=1)
+    real_per_class: int | None = pydantic.Field(default=None, ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
 
@@ -39,12 +42,14 @@ class TrainingSet(Mixture):
     """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic).
 
     with_real: False leaves the real ones out (train on synthetic, test on real); a ratio or a
-    limit for rare classes still counts them.
+    limit for rare classes still counts them. with_labels: False takes the synthetic clips without
+    their labels.
     """
 
     task: Task
     mixing: Mixing = Mixing()
     with_real: bool = True
+    with_labels: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write `mixture.jsonl`; return clips and clips per class, for each source in order.
@@ -54,7 +59,9 @@ class TrainingSet(Mixture):
         """
         if self.mixing.swap is not None and not self.with_real:
             raise UserError("mixing.swap: without real clips there is nothing to stand in for")
-        real = self._clips(0)
+        if self.mixing.swap is not None and not self.with_labels:
+            raise UserError("mixing.swap: a clip without a label cannot stand in for one with it")
+        real = few(self._clips(0), self.mixing)
         if not real:
             raise UserError(
                 f"training set: {type(self.sources[0]).__name__} has no clip in its train split: "
@@ -62,6 +69,8 @@ class TrainingSet(Mixture):
             )
         offered = [clip for index in range(1, len(self.sources)) for clip in self._clips(index)]
         synthetic = select(real, offered, self.mixing)
+        if not self.with_labels:
+            synthetic = [item.model_copy(update={"unlabelled": True}) for item in synthetic]
         chosen = balance(swap(real if self.with_real else [], synthetic, self.mixing), self.mixing)
         self.save(folder, chosen)
         counts = Counter((item.label, item.source) for item in chosen)
@@ -84,6 +93,19 @@ class TrainingSet(Mixture):
             Chosen(source=index, clip_id=clip.clip_id, label=clip.label(self.task))
             for clip in clips
         ]
+
+
+def few(real: list[Chosen], mixing: Mixing) -> list[Chosen]:
+    """At most `mixing.real_per_class` clips of each class, in their order; more keep those."""
+    if mixing.real_per_class is None:
+        return real
+    taken: Counter[int] = Counter()
+    kept = set()
+    for item in sorted(real, key=lambda item: derive_seed(mixing.seed, "few", item.clip_id)):
+        taken[item.label] += 1
+        if taken[item.label] <= mixing.real_per_class:
+            kept.add(item.clip_id)
+    return [item for item in real if item.clip_id in kept]
 
 
 def select(real: list[Chosen], offered: list[Chosen], mixing: Mixing) -> list[Chosen]:
@@ -122,9 +144,11 @@ def balance(chosen: list[Chosen], mixing: Mixing) -> list[Chosen]:
     """Sampling weights: 1 each, or such that classes sum to equal parts (mean weight 1)."""
     if not mixing.class_balanced:
         return chosen
-    clips = Counter(item.label for item in chosen if not item.stand_in)
+    clips = Counter(item.label for item in chosen if not (item.stand_in or item.unlabelled))
     share = clips.total() / len(clips)
     return [
-        item if item.stand_in else item.model_copy(update={"weight": share / clips[item.label]})
+        item
+        if item.stand_in or item.unlabelled
+        else item.model_copy(update={"weight": share / clips[item.label]})
         for item in chosen
     ]

@@ -67,6 +67,13 @@ class ConfidentArm(DerivedArm):
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
 
 
+class UnlabelledArm(DerivedArm):
+    """The clips without their labels, by FixMatch (`classifiers.recipe.FixMatch`). Of "endora" they
+    are those of the unconditional one, as in Endora's own study."""
+
+    kind: Literal["unlabelled"] = "unlabelled"
+
+
 class OversampledArm(ArmSection):
     """Real training clips once more: as many as a generator's arm has, none of them new."""
 
@@ -101,6 +108,7 @@ Arm: TypeAlias = Annotated[
     | FrozenArm
     | PartArm
     | AloneArm
+    | UnlabelledArm
     | ConfidentArm
     | OversampledArm
     | ExtraRealArm

@@ -12,7 +12,7 @@ import pydantic
 
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
-from benchmarks.arms import Arm, DerivedArm
+from benchmarks.arms import Arm, DerivedArm, UnlabelledArm
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
@@ -147,11 +147,15 @@ class BenchmarkConfig(Section):
             known.append(name)
         return self
 
-    def origins(self) -> set[str]:
-        """The plain sources that the run's sources and arms are made from."""
+    def origins(self, *, labelled: bool = False) -> set[str]:
+        """The plain sources that the run's sources and arms are made from.
+
+        labelled: only those whose clips must be of a class.
+        """
         names = set(self.sources)
         for name, arm in reversed(self.arms.items()):  # an arm comes from an earlier one
-            if name in names and isinstance(arm, DerivedArm):
+            wanted = not (labelled and isinstance(arm, UnlabelledArm))
+            if name in names and isinstance(arm, DerivedArm) and wanted:
                 names.add(arm.of)
         return names
 

@@ -16,6 +16,10 @@ from core.frame_cache import FrameTable
 from core.mixture import Chosen
 from core.runtime import derive_seed
 
+# First clip and size of the whole batch that the given clips are a part of: what is drawn for a
+# clip must not depend on how many processes share the batch.
+Place: TypeAlias = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class LabelledSplit:
@@ -64,7 +68,7 @@ class TrainingSet:
 
     tables: one a source. chosen: the mixture's choice; clips that could not be read drop out and
     are listed in `unreadable`. Its length is that of the clips that are drawn; stand-ins have
-    indices as well, but no order contains them.
+    indices as well, but no order contains them; nor those without labels, `unlabelled`.
     Raises: UserError: if none is left, or the choice names a source or clip that does not exist,
     or a label is out of range.
     """
@@ -86,7 +90,7 @@ class TrainingSet:
                 self.unreadable.append(item.clip_id)
             else:
                 raise UserError(f"mixture: source {item.source} has no clip {item.clip_id!r}")
-        if all(item.stand_in for _, _, item in kept):
+        if all(item.stand_in or item.unlabelled for _, _, item in kept):
             raise UserError("mixture: no readable training clip; add labelled videos")
         sources, rows, items = zip(*kept, strict=True)
         self.sources = np.array(sources, dtype=np.int64)
@@ -94,7 +98,9 @@ class TrainingSet:
         self.labels = np.array([item.label for item in items], dtype=np.int64)
         self.swaps = np.array([item.swap for item in items], dtype=np.float64)
         stand_in = np.array([item.stand_in for item in items])
-        self.drawn = np.flatnonzero(~stand_in)
+        unlabelled = np.array([item.unlabelled for item in items])
+        self.drawn = np.flatnonzero(~(stand_in | unlabelled))
+        self.unlabelled = np.flatnonzero(unlabelled)
         weights = np.array([item.weight for item in items], dtype=np.float64)
         self.weights = weights[self.drawn]
         self.stand_ins = {
@@ -161,18 +167,39 @@ class Batches:
         share = np.array_split(np.arange(len(indices)), parts)[rank]
         place = (int(share[0]), len(indices))
         indices = indices[share]
-        rng = np.random.default_rng(derive_seed(self.seed, "augment", step))
-        frames = self.data.frames(indices)
-        frames = augment(frames, rng, self.recipe.max_shift, self.recipe.flip, place)
-        if self.recipe.colour:
-            rng = np.random.default_rng(derive_seed(self.seed, "colour", step))
-            frames = recolour(frames, rng, self.recipe.colour, place)
+        frames = self._augmented(indices, step, place, self.recipe.max_shift, self.recipe.colour)
         return frames, self.data.labels[indices]
 
+    def unlabelled_part(
+        self, step: int, rank: int, parts: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Clips without labels for a step, augmented as the others are, and strongly."""
+        settings = self.recipe.fixmatch
+        count = settings.ratio * self.recipe.batch_size
+        rng = np.random.default_rng(derive_seed(self.seed, "unlabelled", step))
+        indices = rng.choice(self.data.unlabelled, count)
+        share = np.array_split(np.arange(count), parts)[rank]
+        place, drawn = (int(share[0]), count), indices[share]
+        usual = (self.recipe.max_shift, self.recipe.colour)
+        weak = self._augmented(drawn, step, place, *usual, "weak")
+        strong = self._augmented(drawn, step, place, settings.max_shift, settings.colour, "strong")
+        return weak, strong
 
-# First clip and size of the whole batch that the given clips are a part of: what is drawn for a
-# clip must not depend on how many processes share the batch.
-Place: TypeAlias = tuple[int, int]
+    def _augmented(
+        self,
+        indices: NDArray[np.int64],
+        step: int,
+        place: Place,
+        max_shift: float,
+        colour: float,
+        *purpose: str,
+    ) -> NDArray[np.uint8]:
+        rng = np.random.default_rng(derive_seed(self.seed, "augment", step, *purpose))
+        frames = augment(self.data.frames(indices), rng, max_shift, self.recipe.flip, place)
+        if colour:
+            rng = np.random.default_rng(derive_seed(self.seed, "colour", step, *purpose))
+            frames = recolour(frames, rng, colour, place)
+        return frames
 
 
 def augment(

@@ -160,6 +160,8 @@ class Fitting:
             loss: Tensor = functional.cross_entropy(
                 self.model(clips), targets, label_smoothing=self.recipe.label_smoothing
             )
+            if len(self.data.unlabelled):
+                loss = loss + self.recipe.fixmatch.weight * self._without_labels(number)
         value = float(mean_over_ranks(loss.detach().clone()))
         if math.isfinite(value):
             self.optimizer.zero_grad()
@@ -171,6 +173,18 @@ class Fitting:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         return value
+
+    def _without_labels(self, number: int) -> Tensor:
+        """FixMatch's loss of the step's clips without labels; 0 where the network is sure of none.
+
+        One pass over both views: a batch norm must not see weakly augmented clips alone.
+        """
+        parts = self.batches.unlabelled_part(number, rank(), world_size())
+        both = normalise(torch.from_numpy(np.concatenate(parts)).to(self.device))
+        weak, strong = self.model(both).chunk(2)
+        sure, guesses = weak.detach().float().softmax(1).max(1)
+        losses = functional.cross_entropy(strong, guesses, reduction="none")
+        return (losses * (sure >= self.recipe.fixmatch.threshold)).mean()
 
     def _steps_per_epoch(self) -> int:
         first = int(np.count_nonzero(self.data.sources == 0))

@@ -15,6 +15,23 @@ from torch import nn
 from core.runtime import Precision
 
 
+class FixMatch(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """How clips without labels teach: a strongly augmented one is to be named as the network names
+    it when augmented as usual, if it is sure.
+
+    threshold: from which probability on it is. weight: of this loss. ratio: unlabelled clips a
+    labelled one in a batch. max_shift, colour: the strong augmentation, as in `Recipe`.
+    Source: FixMatch (arXiv 2001.07685), Sec. 2, with its threshold and weight; Endora uses it on
+    generated clips (arXiv 2403.11050, Table 2).
+    """
+
+    threshold: float = pydantic.Field(default=0.95, gt=0, lt=1)
+    weight: float = pydantic.Field(default=1.0, gt=0)
+    ratio: int = pydantic.Field(default=1, ge=1)
+    max_shift: float = pydantic.Field(default=0.25, ge=0, lt=0.5)
+    colour: float = pydantic.Field(default=0.5, ge=0, lt=1)
+
+
 class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Hyperparameters of one training run.
 
@@ -26,7 +43,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     forward pass on a GPU or, where it does not overflow, a CPU (see docs/log.md).
     schedule: "matched_epochs" passes `epochs` times over the whole mixture, so an arm with more
     clips gets more optimiser steps; "matched_steps" gives every arm the steps (and evaluations)
-    that the mixture's first source alone would get.
+    that the mixture's first source alone would get. fixmatch: for clips without labels, if any.
     """
 
     optimizer: Literal["sgd", "adamw", "adam"]
@@ -44,6 +61,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Precision = "fp32"
     schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
+    fixmatch: FixMatch = FixMatch()
 
     @pydantic.model_validator(mode="after")
     def _warmup_ends(self) -> Recipe:

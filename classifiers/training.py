@@ -82,6 +82,7 @@ class ClassifierTraining(TrainedClassifier):
         for name, split in splits.items():
             _save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+        without = {"unlabelled_clips": len(data.unlabelled)} if len(data.unlabelled) else {}
         started = {"start": read_json(folder / START_NAME)} if self.start is not None else {}
         return {
             "best_epoch": run.best["epoch"],
@@ -91,6 +92,7 @@ class ClassifierTraining(TrainedClassifier):
             "unreadable": len({*data.unreadable, *chain(*(s.unreadable for s in splits.values()))}),
             "diverged": run.diverged,
             "parameters": sum(p.numel() for p in model.parameters()),
+            **without,
             **started,
         }
 

@@ -22,7 +22,8 @@ class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     weight 1.0 for all means plain shuffling; other weights make an epoch a weighted draw.
     stand_in: the clip is never drawn itself; it stands in for clips of its class. swap: how likely
-    one does so, each time that this clip is drawn.
+    one does so, each time that this clip is drawn. unlabelled: the clip teaches without its label
+    (see `classifiers.recipe.FixMatch`).
     """
 
     source: int = pydantic.Field(ge=0)
@@ -31,6 +32,7 @@ class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
     weight: float = pydantic.Field(default=1.0, gt=0)
     stand_in: bool = False
     swap: float = pydantic.Field(default=0.0, ge=0, le=1)
+    unlabelled: bool = False
 
 
 class Mixture(Stage):

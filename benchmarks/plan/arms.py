@@ -23,6 +23,7 @@ from benchmarks.arms import (
     OversampledArm,
     PartArm,
     ShuffledArm,
+    UnlabelledArm,
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
@@ -109,6 +110,10 @@ class ArmPlan(QualityStages):
                 clips = self.clips_of(arm.of, task)
                 return Subset(clips=clips, clips_per_class=arm.clips_per_class, **labelled)
             case AloneArm():
+                return self.clips_of(arm.of, task)
+            case UnlabelledArm(of="endora"):
+                return self.class_synthesis("endora", self.generators["endora"], task)
+            case UnlabelledArm():
                 return self.clips_of(arm.of, task)
             case ConfidentArm():
                 return ConfidentClips(
@@ -197,6 +202,7 @@ class ArmPlan(QualityStages):
             task=task,
             mixing=self.config.mixing,
             with_real=not training_data.startswith(ALONE),
+            with_labels=training_data not in self.without_labels,
             **self.common,
         )
         return ClassifierTraining(
@@ -212,6 +218,12 @@ class ArmPlan(QualityStages):
             seed=seed,
             **self.common,
         )
+
+    @cached_property
+    def without_labels(self) -> set[str]:
+        """Arms whose clips come without labels, by their names in the tables."""
+        arms = self.config.arms.items()
+        return {self.training_data(name) for name, arm in arms if isinstance(arm, UnlabelledArm)}
 
     @property
     def kinds(self) -> tuple[Any, ...]:

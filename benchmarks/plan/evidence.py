@@ -70,6 +70,7 @@ class EvidenceStages(ArmPlan):
             (task, name, classifier): Verdict(judge=judge, clips=clips, **self.common)
             for (task, classifier), judge in self.source_classifiers.items()
             for name, clips in self.synthetic[task].items()
+            if name not in self.without_labels
         }
 
     @property

@@ -81,7 +81,7 @@ class GeneratorPlan(DataPlan):
             wanted.add("ophora_tpt")
         order = typing.get_args(QualityRow)
         found = {name: self._generator(name) for name in order if name in wanted}
-        if "endora" in sources:
+        if "endora" in self.config.origins(labelled=True):
             by_class = {class_endora(task): self._class_endora(task) for task in self.config.tasks}
             found |= by_class
         return found

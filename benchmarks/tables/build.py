@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
@@ -158,6 +159,7 @@ def _row2(
         classifier=classifier,
         top1=score("top1"),
         top5=score("top5"),
+        macro_f1=round(fmean(cell.splits[split].macro_f1 for cell in arms[arm]), 2),
         delta_vs_source=delta,
         audit=None if training_data == SOURCE else audits.get((task, training_data), "not run"),
     )

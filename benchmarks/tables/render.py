@@ -113,6 +113,7 @@ def csv_text(table: Table1 | Table2) -> str:
         ["task", "split", "schedule", "training_data", "classifier"]
         + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
         + [
+            "macro_f1",
             "delta_top1",
             "delta_ci95_low",
             "delta_ci95_high",
@@ -128,7 +129,7 @@ def csv_text(table: Table1 | Table2) -> str:
             [delta.top1, *delta.ci95, delta.p_value, delta.p_holm] if delta else [None] * 5
         )
         scores = [*_plain(row2.top1), *_plain(row2.top5)]
-        writer.writerow([*names2, *scores, *differences, row2.audit])
+        writer.writerow([*names2, *scores, row2.macro_f1, *differences, row2.audit])
     return buffer.getvalue()
 
 
@@ -165,7 +166,7 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
 
 def _grid2(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
-    header += ["Δ top-1 vs Source", "p", "p Holm"]
+    header += ["F1", "Δ top-1 vs Source", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
     body = [
         [
@@ -177,6 +178,7 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
             _number(row.top1.paper),
             _score(row.top5),
             _number(row.top5.paper),
+            _number(row.macro_f1),
             *_delta(row.delta_vs_source),
         ]
         for row in table.rows

@@ -56,7 +56,8 @@ class Delta(Strict):
 
 
 class Row2(Strict):
-    """audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
+    """macro_f1: percent, averaged over classes, then over seeds. audit: of the arm's synthetic
+    clips (docs/audits.md); None for Source, which has none."""
 
     task: Task
     split: Split
@@ -65,6 +66,7 @@ class Row2(Strict):
     classifier: str
     top1: Score
     top5: Score
+    macro_f1: Finite
     delta_vs_source: Delta | None
     audit: Audit | None
 

@@ -48,6 +48,9 @@ class PriorSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     def _matched_one_to_one(self) -> PriorSettings:
         if len(self.layers) != len(self.blocks):
             raise ValueError(f"layers {self.layers} and blocks {self.blocks}: as many of each")
+        for name, numbers in (("layers", self.layers), ("blocks", self.blocks)):
+            if list(numbers) != sorted(set(numbers)):
+                raise ValueError(f"{name} {numbers}: each once, in ascending order")
         return self
 
 

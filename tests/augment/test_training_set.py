@@ -46,12 +46,16 @@ class Listed(ClipSource):
 def build(tmp_path: Path) -> Any:
     infra = {"folder": tmp_path}
 
-    def make(*synthetic: dict[int, int], **mixing: Any) -> TrainingSet:
+    def make(*synthetic: dict[int, int], with_labels: bool = True, **mixing: Any) -> TrainingSet:
         # 20, 4 and 1 training clips of classes 0, 1, 2; one more of each in val.
         real = Listed(clips={0: 21, 1: 5, 2: 2}, real=True, infra=infra)
         others = tuple(Listed(clips=clips, infra=infra) for clips in synthetic)
         return TrainingSet(
-            task="phase", sources=(real, *others), mixing=Mixing(**mixing), infra=infra
+            task="phase",
+            sources=(real, *others),
+            mixing=Mixing(**mixing),
+            with_labels=with_labels,
+            infra=infra,
         )
 
     return make
@@ -97,6 +101,26 @@ def test_all_synthetic_clips_of_all_sources_join_by_default(build: Any) -> None:
     assert result["clips"] == [25, 8, 2]
     assert result["per_class"] == {"0": [20, 3, 0], "1": [4, 0, 0], "2": [1, 5, 0], "5": [0, 0, 2]}
     assert {item.weight for item in stage.chosen()} == {1.0}
+
+
+def test_few_labels_keep_some_real_clips_of_each_class(build: Any) -> None:
+    def chosen(most: int, **mixing: Any) -> list[Chosen]:
+        found: list[Chosen] = build({0: 3}, real_per_class=most, **mixing).chosen()
+        return found
+
+    assert counts(chosen(2)) == {(0, 0): 2, (0, 1): 2, (0, 2): 1, (1, 0): 3}
+    two, three = ({item.clip_id for item in chosen(n) if not item.source} for n in (2, 3))
+    assert two < three
+    assert two != {item.clip_id for item in chosen(2, seed=1) if not item.source}
+
+
+def test_clips_without_labels_say_so(build: Any) -> None:
+    found = build({0: 3, 1: 2}, with_labels=False, class_balanced=True).chosen()
+    assert all(item.unlabelled == (item.source == 1) for item in found)
+    assert {item.weight for item in found if item.unlabelled} == {1.0}
+    assert sum(item.weight for item in found if not item.unlabelled) == pytest.approx(25)
+    with pytest.raises(UserError, match="without a label cannot stand in"):
+        build({0: 3}, with_labels=False, swap=0.5).run()
 
 
 def test_ratio_keeps_classes_even(build: Any) -> None:

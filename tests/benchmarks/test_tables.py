@@ -67,7 +67,7 @@ def test_rows_follow_the_contract(cells: list[Cell]) -> None:
     row = table["rows"][0]
     assert list(row) == [
         "task", "split", "schedule", "training_data", "classifier", "top1", "top5",
-        "delta_vs_source", "audit",
+        "macro_f1", "delta_vs_source", "audit",
     ]  # fmt: skip
     assert list(row["top1"]) == ["mean", "std", "ci95", "n_seeds", "paper"]
     assert [(r["split"], r["training_data"], r["classifier"]) for r in table["rows"][:3]] == [

@@ -8,7 +8,7 @@ import torch
 
 from classifiers.data import Batches, TrainingSet, augment, labelled_split, recolour
 from classifiers.prediction import MEAN, STD, normalise, penultimate_features, predict
-from classifiers.recipe import Recipe
+from classifiers.recipe import FixMatch, Recipe
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameTable
@@ -69,6 +69,28 @@ def test_processes_share_a_batch_without_changing_it(parts: int) -> None:
     shares = [batches.part(3, rank, parts) for rank in range(parts)]
     np.testing.assert_array_equal(np.concatenate([part for part, _ in shares]), whole)
     np.testing.assert_array_equal(np.concatenate([part for _, part in shares]), labels)
+
+
+def test_clips_without_labels_are_drawn_beside_the_others_in_two_views() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (24, 2, 8, 8, 3), dtype=np.uint8)
+    table = FrameTable(frames, {f"c{i}": i for i in range(24)}, {})
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2) for i in range(8)]
+    chosen += [Chosen(source=0, clip_id=f"c{i}", label=0, unlabelled=True) for i in range(8, 24)]
+    data = TrainingSet([table], chosen, 2)
+    assert len(data) == 8 and sorted(data.order(0, 0)) == list(range(8))
+    plain = {"flip": False, "max_shift": 0.0, "fixmatch": FixMatch(ratio=3, colour=0.9)}
+    batches = Batches(data, RECIPE.model_copy(update=plain), seed=1)
+    weak, strong = batches.unlabelled_part(3, 0, 1)
+    assert weak.shape == strong.shape == (12, 2, 8, 8, 3)
+    for clip in weak:  # one of them, as it is
+        assert any(np.array_equal(clip, frames[i]) for i in range(8, 24))
+    assert not any(np.array_equal(*views) for views in zip(weak, strong, strict=True))
+    shares = [batches.unlabelled_part(3, rank, 2) for rank in range(2)]
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in shares]), weak)
+    np.testing.assert_array_equal(np.concatenate([part for _, part in shares]), strong)
+    assert not np.array_equal(batches.unlabelled_part(4, 0, 1)[0], weak)
+    with pytest.raises(UserError, match="no readable training clip"):
+        TrainingSet([table], chosen[8:], 2)
 
 
 def test_weights_make_a_pass_a_weighted_draw() -> None:

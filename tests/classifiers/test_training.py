@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from classifiers import fitting
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import MViTv2, Network, SlowFast
 from classifiers.prediction import predict
-from classifiers.recipe import Recipe
+from classifiers.recipe import FixMatch, Recipe
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
+from core.mixture import MIXTURE_NAME, Chosen
 from core.runtime import Runtime
 from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
 from tests.presets import MVITV2_NANO, SLOWFAST_NANO
@@ -54,6 +56,7 @@ def stage_in(
     seed: int = 0,
     size: int = 16,
     start: Path | None = None,
+    mixture: type[ToyMixture] = ToyMixture,
 ) -> ClassifierTraining:
     """A training stage over toy data; `sources`: fields of each ToyClips, the first evaluates;
     start: a checkpoint's file."""
@@ -64,7 +67,7 @@ def stage_in(
         num_classes=CLASSES,
         network=network,
         recipe=recipe,
-        mixture=ToyMixture(sources=toys, infra=infra),
+        mixture=mixture(sources=toys, infra=infra),
         evaluation=toys[0],
         size=size,
         start=None if start is None else Checkpoint.at(start, infra=infra, runtime=Runtime()),
@@ -187,6 +190,40 @@ def test_kill_9_and_the_same_command_again_give_the_same_bytes(tmp_path: Path) -
     assert process.returncode == -signal.SIGKILL and 1 <= len(_epochs(killed)) < 12
     killed.run()
     assert _bytes(killed) == _bytes(whole)
+
+
+class WithoutLabels(ToyMixture):
+    """The clips of further sources teach without their labels."""
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        result = super().execute(folder)
+        self.save(folder, [
+            item.model_copy(update={"unlabelled": item.source > 0}) for item in _chosen(folder)
+        ])  # fmt: skip
+        return result
+
+
+def _chosen(folder: Path) -> list[Chosen]:
+    lines = (folder / MIXTURE_NAME).read_text(encoding="utf-8").splitlines()
+    return [Chosen.model_validate_json(line) for line in lines]
+
+
+def test_clips_without_labels_teach_what_the_network_is_sure_of(tmp_path: Path) -> None:
+    more = ({}, {"videos": 4, "seed": 1, "splits": False})
+    alone = stage_in(tmp_path)
+    found = alone.run()
+
+    def losses(threshold: float) -> list[float]:
+        recipe = ADAMW.model_copy(update={"fixmatch": FixMatch(threshold=threshold)})
+        stage = stage_in(tmp_path, recipe=recipe, sources=more, mixture=WithoutLabels)
+        result = stage.run()
+        assert result["steps"] == found["steps"]  # a pass is over the labelled ones
+        assert (result["train_clips"], result["unlabelled_clips"]) == (found["train_clips"], 16)
+        return [epoch["train_loss"] for epoch in _epochs(stage)]
+
+    labelled = [epoch["train_loss"] for epoch in _epochs(alone)]
+    assert losses(0.999999) == labelled  # sure of none
+    assert losses(0.01)[0] > labelled[0] + 0.1  # sure of all: the guesses' loss comes on top
 
 
 def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Path) -> None:
