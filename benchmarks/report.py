@@ -163,8 +163,10 @@ def _p(value: float) -> str:
 
 
 def read_curve(label: str, path: Path | str) -> Curve:
-    """A learning curve from a training's `epochs.jsonl` (its val top-1 is a fraction)."""
-    lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    """A learning curve from a training's `epochs.jsonl` (its val top-1 is a fraction); epochs that
+    were not evaluated are left out."""
+    every = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in every if "val_top1" in line]
     return Curve(
         label=label,
         epochs=tuple(line["epoch"] for line in lines),

@@ -94,7 +94,7 @@ class Fitting:
             self.best["top1"] = top1(self._val_logits(self.best_model()), self.val.labels)
 
     def epoch(self, progress: Progress) -> None:
-        """One pass of the schedule, then val; ends early with `diverged` set."""
+        """One pass of the schedule, then val if it is its turn; ends early with `diverged` set."""
         losses = []
         for _ in range(self.steps_per_epoch):
             loss = self.step(self.steps_done)
@@ -104,22 +104,21 @@ class Fitting:
             self.steps_done += 1
             losses.append(loss)
             progress.advance(note=f"loss {loss:.3f}")
-        logits = self._val_logits(self.model)
-        self.diverged = not bool(np.isfinite(logits).all())
-        if self.diverged:
-            return
+        line = {
+            "epoch": self.epochs_done + 1,
+            "steps": self.steps_done,
+            "train_loss": sum(losses) / len(losses),
+        }
+        if line["epoch"] % self.recipe.val_interval == 0 or line["epoch"] == self.recipe.epochs:
+            logits = self._val_logits(self.model)
+            self.diverged = not bool(np.isfinite(logits).all())
+            if self.diverged:
+                return
+            line["val_top1"] = accuracy = top1(logits, self.val.labels)
+            if self.best["top1"] is None or accuracy > self.best["top1"]:
+                self.best = {"epoch": line["epoch"], "top1": accuracy, "model": self._weights()}
         self.epochs_done += 1
-        accuracy = top1(logits, self.val.labels)
-        if self.best["top1"] is None or accuracy > self.best["top1"]:
-            self.best = {"epoch": self.epochs_done, "top1": accuracy, "model": self._weights()}
-        self.history.append(
-            {
-                "epoch": self.epochs_done,
-                "steps": self.steps_done,
-                "train_loss": sum(losses) / len(losses),
-                "val_top1": accuracy,
-            }
-        )
+        self.history.append(line)
 
     def save(self) -> None:
         """Write checkpoint and log (rank 0; the others hand over their part)."""

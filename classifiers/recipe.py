@@ -43,7 +43,8 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     forward pass on a GPU or, where it does not overflow, a CPU (see docs/log.md).
     schedule: "matched_epochs" passes `epochs` times over the whole mixture, so an arm with more
     clips gets more optimiser steps; "matched_steps" gives every arm the steps (and evaluations)
-    that the mixture's first source alone would get. fixmatch: for clips without labels, if any.
+    that the mixture's first source alone would get. val_interval: epochs from one evaluation on val
+    to the next; the last epoch is always evaluated. fixmatch: for clips without labels, if any.
     """
 
     optimizer: Literal["sgd", "adamw", "adam"]
@@ -61,6 +62,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Precision = "fp32"
     schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
+    val_interval: int = pydantic.Field(default=1, ge=1)
     fixmatch: FixMatch = FixMatch()
 
     @pydantic.model_validator(mode="after")

@@ -192,6 +192,17 @@ def test_kill_9_and_the_same_command_again_give_the_same_bytes(tmp_path: Path) -
     assert _bytes(killed) == _bytes(whole)
 
 
+def test_evaluating_less_often_changes_nothing_else(tmp_path: Path) -> None:
+    always = stage_in(tmp_path)
+    always.run()
+    seldom = stage_in(tmp_path, recipe=ADAMW.model_copy(update={"val_interval": 2}))
+    assert seldom.run()["best_epoch"] in (2, 3)
+    lines, others = _epochs(seldom), _epochs(always)
+    assert [("val_top1" in line) for line in lines] == [False, True, True]  # the last one always
+    assert lines[0] == {k: v for k, v in others[0].items() if k != "val_top1"}
+    assert lines[1:] == others[1:]
+
+
 class WithoutLabels(ToyMixture):
     """The clips of further sources teach without their labels."""
 
