@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -112,6 +113,25 @@ def test_a_released_checkpoint_loads_by_its_own_names(tmp_path: Path) -> None:
     (tmp_path / "no.pt").write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="not a torch checkpoint"):
         load_released(model, tmp_path / "no.pt")
+
+
+def test_a_vit_of_timms_hub_is_read_at_any_size(tmp_path: Path) -> None:
+    vit = timm.create_model("test_vit", num_classes=0)
+    save_vit(tmp_path, vit, {"architecture": "test_vit", "num_classes": 0})
+    loaded = load_vit(tmp_path).eval()
+    image = torch.rand(1, 3, 160, 160)
+    assert torch.allclose(loaded(image), vit.eval()(image), atol=1e-5)
+    layers = (0, len(vit.blocks) - 1)
+    (first, last) = loaded.forward_intermediates(
+        torch.rand(2, 3, 64, 96), indices=list(layers), intermediates_only=True
+    )
+    assert first.shape == last.shape == (2, vit.embed_dim, 4, 6)
+
+
+@pytest.mark.parametrize("bad", [{"layers": (2, 0)}, {"blocks": (0, 0)}, {"layers": (0, 1, 2)}])
+def test_matched_blocks_are_named_once_and_in_order(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"ascending order|as many of each"):
+        PriorSettings(**{"layers": (0, 2), "blocks": (0, 1), **bad})
 
 
 def test_pearson_is_numpys() -> None:
