@@ -6,7 +6,7 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -37,6 +37,8 @@ QualityRow = Literal[
     "endora_base", "endora", "bora_base", "bora", "cogvideox", "cogvideox_ophvl", "ophora_tpt",
     "ophora",
 ]  # fmt: skip
+VARIANT = "endora/"
+VariantRow = Annotated[str, pydantic.StringConstraints(pattern=rf"^{VARIANT}[\w.-]+$")]
 
 
 class OphSimSection(Section):
@@ -73,7 +75,7 @@ class QualitySection(Section):
     features of image_text_encoder.
     """
 
-    rows: tuple[QualityRow, ...] | None = None
+    rows: tuple[QualityRow | VariantRow, ...] | None = None
     corpus: CorpusSection
     num_clips: int = pydantic.Field(default=256, ge=2)
     protocol: FrameProtocol = FrameProtocol()
@@ -119,6 +121,15 @@ class BenchmarkConfig(Section):
     def _there_is_something_to_do(self) -> BenchmarkConfig:
         if not self.sources and not self.quality.rows:
             raise ValueError("sources: name one at least, or quality.rows for Table 1 alone")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _variants_are_known(self) -> BenchmarkConfig:
+        for row in self.quality.rows or ():
+            name = row.removeprefix(VARIANT)
+            if row.startswith(VARIANT) and name not in self.endora.variants:
+                hint = did_you_mean(name, self.endora.variants)
+                raise ValueError(f"quality.rows: no variant {name!r} in endora.variants: {hint}")
         return self
 
     @pydantic.model_validator(mode="after")

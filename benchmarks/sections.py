@@ -16,6 +16,7 @@ from generator.curation.refine import RefineSettings, RulesRefine
 from generator.curation.resolution import ResolutionSettings
 from generator.diffusion import DiffusionSettings
 from generator.encoding import FrameRule
+from generator.endora.pipeline import EndoraSettings
 from generator.endora.prior import PriorSettings
 from generator.optimisation import Optimisation
 from generator.preview import Preview
@@ -112,6 +113,19 @@ class BoraSection(Section):
     _constant_guidance = pydantic.field_validator("sampling")(_guided_constantly)
 
 
+class EndoraVariant(Section):
+    """Which of Endora's parts a training from nothing has; the paper's Table 3 takes them away.
+
+    modified_diffusion: improved DDPM (learned variance) instead of DDPM. spatiotemporal: every
+    second block attends along time, with positions in time, instead of within frames. prior: DINO.
+    Source: Endora, Table 3; which part of its code a column stands for is our reading.
+    """
+
+    modified_diffusion: bool
+    spatiotemporal: bool
+    prior: bool
+
+
 class EndoraSection(Section):
     """base: folder of Endora's own weights (or a hub id), or the released checkpoint (.pt), which
     needs `autoencoder`, the folder or hub id of the VAE that it was trained with.
@@ -120,13 +134,16 @@ class EndoraSection(Section):
     `transformer/` was fine-tuned from `base` beforehand, to go on from. clip: of the clips that it
     makes, null: those of the run. classes: from there on, with the run's labelled training clips
     and their classes: the Endora that makes clips of a class. prior, dino: the DINO prior of both
-    trainings and the folder of the frozen ViT that it looks through.
+    trainings and the folder of the frozen ViT that it looks through. variants: trained from nothing
+    as `fine_tuning` says, rows "endora/NAME" of Table 1; they need `autoencoder` and `transformer`.
     """
 
     base: str
     autoencoder: str | None = None
     weights: str | None = None
     start: str | None = None
+    transformer: EndoraSettings | None = None
+    variants: dict[str, EndoraVariant] = {}
     clip: ClipShape | None = None
     fine_tuning: DiffusionTrainingSection
     classes: DiffusionTrainingSection
@@ -144,4 +161,6 @@ class EndoraSection(Section):
             raise ValueError(
                 "prior: it needs a trained ViT: name its folder as `dino`, or set prior to null"
             )
+        if self.variants and (self.autoencoder is None or self.transformer is None):
+            raise ValueError("variants: name the VAE as `autoencoder`, the sizes as `transformer`")
         return self

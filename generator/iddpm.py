@@ -24,9 +24,12 @@ def noise_and_bound_loss(
 ) -> Tensor:
     """Mean squared error of the noise + variational bound in bits (mean detached) -> (B,).
 
-    Args: output: (B, T, 2C, h, w) noise and variance interpolation; clean, noisy, noise:
-    (B, T, C, h, w); step: (B,) timesteps; alphas_cumprod: (1000,) float64.
+    Args: output: (B, T, 2C, h, w) noise and variance interpolation, or (B, T, C, h, w) noise alone,
+    which has no bound; clean, noisy, noise: (B, T, C, h, w); step: (B,) timesteps; alphas_cumprod:
+    (1000,) float64.
     """
+    if output.shape == noise.shape:
+        return (output.float() - noise).square().flatten(1).mean(1)
     predicted, interpolation = output.float().chunk(2, dim=2)
     error = (predicted - noise).square().flatten(1).mean(1)
     bound = variational_bound(predicted.detach(), interpolation, clean, noisy, step, alphas_cumprod)
@@ -73,8 +76,9 @@ def _at(values: Tensor, step: Tensor, like: Tensor) -> Tensor:
     return values.to(like.device)[step].view(-1, *[1] * (like.ndim - 1)).double()
 
 
-def iddpm_scheduler() -> DDPMScheduler:
-    """Linear betas 1e-4..0.02 over 1,000 steps, noise prediction, learned variance range.
+def iddpm_scheduler(*, learned_variance: bool = True) -> DDPMScheduler:
+    """Linear betas 1e-4..0.02 over 1,000 steps, noise prediction, learned variance range (or DDPM's
+    own, the betas).
 
     Sampling with fewer steps respaces it. Source: Bora's and Endora's released configurations.
     """
@@ -84,7 +88,7 @@ def iddpm_scheduler() -> DDPMScheduler:
         beta_end=0.02,
         beta_schedule="linear",
         prediction_type="epsilon",
-        variance_type="learned_range",
+        variance_type="learned_range" if learned_variance else "fixed_large",
         clip_sample=False,
         timestep_spacing="linspace",
     )
@@ -108,7 +112,8 @@ def sample(
 ) -> Tensor:
     """Ancestral sampling, respaced to `steps`: noise (B, T, C, h, w) -> latents.
 
-    Args: predict: (latents, timestep) -> (B, T, 2C, h, w) noise and variance interpolation.
+    Args: predict: (latents, timestep) -> (B, T, 2C, h, w) noise and variance interpolation, or the
+    noise alone.
     """
     scheduler.set_timesteps(steps)
     for timestep in scheduler.timesteps:

@@ -78,6 +78,32 @@ def test_endora_makes_clips_of_every_class_and_rows_without_clipscore(weights: P
     assert "clipscore" not in " ".join(grid(table)[0])
 
 
+def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
+    given = {"base": str(weights / "endora"), "autoencoder": str(weights / "endora" / "vae")}
+    given |= {"dino": str(weights / "dino"), "prior": {"layers": [0], "blocks": [0]}}
+    names = ("modified_diffusion", "spatiotemporal", "prior")
+    parts = {"plain": (False, False, False), "whole": (True, True, True)}
+    variants = {name: dict(zip(names, each, strict=True)) for name, each in parts.items()}
+    sizes = {"depth": 2, "hidden_size": 24, "num_heads": 2}
+    training = {"fine_tuning": {"optimisation": {"steps": 2}}}
+    plan = plan_of(
+        weights,
+        sources=[],
+        quality={"rows": ["endora/plain", "endora/whole"]},
+        endora={**given, **training, "transformer": sizes, "variants": variants},
+    )
+    plain, whole = plan.generators["endora/plain"], plan.generators["endora/whole"]
+    assert isinstance(plain, EndoraTraining) and isinstance(whole, EndoraTraining)
+    assert plain.encoding == whole.encoding and plain.prior is None and whole.prior is not None
+    execute(plan, "generation quality")
+    table = quality_table(plan)
+    assert table is not None
+    assert [row.model for row in table.rows] == ["Endora, plain", "Endora, whole"]
+    wanted = {**given, "transformer": sizes, "variants": variants}
+    with pytest.raises(UserError, match=r"no variant 'wole' in endora\.variants"):
+        plan_of(weights, sources=[], quality={"rows": ["endora/wole"]}, endora=wanted)
+
+
 def test_clips_without_labels_need_no_endora_of_classes(weights: Path) -> None:
     plan = plan_of(
         weights,

@@ -6,12 +6,13 @@ base weights -> fine-tuned on the curated clips -> (Ophora) on those without tex
 
 from __future__ import annotations
 
+import re
 import typing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.config import QualityRow
+from benchmarks.config import VARIANT, QualityRow
 from benchmarks.datasets.taxonomy import CLASS_NAMES
 from benchmarks.plan.data import PROJECT_ROOT, UNKNOWN, DataPlan, locate
 from benchmarks.sections import BoraSection, DiffusionTrainingSection, EndoraSection, OphoraSection
@@ -36,6 +37,7 @@ from generator.endora.given import (
     EndoraWithClasses,
     ReleasedEndora,
 )
+from generator.endora.pipeline import EndoraAssembly, EndoraSettings
 from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.training import GivenOphora, OphoraTraining
 
@@ -81,6 +83,8 @@ class GeneratorPlan(DataPlan):
             wanted.add("ophora_tpt")
         order = typing.get_args(QualityRow)
         found = {name: self._generator(name) for name in order if name in wanted}
+        for name in sorted(wanted - set(order)):
+            found[name] = self._variant(name.removeprefix(VARIANT))
         if "endora" in self.config.origins(labelled=True):
             by_class = {class_endora(task): self._class_endora(task) for task in self.config.tasks}
             found |= by_class
@@ -107,7 +111,7 @@ class GeneratorPlan(DataPlan):
 
     def family(self, generator: str) -> Any:
         """The configuration's section that a generator of the plan belongs to."""
-        return getattr(self.config, FAMILIES[generator.partition("_")[0]])
+        return getattr(self.config, FAMILIES[re.split("[_/]", generator)[0]])
 
     def sampling_of(self, generator: str) -> Sampling:
         """Sampling settings of a generator by its name in the plan."""
@@ -215,12 +219,38 @@ class GeneratorPlan(DataPlan):
         start = self._start(self._endora_base, section.start)
         return self._train_endora("fine-tuned", start, self.curated, section.fine_tuning)
 
+    def _variant(self, name: str) -> Generator:
+        """Endora with some of its parts, trained from nothing on the curated clips."""
+        section = self.config.endora
+        variant, sizes, vae = section.variants[name], section.transformer, section.autoencoder
+        assert sizes is not None and vae is not None  # EndoraSection has seen to it
+
+        def assembly(chosen: EndoraSettings) -> EndoraAssembly:
+            autoencoder = self.weights_of(vae)
+            shape = self._endora_shape
+            return EndoraAssembly(
+                autoencoder=autoencoder, shape=shape, transformer=chosen, **self.common
+            )
+
+        parts = {
+            "temporal": variant.spatiotemporal,
+            "learned_variance": variant.modified_diffusion,
+        }
+        return self._train_endora(
+            "base",
+            assembly(sizes.model_copy(update=parts)),
+            self.curated,
+            section.fine_tuning,
+            encoder=assembly(sizes),  # one for all variants: clips are encoded once
+            prior=variant.prior,
+        )
+
     def _class_endora(self, task: Task) -> Generator:
         """Endora that makes clips of a class: the one of Table 1, trained on the labelled clips."""
         section, names = self.config.endora, CLASS_NAMES[task]
         start = EndoraWithClasses(base=self._endora, classes=names, **self.common)
         labelled = ClassCaptions(clips=self.datasets[task], task=task, names=names, **self.common)
-        return self._train_endora("classes", start, labelled, section.classes, ("encoding",))
+        return self._train_endora("classes", start, labelled, section.classes, parts=("encoding",))
 
     def _train_endora(
         self,
@@ -228,21 +258,24 @@ class GeneratorPlan(DataPlan):
         start: Weights,
         clips: ClipSource,
         training: DiffusionTrainingSection,
+        *,
         parts: tuple[str, ...] = ("encoding", "held_out"),
+        encoder: Weights | None = None,
+        prior: bool = True,
     ) -> EndoraTraining:
         section = self.config.endora
-        encoded = self._encoded(clips, section)
-        prior: dict[str, Any] = {}
-        if section.prior is not None and section.dino is not None:
+        encoded = self._encoded(clips, section, encoder)
+        looks: dict[str, Any] = {}
+        if prior and section.prior is not None and section.dino is not None:
             frames = FrameCache(clips=clips, **self._endora_shape.model_dump(), **self.common)
             dino = self.weights_of(section.dino)
-            prior = {"prior": section.prior, "dino": dino, "frames": frames}
+            looks = {"prior": section.prior, "dino": dino, "frames": frames}
         return EndoraTraining(
             name=name,
             init=start,
             **{part: encoded[part] for part in parts},
             **dict(training),
-            **prior,
+            **looks,
             preview=section.preview,
             **self.common,
         )
@@ -266,12 +299,16 @@ class GeneratorPlan(DataPlan):
         return BeforehandTraining(base=base, transformer=self.weights_of(name), **self.common)
 
     def _encoded(
-        self, clips: ClipSource, section: OphoraSection | BoraSection | EndoraSection
+        self,
+        clips: ClipSource,
+        section: OphoraSection | BoraSection | EndoraSection,
+        parts: Weights | None = None,
     ) -> dict[str, Encoding]:
-        """What a training reads: its clips and the held-out ones."""
+        """What a training reads: its clips and the held-out ones. parts: None: those of `base`."""
         if isinstance(section, EndoraSection):
+            parts = parts or self._endora_base
             own: dict[str, Any] = {
-                "parts": self._endora_base, "shape": self._endora_shape, "max_text_tokens": 0
+                "parts": parts, "shape": self._endora_shape, "max_text_tokens": 0
             }  # fmt: skip
         else:
             own = {

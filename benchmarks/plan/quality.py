@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
-from benchmarks.config import QualityRow
+from benchmarks.config import VARIANT
 from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
 from benchmarks.metrics.quality import GenerationQuality
@@ -21,7 +21,7 @@ from core.errors import UserError
 from core.stage import ClipSource
 
 # Rows of Table 1, by the generator in the plan: model as the paper names it, its training data.
-QUALITY_ROWS: dict[QualityRow, tuple[str, str | None]] = {
+QUALITY_ROWS: dict[str, tuple[str, str | None]] = {
     "endora_base": ("Endora", None),
     "endora": ("Endora (w/ Ophora-160K)", "Ophora-160K"),
     "bora_base": ("Bora", None),
@@ -31,7 +31,6 @@ QUALITY_ROWS: dict[QualityRow, tuple[str, str | None]] = {
     "ophora_tpt": ("Ophora (TPT-only)", "Ophora-160K"),
     "ophora": ("Ophora", "Ophora-160K"),
 }
-UNCONDITIONAL = ("endora_base", "endora")  # their clips answer to no caption
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,12 @@ class QualityStages(GeneratorPlan):
         section = self.config.quality
         clips, split = self.held_out
         rows = []
+        titles = QUALITY_ROWS | {
+            f"{VARIANT}{name}": (f"Endora, {name.replace('_', ' ')}", "Ophora-160K")
+            for name in self.config.endora.variants
+        }
         chosen = section.rows or tuple(QUALITY_ROWS)
-        for name, (model, data) in QUALITY_ROWS.items():
+        for name, (model, data) in titles.items():
             if name not in self.generators or name not in chosen:
                 continue
             generated = CaptionSynthesis(
@@ -91,7 +94,7 @@ class QualityStages(GeneratorPlan):
                 sampling=self.sampling_of(name),
                 **self.common,
             )
-            stage = self._quality(clips, generated, prompted=name not in UNCONDITIONAL)
+            stage = self._quality(clips, generated, prompted=not name.startswith("endora"))
             rows.append(QualityPlan(model, data, stage))
         return rows
 

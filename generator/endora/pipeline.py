@@ -24,13 +24,18 @@ CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows,
 
 
 class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Widths and depths of the denoiser. Defaults: EnDora-XL/2."""
+    """Widths and depths of the denoiser. Defaults: EnDora-XL/2.
+
+    temporal, learned_variance: parts that Endora's ablation leaves out; see `EndoraTransformer`.
+    """
 
     depth: int = pydantic.Field(default=28, ge=2, multiple_of=2)
     hidden_size: int = pydantic.Field(default=1152, ge=8)
     num_heads: int = pydantic.Field(default=16, ge=1)
     patch_size: int = pydantic.Field(default=2, ge=1)
     latent_channels: int = pydantic.Field(default=4, ge=1)
+    temporal: bool = True
+    learned_variance: bool = True
 
     def build(self, shape: ClipShape, num_classes: int | None) -> EndoraTransformer:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
@@ -44,6 +49,8 @@ class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
             depth=self.depth,
             num_heads=self.num_heads,
             num_classes=num_classes,
+            temporal=self.temporal,
+            learned_variance=self.learned_variance,
         )
 
 
@@ -68,7 +75,8 @@ class EndoraAssembly(Weights):
     def write(self, model: EndoraTransformer, target: Path) -> None:
         """The whole folder around a denoiser."""
         share_folder(self.autoencoder.weights(), target / "vae")
-        iddpm_scheduler().save_pretrained(target / "scheduler")
+        schedule = iddpm_scheduler(learned_variance=self.transformer.learned_variance)
+        schedule.save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
         write_json(target / CLASSES_NAME, list(self.classes))
 

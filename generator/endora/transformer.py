@@ -89,7 +89,8 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
     """The network. Defaults: EnDora-XL/2 as released (16 frames of 128x128, SD VAE latents).
 
     Args: num_frames, height, width: of the latent clip; num_classes: None is unconditional; depth:
-    blocks, spatial and temporal ones in turn.
+    blocks, spatial and temporal ones in turn; temporal: False makes all of them spatial, so that
+    frames never meet; learned_variance: False leaves the variance out of the outputs.
     """
 
     @register_to_config
@@ -105,6 +106,8 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
         num_heads: int = 16,
         mlp_ratio: float = 4.0,
         num_classes: int | None = None,
+        temporal: bool = True,
+        learned_variance: bool = True,
     ) -> None:
         super().__init__()
         if depth % 2:
@@ -117,7 +120,8 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
         self.blocks = nn.ModuleList(
             AdaptiveBlock(hidden_size, num_heads, mlp_ratio) for _ in range(depth)
         )
-        self.final_layer = FinalLayer(hidden_size, patch_size**2 * 2 * in_channels)
+        self.outputs = in_channels * (2 if learned_variance else 1)
+        self.final_layer = FinalLayer(hidden_size, patch_size**2 * self.outputs)
         space = get_2d_sincos_pos_embed(hidden_size, self.grid, output_type="pt")
         frames = torch.arange(num_frames)
         time = get_1d_sincos_pos_embed_from_grid(hidden_size, frames, output_type="pt")
@@ -156,10 +160,10 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
         are computed once more from detached inputs, so that a loss on them reaches these blocks
         alone.
 
-        Returns: (B, T, 2C, h, w), predicted noise, then variance interpolation in about [-1, 1];
-        features (B T, S, D).
+        Returns: (B, T, 2C, h, w), predicted noise, then variance interpolation in about [-1, 1]
+        (C: the noise alone, without a learned variance); features (B T, S, D).
         """
-        batch, frames, channels = latents.shape[:3]
+        batch, frames = latents.shape[:2]
         condition = self.t_embedder(timestep)
         if labels is not None:
             condition = condition + self.y_embedder.embedding_table(labels)
@@ -172,16 +176,19 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
             x = spatial(inputs, within)
             if number // 2 in features_of:
                 features.append(spatial(inputs.detach(), within.detach()) if local else x)
+            if not self.config.temporal:
+                x = self.blocks[number + 1](x, within)
+                continue
             x = _swap(x, batch)
             if number == 0:
                 x = x + self.temp_embed[:, :frames]
             x = _swap(self.blocks[number + 1](x, along), batch)
-        return self._unpatchify(self.final_layer(x, within), batch, channels), features
+        return self._unpatchify(self.final_layer(x, within), batch), features
 
-    def _unpatchify(self, x: Tensor, batch: int, channels: int) -> Tensor:
+    def _unpatchify(self, x: Tensor, batch: int) -> Tensor:
         patch, (rows, columns) = self.config.patch_size, self.grid
-        x = x.view(-1, rows, columns, patch, patch, 2 * channels).permute(0, 5, 1, 3, 2, 4)
-        x = x.reshape(len(x), 2 * channels, rows * patch, columns * patch)
+        x = x.view(-1, rows, columns, patch, patch, self.outputs).permute(0, 5, 1, 3, 2, 4)
+        x = x.reshape(len(x), self.outputs, rows * patch, columns * patch)
         return x.view(batch, -1, *x.shape[1:])
 
 

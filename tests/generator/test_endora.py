@@ -22,6 +22,7 @@ from generator.endora.pipeline import EndoraSettings
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit
 from generator.endora.training import EndoraTraining, WithPrior
 from generator.endora.transformer import EndoraTransformer
+from generator.iddpm import noise_and_bound_loss
 from generator.optimisation import Optimisation
 from generator.training import Batch, _Run
 from tests.generator.tiny import (
@@ -79,6 +80,26 @@ def test_frames_meet_in_the_temporal_blocks_alone() -> None:
         model.blocks[number] = _Nothing()
     whole, other = model(clip, step)[0], model(changed, step)[0]
     assert torch.equal(whole[:, :2], other[:, :2]) and not torch.equal(whole[:, 2], other[:, 2])
+
+
+def test_without_temporal_blocks_frames_never_meet() -> None:
+    model = network(temporal=False)
+    clip, step = torch.randn(1, 3, 4, 4, 8), torch.tensor([100])
+    changed = clip.clone()
+    changed[:, 2] += 1
+    whole, other = model(clip, step)[0], model(changed, step)[0]
+    assert torch.equal(whole[:, :2], other[:, :2]) and not torch.equal(whole[:, 2], other[:, 2])
+
+
+def test_without_a_learned_variance_the_loss_is_the_noise_s_alone() -> None:
+    settings = EndoraSettings(depth=4, hidden_size=32, num_heads=2, learned_variance=False)
+    model = settings.build(SHAPE, None)
+    clip = torch.randn(2, 9, 4, 4, 4)
+    output = model(clip, torch.tensor([5, 900]))[0]
+    assert output.shape == clip.shape
+    noise = torch.randn_like(clip)
+    loss = noise_and_bound_loss(output, clip, clip, noise, torch.tensor([5, 900]), torch.ones(1))
+    assert torch.allclose(loss, (output - noise).square().mean((1, 2, 3, 4)))
 
 
 class _Nothing(nn.Module):
