@@ -15,26 +15,21 @@ from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_a
 from benchmarks.cost import a100_hours, training_gb
 from benchmarks.curation_cost import curation_cost
 from benchmarks.dispatch import run_as_jobs
-from benchmarks.evaluation import Cell, Provenance, arm_name, evaluate, save_cell
-from benchmarks.evidence import REAL, ClipSets, clip_sets, seen_rows
-from benchmarks.figures import charts, write_charts
-from benchmarks.funnel import funnel_chart, funnel_rows, funnel_steps
-from benchmarks.plan import CLASS_NAMES, PROJECT_ROOT, CellPlan, Plan
+from benchmarks.evaluation import Cell, Provenance, evaluate, save_cell
+from benchmarks.evidence import ClipSets, clip_sets
+from benchmarks.figures import write_charts
+from benchmarks.plan import PROJECT_ROOT, CellPlan, Plan
 from benchmarks.plan.generators import TABLE_NAMES
-from benchmarks.report import Report, read_curve, write_report
-from benchmarks.report_figures import Curve, Panel, caption_panels, class_panels, shared_classes
+from benchmarks.report.build import build_report
+from benchmarks.report.page import write_report
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.render import markdown, write_table
 from benchmarks.tables.schema import Table1, Table2
-from classifiers.training import LOG_NAME
 from core.files import write_json
 from core.frame_cache import FrameCache
 from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
-
-PANEL_CLASSES = 6  # classes, or captions, whose clips the report shows
-REAL_HELD_OUT = "Real (held out)"
 
 
 def say(text: str) -> None:
@@ -111,27 +106,13 @@ def write_results(plan: Plan, folder: Path) -> None:
         if table is not None:
             write_table(table, folder, stem)
     sets = clip_sets(plan)
-    drawn = charts(table2, sets, plan.sweeps) if table2 is not None else []
-    steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
-    funnel = funnel_chart(steps) if steps else None
-    write_charts(folder / "figures", [*drawn, *([funnel] if funnel else [])])
     record = run_record(plan, cells, sets)
+    report = build_report(plan, cells, (table1, table2), sets, folder, record)
+    funnel = [report.funnel] if report.funnel is not None else []
+    write_charts(folder / "figures", [*report.charts, *report.mistakes, *funnel])
     for line in generator_lines(plan):
         say(line)
-    write_report(
-        folder / "report.html",
-        Report(
-            table2=table2,
-            table1=table1,
-            charts=drawn,
-            seen=seen_rows(sets),
-            funnel=funnel,
-            curation=funnel_rows(steps),
-            run=record,
-            curves=curves(plan),
-            panels=panels(plan) if plan.config.sources else quality_panels(plan),
-        ),
-    )
+    write_report(folder / "report.html", report)
     write_json(folder / "run.json", record)
     show(table1, table2)
     say(f"results: {folder}  (open {folder / 'report.html'} in a browser)")
@@ -236,34 +217,6 @@ def unreadable_files(plan: Plan) -> list[str]:
     """Video files that were skipped, over all data sets and sources."""
     caches = [stage for stage in plan.tower() if isinstance(stage, FrameCache)]
     return sorted({path for stage in caches for path in stage.run()["unreadable_files"]})
-
-
-def panels(plan: Plan) -> list[Panel]:
-    """Frames of real test clips beside each arm's, for a few common classes."""
-    task = plan.config.tasks[0]
-    clips = {REAL: plan.datasets[task].manifest().of_split("test")}
-    for name, arm in plan.synthetic[task].items():
-        clips[arm_name(name)] = arm.manifest()
-    shown = shared_classes(clips, task, PANEL_CLASSES)
-    return class_panels(clips, task, CLASS_NAMES[task], shown)
-
-
-def quality_panels(plan: Plan) -> list[Panel]:
-    """Frames of held-out clips beside those that each model made for their captions."""
-    rows = {row.model: row.stage.generated.manifest() for row in plan.qualities}
-    return caption_panels({REAL_HELD_OUT: plan.held_out[0].manifest(), **rows}, PANEL_CLASSES)
-
-
-def curves(plan: Plan) -> dict[str, list[Curve]]:
-    """Learning curves (val top-1 by epoch) by task and classifier."""
-    found: dict[str, list[Curve]] = {}
-    for planned in plan.cells:
-        log = planned.stage.folder / LOG_NAME
-        title = f"{planned.task}, {planned.classifier}, {planned.schedule.replace('_', ' ')}"
-        label = f"{planned.training_data}, seed {planned.seed}"
-        if log.is_file():
-            found.setdefault(title, []).append(read_curve(label, log))
-    return found
 
 
 def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, Any]:

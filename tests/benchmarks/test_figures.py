@@ -29,7 +29,7 @@ from benchmarks.figures import (
     volume_chart,
     write_charts,
 )
-from benchmarks.report import Report, render
+from benchmarks.report.page import Report, render
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Delta, Table2
 from tests.benchmarks.scores import make_cell

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.report import Report, read_curve, render, verdict, write_report
-from benchmarks.report_figures import Curve, class_panels, curves_svg, shared_classes
+from benchmarks.report.page import Report, read_curve, render, verdict, write_report
+from benchmarks.report.pictures import Curve, class_panels, curves_svg, shared_classes
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2
 from core.clip import Clip, Manifest
@@ -71,7 +71,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data if self.open and self.open[-1] != "style" else ""
+        self.text += data if self.open and self.open[-1] not in ("style", "script") else ""
 
 
 def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> None:
@@ -99,7 +99,9 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
 
     parsed = Tags(page)
     assert not parsed.open and parsed.tags[0][0] == "html"
-    assert not [tag for tag, _ in parsed.tags if tag in ("script", "iframe", "object")]
+    assert not [tag for tag, _ in parsed.tags if tag in ("iframe", "object")]
+    scripts = [attributes for tag, attributes in parsed.tags if tag == "script"]
+    assert all(set(attributes) <= {"type"} for attributes in scripts)  # none from elsewhere
     for _, attributes in parsed.tags:
         for name in ("src", "href"):
             assert (attributes.get(name) or "data:").startswith("data:")

@@ -18,12 +18,25 @@ from benchmarks.evaluation import SOURCE, arm_name
 from benchmarks.evidence import SEEN_HEADER
 from benchmarks.figures import Chart
 from benchmarks.funnel import HEADER
-from benchmarks.report_figures import Curve, Panel, curves_svg
-from benchmarks.tables.render import TEXT_COLUMNS, grid, title
+from benchmarks.report.classes import ClassTable
+from benchmarks.report.pictures import Curve, Panel, curves_svg
+from benchmarks.report.players import Scene
+from benchmarks.tables.render import TEXT_COLUMNS, csv_text, grid, latex, markdown, title
 from benchmarks.tables.schema import Row2, Table1, Table2
 from core.files import write_text
 
 DISTANCES = ("fid_", "fvd_")
+HEADINGS: dict[type, str] = {
+    Table2: "Does it help? Table 2",
+    Table1: "How good are the clips? Table 1",
+}
+SEEN = (
+    "What a classifier trained on real clips sees in each arm's clips: Source alone, first seed, "
+    "accuracy in percent, averaged over classes."
+)
+CURATION = "Clips that each step of curation saw and removed, in the order of the steps."
+MISTAKEN = "The commonest mistakes of Source on test and how common each is, percent of the class."
+TIMES = "What the run computed, stages kept from earlier runs included (hours:minutes:seconds)."
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -33,7 +46,9 @@ class Report:
 
     charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
     how the generators' clips were chosen, rows of `funnel.HEADER`.
-    curves: figure title -> the curves in it. run: the content of run.json.
+    curves: figure title -> the curves in it. scenes: videos by class or caption. classes: recall by
+    class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
+    run: the content of run.json.
     """
 
     table2: Table2 | None = None
@@ -44,6 +59,11 @@ class Report:
     curation: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    scenes: Sequence[Scene] = ()
+    classes: Sequence[ClassTable] = ()
+    mistakes: Sequence[Chart] = ()
+    mistaken: Sequence[Sequence[str]] = ()
+    mistaken_header: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,11 +88,16 @@ def render(report: Report) -> str:
         verdict=" ".join(map(verdict_of, tables[:1])),
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
-        seen=_seen(report.seen),
+        seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),
         funnel=report.funnel and (report.funnel, inline(report.funnel.svg)),
-        curation=_curation(report.curation),
+        curation=_plain(CURATION, HEADER, report.curation, 3),
         figures=[(name, curves_svg(name, curves)) for name, curves in report.curves.items()],
         panels=report.panels,
+        scenes=report.scenes,
+        classes=[_plain(each.title, each.header, each.rows, 2) for each in report.classes],
+        mistakes=[(chart, inline(chart.svg)) for chart in report.mistakes],
+        mistaken=_plain(MISTAKEN, report.mistaken_header, report.mistaken, 3),
+        times=_plain(TIMES, ("Stages", "Number", "Time"), times_of(report.run), 1),
         run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),
     )
 
@@ -81,25 +106,37 @@ def _shown(table: Table1 | Table2) -> dict[str, Any]:
     header, body = grid(table)
     texts = sum(name in TEXT_COLUMNS for name in header)
     return {
-        "title": title(table),
-        "header": header,
-        "body": body,
-        "texts": texts,
+        **_plain(title(table), header, body, texts),
+        "heading": HEADINGS[type(table)],
         "notes": table.notes,
+        "copies": {
+            "Markdown": markdown(table),
+            "LaTeX": latex(table),
+            "CSV": csv_text(table),
+        },
     }
 
 
-def _seen(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    title = (
-        "What a classifier trained on real clips sees in each arm's clips: Source alone, first"
-        " seed, accuracy in percent, averaged over classes."
-    )
-    return {"title": title, "header": SEEN_HEADER, "body": rows, "texts": 3}
+def _plain(
+    text: str, header: Sequence[str], body: Sequence[Sequence[str]], texts: int
+) -> dict[str, Any]:
+    """A table as the template's macro draws it; texts: how many columns are no numbers."""
+    return {"title": text, "header": header, "body": body, "texts": texts}
 
 
-def _curation(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    title = "Clips that each step of curation saw and removed, in the order of the steps."
-    return {"title": title, "header": HEADER, "body": rows, "texts": 3}
+def times_of(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """How many stages of each kind there were and what they took, the longest first."""
+    seconds: dict[str, list[float]] = {}
+    for stage in run.get("stages", ()):
+        seconds.setdefault(stage["stage"].partition(",")[0], []).append(stage.get("seconds") or 0.0)
+    ordered = sorted(seconds.items(), key=lambda item: (-sum(item[1]), item[0]))
+    return [(kind, str(len(each)), _duration(sum(each))) for kind, each in ordered]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def verdict_of(table: Table1 | Table2) -> str:

@@ -62,7 +62,7 @@ def class_panels(
         Panel(
             f"{class_id} · {class_names[class_id]}",
             tuple(
-                _strip(name, clips, (c for c in clips.clips if _label(c, task) == class_id))
+                _strip(name, clips, (c for c in clips.clips if label_of(c, task) == class_id))
                 for name, clips in manifests.items()
             ),
         )
@@ -76,7 +76,6 @@ def caption_panels(manifests: Mapping[str, Manifest], count: int) -> list[Panel]
     Args: manifests: source name -> clips, real ones first, whose ids the others' clips have.
     """
     *_, last = manifests.values()
-    chosen = [last.clips[len(last) * number // count] for number in range(min(count, len(last)))]
     return [
         Panel(
             caption.caption or caption.clip_id,
@@ -85,13 +84,19 @@ def caption_panels(manifests: Mapping[str, Manifest], count: int) -> list[Panel]
                 for name, clips in manifests.items()
             ),
         )
-        for caption in chosen
+        for caption in spread(last.clips, count)
     ]
+
+
+def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Up to `count` of them, evenly from the first on."""
+    count = min(count, len(clips))
+    return [clips[len(clips) * number // count] for number in range(count)]
 
 
 def shared_classes(manifests: Mapping[str, Manifest], task: Task, count: int) -> list[int]:
     """Up to `count` classes, the commonest of the first source that every source has clips of."""
-    per_source = [[_label(clip, task) for clip in m.clips] for m in manifests.values()]
+    per_source = [[label_of(clip, task) for clip in m.clips] for m in manifests.values()]
     if not per_source:
         return []
     shared = set.intersection(*(set(labels) for labels in per_source)) - {None}
@@ -100,7 +105,8 @@ def shared_classes(manifests: Mapping[str, Manifest], task: Task, count: int) ->
     return sorted(known, key=lambda label: (-first.count(label), label))[:count]
 
 
-def _label(clip: Clip, task: Task) -> int | None:
+def label_of(clip: Clip, task: Task) -> int | None:
+    """The class that a clip was filed under or made for, None if it has none."""
     return clip.phase_id if task == "phase" else clip.operation_id
 
 

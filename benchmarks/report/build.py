@@ -1,0 +1,157 @@
+"""From a finished run to what its page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_name
+from benchmarks.evidence import REAL, ClipSets, seen_rows
+from benchmarks.figures import Chart, charts
+from benchmarks.funnel import funnel_chart, funnel_rows, funnel_steps
+from benchmarks.plan import CLASS_NAMES, CellPlan, Plan
+from benchmarks.report.classes import (
+    CONFUSION_HEADER,
+    ClassTable,
+    class_table,
+    confusion,
+    confusion_chart,
+    confusion_rows,
+)
+from benchmarks.report.page import Report, read_curve
+from benchmarks.report.pictures import Curve, Panel, caption_panels, class_panels, shared_classes
+from benchmarks.report.players import Scene, caption_scenes, class_scenes
+from benchmarks.scores import Predictions, frequency_groups
+from benchmarks.tables.schema import Table1, Table2
+from classifiers.training import LOG_NAME
+from core.clip import Manifest, Task
+
+PANELS = 6  # classes, or captions, whose frames are shown
+CAPTION_SCENES = 24
+REAL_HELD_OUT = "Real (held out)"
+
+
+def build_report(
+    plan: Plan,
+    cells: Sequence[Cell],
+    tables: tuple[Table1 | None, Table2 | None],
+    sets: ClipSets,
+    folder: Path,
+    run: Mapping[str, Any],
+) -> Report:
+    """Everything that the run allows. folder: where the page will lie; run: the run's record."""
+    table1, table2 = tables
+    steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
+    mistakes = _mistakes(plan)
+    return Report(
+        table2=table2,
+        table1=table1,
+        charts=charts(table2, sets, plan.sweeps) if table2 is not None else [],
+        seen=seen_rows(sets),
+        funnel=funnel_chart(steps) if steps else None,
+        curation=funnel_rows(steps),
+        panels=_panels(plan),
+        curves=_curves(plan),
+        scenes=_scenes(plan, folder),
+        classes=_classes(plan, cells),
+        mistakes=[each.chart for each in mistakes],
+        mistaken=[row for each in mistakes for row in each.rows],
+        mistaken_header=_mistaken_header(mistakes),
+        run=run,
+    )
+
+
+def _clips(plan: Plan, task: Task) -> dict[str, Manifest]:
+    """Real test clips, then each arm's, by the names that the page shows."""
+    clips = {REAL: plan.datasets[task].manifest().of_split("test")}
+    for name, arm in plan.synthetic[task].items():
+        clips[arm_name(name)] = arm.manifest()
+    return clips
+
+
+def _captioned(plan: Plan) -> dict[str, Manifest]:
+    """Held-out clips, then those that each model made for their captions."""
+    rows = {row.model: row.stage.generated.manifest() for row in plan.qualities}
+    return {REAL_HELD_OUT: plan.held_out[0].manifest(), **rows}
+
+
+def _panels(plan: Plan) -> list[Panel]:
+    if not plan.config.sources:
+        return caption_panels(_captioned(plan), PANELS)
+    task = plan.config.tasks[0]
+    clips = _clips(plan, task)
+    shown = shared_classes(clips, task, PANELS)
+    return class_panels(clips, task, CLASS_NAMES[task], shown)
+
+
+def _scenes(plan: Plan, folder: Path) -> list[Scene]:
+    if not plan.config.sources:
+        return caption_scenes(_captioned(plan), CAPTION_SCENES, folder)
+    task = plan.config.tasks[0]
+    return class_scenes(_clips(plan, task), task, CLASS_NAMES[task], folder)
+
+
+def _curves(plan: Plan) -> dict[str, list[Curve]]:
+    """Learning curves (val top-1 by epoch) by task and classifier."""
+    found: dict[str, list[Curve]] = {}
+    for planned in plan.cells:
+        log = planned.stage.folder / LOG_NAME
+        title = f"{planned.task}, {planned.classifier}, {planned.schedule.replace('_', ' ')}"
+        label = f"{planned.training_data}, seed {planned.seed}"
+        if log.is_file():
+            found.setdefault(title, []).append(read_curve(label, log))
+    return found
+
+
+def _classes(plan: Plan, cells: Sequence[Cell]) -> list[ClassTable]:
+    tables = []
+    for task in plan.config.tasks if cells else ():
+        labels = [
+            clip.label(task) for clip in plan.datasets[task].manifest().of_split("train").clips
+        ]
+        groups = frequency_groups(np.array(labels))
+        table = class_table(cells, task, CLASS_NAMES[task], groups)
+        tables += [table] if table is not None else []
+    return tables
+
+
+@dataclass(frozen=True)
+class _Mistakes:
+    """What one classifier takes for what. arms: the columns of `rows` after the class names."""
+
+    chart: Chart
+    arms: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def _mistakes(plan: Plan) -> list[_Mistakes]:
+    """Of each classifier in the first task, first seed, matched epochs."""
+    task, seed = plan.config.tasks[0], plan.config.first_seed
+    found = []
+    for classifier in (CLASSIFIER_LABELS[kind] for kind in plan.kinds):
+        chosen = [
+            cell
+            for cell in plan.cells
+            if (cell.task, cell.classifier, cell.seed) == (task, classifier, seed)
+            and cell.schedule == plan.config.schedules[0]
+        ]
+        shares = {cell.training_data: _confusion(cell) for cell in chosen}
+        if SOURCE in shares:
+            shares = {SOURCE: shares.pop(SOURCE), **shares}
+            chart = confusion_chart(task, classifier, shares[SOURCE])
+            rows = confusion_rows(classifier, shares, CLASS_NAMES[task])
+            found.append(_Mistakes(chart, tuple(map(arm_name, shares)), rows))
+    return found
+
+
+def _confusion(cell: CellPlan) -> Any:
+    seen = Predictions.load(cell.stage.folder, "test")
+    return confusion(seen.logits, seen.labels, len(CLASS_NAMES[cell.task]))
+
+
+def _mistaken_header(mistakes: Sequence[_Mistakes]) -> tuple[str, ...]:
+    return (*CONFUSION_HEADER, *mistakes[0].arms) if mistakes else ()

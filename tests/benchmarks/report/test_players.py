@@ -1,0 +1,70 @@
+"""Videos of the page: the right clips, small enough, linked where there is no room."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.report.players import HEIGHT_PX, MOST_FRAMES, caption_scenes, class_scenes
+from core.clip import Clip, Manifest
+from core.video import probe, read_span, write_video
+
+NAMES = [f"p{k}" for k in range(52)]
+
+
+def manifest(root: Path, source: str, labels: list[int], level: int, **fields: object) -> Manifest:
+    clips = []
+    for index, label in enumerate(labels):
+        path = f"{source}{index}.mp4"
+        write_video(root / path, np.full((120, 240, 360, 3), level + label, np.uint8))
+        clips.append(
+            Clip(clip_id=f"c{index}", video_id="v", path=path, phase_id=label, source=source,
+                 caption=f"caption {index}", **fields)
+        )  # fmt: skip
+    return Manifest(root=root, clips=tuple(clips))
+
+
+def played(url: str, folder: Path) -> Path:
+    path = folder / "played.mp4"
+    path.write_bytes(base64.b64decode(url.removeprefix("data:video/mp4;base64,")))
+    return path
+
+
+def test_each_class_has_a_small_clip_of_each_source(tmp_path: Path) -> None:
+    real = manifest(tmp_path, "real", [7, 3, 3], 100, start_s=1.0, end_s=15.0)
+    made = manifest(tmp_path, "made", [3, 9], 50)
+    (tmp_path / "real1.mp4").write_bytes(b"broken")
+    scenes = class_scenes({"Real": real, "Made": made}, "phase", NAMES, tmp_path)
+    assert [scene.title for scene in scenes] == ["3 · p3", "7 · p7", "9 · p9"]
+    first = scenes[0].players
+    assert [(player.source, player.clip_id) for player in first] == [("Real", "c2"), ("Made", "c0")]
+    assert scenes[1].players[1].url == "" and scenes[2].players[0].url == ""
+    video = played(first[0].url, tmp_path)
+    info = probe(video)
+    assert (info.width, info.height) == (216, HEIGHT_PX)
+    frames = read_span(video)
+    assert len(frames) <= MOST_FRAMES and abs(float(frames.mean()) - 103) < 4
+    assert abs(len(frames) / info.fps - 14.0) < 0.6  # plays as fast as the clip
+
+
+def test_clips_beyond_the_room_are_linked(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    real = manifest(tmp_path / "cache", "real", [3], 100, start_s=1.0, end_s=2.5)
+    made = manifest(tmp_path / "cache", "made", [3], 50)
+    folder = tmp_path / "results" / "run"
+    folder.mkdir(parents=True)
+    (scene,) = class_scenes({"Real": real, "Made": made}, "phase", NAMES, folder, room_bytes=10)
+    assert [player.url for player in scene.players] == [
+        "../../cache/real0.mp4#t=1,2.5",
+        "../../cache/made0.mp4",
+    ]
+    assert (folder / scene.players[1].url).is_file()
+
+
+def test_clips_of_a_caption_are_found_by_its_id(tmp_path: Path) -> None:
+    real, made = manifest(tmp_path, "real", [1, 2], 100), manifest(tmp_path, "made", [1, 2], 50)
+    scenes = caption_scenes({"Real": real, "Made": made}, 5, tmp_path)
+    assert [scene.title for scene in scenes] == ["caption 0", "caption 1"]
+    assert all(len({p.clip_id for p in scene.players}) == 1 for scene in scenes)
