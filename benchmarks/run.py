@@ -12,6 +12,7 @@ from typing import Any
 import tabulate
 
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
+from benchmarks.config import VARIANT
 from benchmarks.cost import a100_hours, training_gb
 from benchmarks.curation_cost import curation_cost
 from benchmarks.dispatch import run_as_jobs
@@ -167,11 +168,15 @@ def quality_table(plan: Plan) -> Table1 | None:
     data = "OphVL-sim" if plan.inputs.corpus_root is None else plan.inputs.corpus_root.name
     section = plan.config.quality
     frames = f"{section.protocol.num_frames} frames of {section.protocol.width}x"
+    notes = []
+    if any(row.startswith(VARIANT) for row in section.rows or ()):
+        notes.append("Beside Endora's variants: Endora's own Table 3, on Colonoscopic.")
     return build_table1(
         entries,
         data=data,
         scale=plan.config.scale,
         protocol=f"{section.num_clips} held-out clips, {frames}{section.protocol.height}, h264",
+        notes=notes,
     )
 
 

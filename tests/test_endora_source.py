@@ -99,6 +99,7 @@ def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
     table = quality_table(plan)
     assert table is not None
     assert [row.model for row in table.rows] == ["Endora, plain", "Endora, whole"]
+    assert [row.metrics["fvd_slowfast_nano_8x9"].paper for row in table.rows] == [611.9, 460.7]
     wanted = {**given, "transformer": sizes, "variants": variants}
     with pytest.raises(UserError, match=r"no variant 'wole' in endora\.variants"):
         plan_of(weights, sources=[], quality={"rows": ["endora/wole"]}, endora=wanted)

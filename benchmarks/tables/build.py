@@ -55,13 +55,14 @@ def paper_accuracy(
 
 
 def paper_quality(model: str, metric: str) -> float | None:
-    """The paper's Table 1 value that a metric answers to; None where it has none."""
-    table = paper_tables()["table1"]
+    """The value that a metric answers to in Ophora's Table 1 or, for Endora's variants, in Endora's
+    Table 3; None where there is none."""
     column = next((c for prefix, c in PAPER_COLUMNS.items() if metric.startswith(prefix)), None)
-    for row in table["rows"]:
-        if column and row[0] == model:
-            value = row[table["columns"].index(column)]
-            return None if value is None else float(value)
+    for table in (paper_tables()["table1"], paper_tables()["endora_table3"]):
+        for row in table["rows"]:
+            if row[0] == model and column in table["columns"]:
+                value = row[table["columns"].index(column)]
+                return None if value is None else float(value)
     return None
 
 
