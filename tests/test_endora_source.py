@@ -14,6 +14,7 @@ from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.run import execute, quality_table
 from benchmarks.tables.render import grid
 from core.errors import UserError
+from core.files import read_json
 from core.runtime import Runtime
 from generator.base import ClipShape, GivenWeights
 from generator.endora.given import EndoraWithClasses
@@ -95,10 +96,15 @@ def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
     plain, whole = plan.generators["endora/plain"], plan.generators["endora/whole"]
     assert isinstance(plain, EndoraTraining) and isinstance(whole, EndoraTraining)
     assert plain.encoding == whole.encoding and plain.prior is None and whole.prior is not None
-    execute(plan, "generation quality")
+    results = execute(plan)
     table = quality_table(plan)
     assert table is not None
     assert [row.model for row in table.rows] == ["Endora, plain", "Endora, whole"]
+    assert {path.stem for path in results.glob("table*.md")} == {"table1"}  # no classifier
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert "nearest to real clips by FID: Endora, " in page and "Real (held out)" in page
+    assert page.count("<video") == 3 * 8  # a real clip and two models' for each caption
+    assert read_json(results / "run.json")["datasets"] == {}
     assert [row.metrics["fvd_slowfast_nano_8x9"].paper for row in table.rows] == [611.9, 460.7]
     wanted = {**given, "transformer": sizes, "variants": variants}
     with pytest.raises(UserError, match=r"no variant 'wole' in endora\.variants"):
