@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.page import Report, write_report
@@ -20,13 +18,10 @@ from benchmarks.tables.render import markdown
 from benchmarks.tables.schema import Table2
 from core.clip import Clip, Manifest
 from core.video import write_video
+from tests.benchmarks.browsing import open_page, violations
 from tests.benchmarks.scores import make_cell
 
 NASTY = "<img src=x onerror=alert(1)>"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 def clips(root: Path, source: str, level: int) -> Manifest:
@@ -78,29 +73,10 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def page(browser: Browser, report: Path) -> Iterator[Page]:
-    """The page, opened as a file. Nothing may be logged, asked of a network or popped up."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    found: list[str] = []
-    opened = context.new_page()
-    opened.on("console", lambda message: found.append(message.text))
-    opened.on("pageerror", lambda error: found.append(str(error)))
-    opened.on("dialog", lambda dialog: found.append(dialog.message))
-    opened.on("request", lambda asked: found.append(asked.url) if asked.url[:4] == "http" else None)
-    opened.goto(report.as_uri())
-    yield opened
-    context.close()
-    assert not found
+    with open_page(browser, report) as opened:
+        yield opened
 
 
 def column(page: Page, table: int, place: int) -> list[str]:
@@ -159,8 +135,6 @@ def test_narrow_and_dark_pages_fit_and_are_accessible(page: Page, colours: str) 
     for width in (390, 1200):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    violations = Axe().run(page).response["violations"]
-    serious = [each for each in violations if each["impact"] in ("serious", "critical")]
-    assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
+    assert not violations(page)
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(251, 251, 249)", "dark": "rgb(20, 24, 27)"}[colours]

@@ -1,0 +1,221 @@
+"""What the reviewers' files say: faults in them, means with intervals, agreement, charts.
+
+answers (JSON of each reviewer) + key -> scores by source and criterion -> review.md, csv, svg
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import krippendorff
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+from sklearn.metrics import cohen_kappa_score
+
+from benchmarks.drawing import PALETTE, draw
+from benchmarks.metrics.intervals import mean_interval
+from benchmarks.review.kit import KEY_NAME, Criterion, Key
+from benchmarks.tables.render import plain_table
+from core.errors import UserError
+from core.files import read_json, write_text
+
+LEVEL_COLOURS = ("#9c3d1e", "#E69F00", "#56B4E9", "#0072B2", *PALETTE)
+
+
+class Answers(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A reviewer's file. scores: clip -> criterion -> level; seconds: spent on each clip."""
+
+    kit: str
+    rater: str = pydantic.Field(min_length=1)
+    scores: dict[str, dict[str, int]]
+    seconds: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Review:
+    """All that counts. scores: (raters, clips, criteria), NaN where none was given. faults: what is
+    wrong with files that do not count; notes: with those that do."""
+
+    key: Key
+    raters: tuple[str, ...]
+    scores: NDArray[np.float64]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def load_key(kit: Path) -> Key:
+    """Raises: UserError: if the folder holds no kit."""
+    try:
+        return Key.model_validate(read_json(kit / KEY_NAME))
+    except pydantic.ValidationError as error:
+        raise UserError(f"{kit / KEY_NAME}: not the key of a kit: {error}") from None
+
+
+def read_answers(key: Key, files: Sequence[Path]) -> Review:
+    """Check every file and put the scores together.
+
+    A file of another kit, with unknown clips or levels, or that repeats another one (the same
+    reviewer, or the same scores under another name) does not count; an incomplete one does.
+    Raises: UserError: if none counts.
+    """
+    faults: list[str] = []
+    notes: list[str] = []
+    counted: dict[str, tuple[Path, Answers]] = {}
+    for path in files:
+        try:
+            answers = Answers.model_validate(read_json(path))
+        except (pydantic.ValidationError, UserError) as error:
+            faults.append(f"{path}: not a reviewer's file ({str(error).splitlines()[0]})")
+            continue
+        fault = _fault(key, answers, counted)
+        if fault:
+            faults.append(f"{path}: {fault}")
+            continue
+        counted[answers.rater] = (path, answers)
+        wanted = len(key.items) * len(key.criteria.criteria)
+        given = sum(map(len, answers.scores.values()))
+        if given < wanted:
+            clips = sum(
+                len(answers.scores.get(item.id, {})) < len(key.criteria.criteria)
+                for item in key.items
+            )
+            notes.append(f"{path}: incomplete, {wanted - given} scores of {clips} clips missing")
+    if not counted:
+        raise UserError("\n".join(["no reviewer's file counts", *faults]))
+    scores = np.stack([_scores(key, answers) for _, answers in counted.values()])
+    return Review(key, tuple(counted), scores, tuple(faults), tuple(notes))
+
+
+def _fault(key: Key, answers: Answers, counted: Mapping[str, tuple[Path, Answers]]) -> str:
+    if answers.kit != key.kit:
+        return f"of kit {answers.kit}, not {key.kit}"
+    known, levels = {item.id for item in key.items}, len(key.criteria.levels)
+    criteria = {criterion.id for criterion in key.criteria.criteria}
+    for clip, scores in answers.scores.items():
+        if clip not in known:
+            return f"clip {clip!r} is not in the kit"
+        for criterion, level in scores.items():
+            if criterion not in criteria or not 0 <= level < levels:
+                return f"clip {clip!r}: {criterion} {level} is no score of this kit"
+    if answers.rater in counted:
+        return f"reviewer {answers.rater!r} is in {counted[answers.rater][0]} already"
+    for path, other in counted.values():
+        if answers.scores and other.scores == answers.scores:
+            return f"the same scores as in {path}"
+    return ""
+
+
+def _scores(key: Key, answers: Answers) -> NDArray[np.float64]:
+    return np.array(
+        [
+            [answers.scores.get(item.id, {}).get(c.id, np.nan) for c in key.criteria.criteria]
+            for item in key.items
+        ],
+        dtype=np.float64,
+    )
+
+
+def sources_of(key: Key) -> dict[str, NDArray[np.int64]]:
+    """Places of each source's clips, sources in the order of their names."""
+    names = sorted({item.source for item in key.items})
+    sources = np.array([item.source for item in key.items])
+    return {name: np.flatnonzero(sources == name) for name in names}
+
+
+def means(review: Review) -> list[tuple[str, str, int, float, float, float]]:
+    """Source, criterion, clips, mean and 95% interval over clips, each its reviewers' mean."""
+    rows = []
+    for source, places in sources_of(review.key).items():
+        for number, criterion in enumerate(review.key.criteria.criteria):
+            found = review.scores[:, places, number]
+            seen = ~np.isnan(found).all(axis=0)
+            by_clip = np.nanmean(found[:, seen], axis=0)
+            if len(by_clip) < 2:
+                continue
+            mean = float(by_clip.mean())
+            rows.append((source, criterion.name, len(by_clip), mean, *mean_interval(by_clip, mean)))
+    return rows
+
+
+def agreement(review: Review) -> list[tuple[str, float | None, float | None]]:
+    """By criterion: Krippendorff's alpha (ordinal) and the mean of the pairs' quadratically
+    weighted kappa; None for one reviewer, or where nobody's scores differ."""
+    levels = list(range(len(review.key.criteria.levels)))
+    rows: list[tuple[str, float | None, float | None]] = []
+    for number, criterion in enumerate(review.key.criteria.criteria):
+        table = review.scores[:, :, number]
+        varied = len(np.unique(table[~np.isnan(table)])) > 1
+        if len(review.raters) < 2 or not varied:
+            rows.append((criterion.name, None, None))
+            continue
+        alpha = krippendorff.alpha(table, level_of_measurement="ordinal", value_domain=levels)
+        kappas = []
+        for a, b in combinations(table, 2):
+            both = ~(np.isnan(a) | np.isnan(b))
+            if both.any():
+                pair = (a[both].astype(int), b[both].astype(int))
+                kappas.append(cohen_kappa_score(*pair, labels=levels, weights="quadratic"))
+        finite = [kappa for kappa in kappas if np.isfinite(kappa)]
+        rows.append((criterion.name, float(alpha), float(np.mean(finite)) if finite else None))
+    return rows
+
+
+def level_chart(review: Review, number: int, criterion: Criterion) -> str:
+    """Shares of the levels for each source, one bar a source, as an SVG."""
+    levels, sources = review.key.criteria.levels, sources_of(review.key)
+
+    def paint(axes: Any) -> None:
+        left = np.zeros(len(sources))
+        for level, name in enumerate(levels):
+            shares = [_share(review.scores[:, p, number], level) for p in sources.values()]
+            colour = LEVEL_COLOURS[level % len(LEVEL_COLOURS)]
+            axes.barh(list(sources), shares, left=left, color=colour, label=f"{level} {name}")
+            left += np.array(shares)
+        axes.set(xlim=(0, 100), xlabel="share of scores (%)")
+        axes.invert_yaxis()
+        axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+
+    return draw(f"{criterion.name}: {criterion.question}", (5.6, 1.4 + 0.4 * len(sources)), paint)
+
+
+def _share(scores: NDArray[np.float64], level: int) -> float:
+    given = scores[~np.isnan(scores)]
+    return 100 * float((given == level).mean()) if len(given) else 0.0
+
+
+def write_review(review: Review, target: Path) -> str:
+    """Write `review.md`, `means.csv` and a chart for each criterion; returns the Markdown."""
+    found = means(review)
+    body = [
+        [source, name, str(clips), f"{mean:.2f} [{low:.2f}, {high:.2f}]"]
+        for source, name, clips, mean, low, high in found
+    ]
+    agreed = [[name, _number(alpha), _number(kappa)] for name, alpha, kappa in agreement(review)]
+    text = "\n\n".join(
+        [
+            f"# Review of {len(review.key.items)} clips by {len(review.raters)} reviewers",
+            plain_table(body, ["Source", "Criterion", "Clips", "Mean score, 95% interval"]),
+            plain_table(agreed, ["Criterion", "Krippendorff's alpha", "Weighted kappa"]),
+            *(f"- {line}" for line in (*review.notes, *review.faults)),
+        ]
+    )
+    write_text(target / "review.md", text + "\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["source", "criterion", "clips", "mean", "ci95_low", "ci95_high"])
+    writer.writerows(found)
+    write_text(target / "means.csv", buffer.getvalue())
+    for number, criterion in enumerate(review.key.criteria.criteria):
+        write_text(target / f"{criterion.id}.svg", level_chart(review, number, criterion))
+    return text
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
