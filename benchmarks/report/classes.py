@@ -78,7 +78,9 @@ def confusion_chart(task: Task, classifier: str, shares: NDArray[np.float64]) ->
         "Each row is a class: where its clips go. A bright diagonal is right; a bright spot beside "
         "it is a pair that is mistaken for one another."
     )
-    return Chart(f"confusion_{task}_{classifier}", title, draw(title, (5.2, 4.4), paint), reading)
+    return Chart(
+        f"confusion_{task}_{classifier.lower()}", title, draw(title, (5.2, 4.4), paint), reading
+    )
 
 
 def confusion_rows(
