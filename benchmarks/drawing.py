@@ -1,12 +1,14 @@
-"""One style for every figure: SVG in one ink, colour-blind safe, equal input gives equal bytes."""
+"""One style for every figure and page: colour-blind safe; equal input gives equal bytes."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -47,3 +49,15 @@ def inline(svg: str) -> str:
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--card)")
     # matplotlib names its groups alike in every figure; an id must be unique on the page.
     return re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
+
+
+def page(template: Path, **values: Any) -> str:
+    """A page as HTML, from a template and those beside it; every value in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template.name).render(**values)

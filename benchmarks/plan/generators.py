@@ -133,18 +133,18 @@ class GeneratorPlan(DataPlan):
     def _ophora_tpt(self) -> Generator:
         """Transfer pre-trained on the curated clips."""
         section = self.config.ophora
-        if section.tpt_weights is not None:
-            return self._given_ophora(self._beforehand(section.base, section.tpt_weights))
         start = self.weights_of(section.base)
+        if section.tpt_weights is not None:
+            return self._given_ophora(self._start(start, section.tpt_weights))
         return self._train_ophora("TPT", start, self._encoded(self.curated, section), section.tpt)
 
     @cached_property
     def _cogvideox_ophvl(self) -> Generator:
         """The base model trained as TPT is, on the clips as they were found."""
         section = self.config.ophora
-        if section.ophvl_weights is not None:
-            return self._given_ophora(self._beforehand(section.base, section.ophvl_weights))
         start = self.weights_of(section.base)
+        if section.ophvl_weights is not None:
+            return self._given_ophora(self._start(start, section.ophvl_weights))
         encoded = self._encoded(self.uncurated, section)
         return self._train_ophora("OphVL", start, encoded, section.tpt)
 
@@ -290,12 +290,9 @@ class GeneratorPlan(DataPlan):
     # -- shared -------------------------------------------------------------------------------
 
     def _start(self, base: Weights, name: str | None) -> Weights:
-        return base if name is None else self._beforehand_of(base, name)
-
-    def _beforehand(self, base: str, name: str) -> Weights:
-        return self._beforehand_of(self.weights_of(base), name)
-
-    def _beforehand_of(self, base: Weights, name: str) -> Weights:
+        """`base`, or its parts with the transformer that was trained from it beforehand."""
+        if name is None:
+            return base
         return BeforehandTraining(base=base, transformer=self.weights_of(name), **self.common)
 
     def _encoded(

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from benchmarks.drawing import inline
+from benchmarks.drawing import inline, page
 from benchmarks.evaluation import SOURCE, arm_name
 from benchmarks.evidence import SEEN_HEADER
 from benchmarks.figures import Chart
@@ -37,7 +35,7 @@ SEEN = (
 CURATION = "Clips that each step of curation saw and removed, in the order of the steps."
 MISTAKEN = "The commonest mistakes of Source on test and how common each is, percent of the class."
 TIMES = "What the run computed, stages kept from earlier runs included (hours:minutes:seconds)."
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATE = Path(__file__).with_name("templates") / "report.html.j2"
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,9 @@ def write_report(path: Path | str, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as HTML; every name and prompt in it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     tables: list[Table1 | Table2] = [t for t in (report.table2, report.table1) if t is not None]
-    return environment.get_template("report.html.j2").render(
+    return page(
+        TEMPLATE,
         data=tables[0].data,
         scale=tables[0].scale,
         verdict=" ".join(map(verdict_of, tables[:1])),

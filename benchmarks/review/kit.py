@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-import jinja2
 import numpy as np
 import pydantic
 import yaml
 
+from benchmarks.drawing import page
 from benchmarks.report.pictures import label_of, shared_classes
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo, UserError
@@ -27,7 +27,7 @@ from core.video import FPS, read_span, write_video
 from generator.base import ClipShape
 
 CRITERIA_PATH: Final = Path(__file__).with_name("criteria.yaml")
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATE = Path(__file__).with_name("templates") / "review.html.j2"
 PAGE_NAME, KEY_NAME, CLIPS_NAME = "review.html", "key.json", "clips"
 
 
@@ -162,13 +162,6 @@ def _write_clip(path: Path, manifest: Manifest, clip: Clip, shape: ClipShape) ->
 
 def render(key: Key) -> str:
     """The page: what the key keeps secret is not in it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {
         "kit": key.kit,
         "clips": CLIPS_NAME,
@@ -176,4 +169,4 @@ def render(key: Key) -> str:
         "criteria": [criterion.model_dump() for criterion in key.criteria.criteria],
         "items": [{"id": item.id, "asked": item.asked} for item in key.items],
     }
-    return environment.get_template("review.html.j2").render(kit=shown)
+    return page(TEMPLATE, kit=shown)

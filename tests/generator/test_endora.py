@@ -17,16 +17,17 @@ from core.frame_cache import FrameCache
 from generator.base import ClipShape, Sampling
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
-from generator.endora.given import load_released
-from generator.endora.pipeline import EndoraSettings
+from generator.endora.given import ReleasedEndora, load_released
+from generator.endora.pipeline import EndoraSettings, load_endora
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit
-from generator.endora.training import EndoraTraining, WithPrior
+from generator.endora.training import EndoraTraining, GivenEndora, WithPrior
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
 from generator.optimisation import Optimisation
 from generator.training import Batch, _Run
 from tests.generator.tiny import (
     CAPTIONS,
+    ENDORA,
     SHAPE,
     TEXT_TOKENS,
     CaptionedClips,
@@ -155,6 +156,23 @@ def test_matched_blocks_are_named_once_and_in_order(bad: dict[str, Any]) -> None
         PriorSettings(**{"layers": (0, 2), "blocks": (0, 1), **bad})
 
 
+def test_a_released_checkpoint_becomes_a_folder_that_draws(tmp_path: Path) -> None:
+    released = ENDORA.build(SHAPE, None)
+    torch.save({"ema": released.state_dict()}, tmp_path / "endora.pt")
+    autoencoder = endora_base(tmp_path).autoencoder
+    fields = {"autoencoder": autoencoder, "shape": SHAPE, "transformer": ENDORA}
+    stage = ReleasedEndora(path=tmp_path / "endora.pt", **fields, **common(tmp_path))
+    loaded = load_endora(stage.weights()).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in released.state_dict().items())
+    given = GivenEndora(given=stage, shape=SHAPE, **common(tmp_path))
+    clips = given.sampler()(["", ""], [1, 2], Sampling(steps=2, guidance_scale=1.0))
+    assert clips.shape == (2, 9, 32, 32, 3)
+    moved = tmp_path / "moved.pt"
+    moved.write_bytes((tmp_path / "endora.pt").read_bytes())
+    again = ReleasedEndora(path=moved, **fields, **common(tmp_path))
+    assert again.infra.uid() == stage.infra.uid()  # its contents make the key, not its path
+
+
 def test_pearson_is_numpys() -> None:
     a, b = torch.randn(4, 9), torch.randn(4, 9)
     expected = [np.corrcoef(x, y)[0, 1] for x, y in zip(a.numpy(), b.numpy(), strict=True)]
@@ -241,8 +259,6 @@ def test_missing_dino_weights_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_is_no_class_is_refused(tmp_path: Path) -> None:
-    from generator.endora.training import GivenEndora
-
     base = class_endora_base(tmp_path)
     given = GivenEndora(given=base, shape=SHAPE, **common(tmp_path))
     sampling = Sampling(steps=2, guidance_scale=2.0)
