@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="where results go")
     add("--no-wait", action="store_true", help="exit 2 if another run holds a stage")
     add("--dry-run", action="store_true", help="print the stages and their cost; compute nothing")
-    add("--compare", nargs="+", type=Path, metavar="RUN_DIR", help="runs' Table 2, side by side")
+    add("--compare", nargs="+", type=Path, metavar="RUN_DIR", help="runs side by side")
     add("--list", action="store_true", help="list configurations, sources and classifiers")
     return command
 
@@ -50,17 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
     from benchmarks.catalogue import catalogue
-    from benchmarks.compare import compare
+    from benchmarks.compare import FOLDER_NAME, markdown, read_runs, write_comparison
     from benchmarks.config_files import config_names, load_config
     from benchmarks.plan import Inputs, Plan
-    from benchmarks.run import describe, execute, say
+    from benchmarks.run import describe, execute
+    from benchmarks.terminal import say
     from core.errors import UserError, did_you_mean
 
     if options.list:
         print(catalogue())
         return
     if options.compare:
-        print(compare(options.compare))
+        runs = read_runs(options.compare)
+        print(markdown(runs))
+        place = write_comparison(runs, options.results / FOLDER_NAME)
+        say(f"the same as a page: {place}")
         return
     if options.config is None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")

@@ -53,6 +53,34 @@ class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     seed: int = pydantic.Field(default=0, ge=0)
 
 
+def class_requests(
+    book: PromptBook,
+    task: Task,
+    operations_of_class: Sequence[Sequence[int]],
+    settings: SynthesisSettings,
+    class_names: Sequence[str] = (),
+) -> list[Request]:
+    """The clips of all classes: class by class, prompts in turn, a seed of its own for each clip.
+
+    Args: operations_of_class, class_names: as in `ClassSynthesis`.
+    """
+    requests: list[Request] = []
+    for class_id, operations in enumerate(operations_of_class):
+        prompts = book.prompts_for(task, class_id, operations, settings.policy)
+        if prompts and class_names:
+            prompts = (class_names[class_id],)
+        requests += [
+            Request(
+                clip_id=f"{task}{class_id:03d}_{index:04d}",
+                prompt=prompts[index % len(prompts)],
+                seed=derive_seed(settings.seed, task, class_id, index),
+                **{f"{task}_id": class_id},
+            )
+            for index in range(settings.clips_per_class if prompts else 0)
+        ]
+    return requests
+
+
 class ClassSynthesis(ClipSource):
     """Class-conditioned clips for augmentation: `clips_per_class` for every class of `task`.
 
@@ -82,23 +110,11 @@ class ClassSynthesis(ClipSource):
         return synthesise(folder, self.requests(), self.generator, self.sampling, self.source)
 
     def requests(self) -> list[Request]:
-        """The synthesis plan: class by class, prompts in turn, a seed of its own for each clip."""
+        """The synthesis plan."""
         book = PromptBook.load(self.prompts)
-        requests: list[Request] = []
-        for class_id, operations in enumerate(self.operations_of_class):
-            prompts = book.prompts_for(self.task, class_id, operations, self.settings.policy)
-            if prompts and self.class_names:
-                prompts = (self.class_names[class_id],)
-            requests += [
-                Request(
-                    clip_id=f"{self.task}{class_id:03d}_{index:04d}",
-                    prompt=prompts[index % len(prompts)],
-                    seed=derive_seed(self.settings.seed, self.task, class_id, index),
-                    **{f"{self.task}_id": class_id},
-                )
-                for index in range(self.settings.clips_per_class if prompts else 0)
-            ]
-        return requests
+        return class_requests(
+            book, self.task, self.operations_of_class, self.settings, self.class_names
+        )
 
     def cost(self) -> str:
         return f"{len(self.requests()):,} clips x {self.sampling.steps} steps"

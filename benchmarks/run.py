@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,17 @@ from benchmarks.plan import PROJECT_ROOT, CellPlan, Plan
 from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report.build import build_report
 from benchmarks.report.page import write_report
+from benchmarks.report.provenance import generator_origins
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.render import markdown, write_table
 from benchmarks.tables.schema import Table1, Table2
+from benchmarks.terminal import cell_row, final_screen, plan_line, say, stage_name
 from core.files import write_json
 from core.frame_cache import FrameCache
+from core.progress import clock
 from core.runtime import commit_of, library_versions, map_unordered
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
-
-
-def say(text: str) -> None:
-    """A line for the person who watches; results go to stdout, this goes to stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def execute(plan: Plan, only: str | None = None) -> Path:
@@ -43,11 +40,17 @@ def execute(plan: Plan, only: str | None = None) -> Path:
 
     Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
     """
+    start = time.monotonic()
     lanes, cluster = plan.config.runtime.lanes(), plan.config.cluster
-    for name, stages, side_by_side in plan.waves():
+    folder = plan.inputs.results / plan.config.name
+    waves = list(plan.waves())
+    say(plan_line(waves))
+    for name, stages, side_by_side in waves:
         if cluster is not None:
             say(f"== {name}, as jobs ({cluster.kind})")
             run_as_jobs(stages, cluster)
+        elif name == "classifiers":
+            run_cells(plan, folder, lanes=lanes)
         else:
             run_wave(name, stages, lanes=lanes if side_by_side else 1)
         if name == "data":
@@ -55,22 +58,44 @@ def execute(plan: Plan, only: str | None = None) -> Path:
         if name == only:
             say(f"stopped after {name!r}, as asked")
             break
-    folder = plan.inputs.results / plan.config.name
     if only is None or only == "classifiers":
-        write_results(plan, folder)
+        tables = write_results(plan, folder)
+        say(final_screen(plan.config, folder, tables, time.monotonic() - start))
     return folder
 
 
-def run_wave(name: str, stages: Sequence[Stage], *, lanes: int) -> None:
-    """Run the stages that are not done: in turn, or in as many processes as there are lanes."""
+def run_wave(
+    name: str,
+    stages: Sequence[Stage],
+    *,
+    lanes: int,
+    describe: Callable[[Stage], str] = stage_name,
+) -> None:
+    """Run the stages that are not done: in turn, or in as many processes as there are lanes.
+
+    Args: describe: what is said of a stage when it is done.
+    """
     todo = [stage for stage in stages if not stage.is_done()]
     if not todo:
         return
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
     for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
-        minutes, seconds = divmod(int(time.monotonic() - start), 60)
-        say(f"   {count}/{len(todo)} {name}: {stage_name(stage)} done, {minutes}:{seconds:02d}")
+        took = clock(time.monotonic() - start)
+        say(f"   {took}  {count:>{len(str(len(todo)))}}/{len(todo)} {name}: {describe(stage)}")
+
+
+def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:
+    """Train the classifiers; each that ends leaves its cell and a row on the terminal."""
+    planned = {cell.stage.infra.uid(): cell for cell in plan.cells}
+
+    def finished(stage: Stage) -> str:
+        cell = cell_of(plan, planned[stage.infra.uid()])
+        save_cell(folder, cell)
+        return cell_row(cell)
+
+    stages = [cell.stage for cell in plan.cells]
+    run_wave("classifiers", stages, lanes=lanes, describe=finished)
 
 
 def run_stage(stage: Stage) -> dict[str, Any]:
@@ -79,25 +104,8 @@ def run_stage(stage: Stage) -> dict[str, Any]:
     return result
 
 
-def stage_name(stage: Stage) -> str:
-    """Kind and what tells it from its like, for a line on the terminal."""
-    parts = [type(stage).__name__]
-    for attribute in ("name", "source", "task", "seed"):
-        value = getattr(stage, attribute, None)
-        if value is not None:
-            parts.append(f"{attribute} {value}")
-    mixture = getattr(stage, "mixture", None)
-    if mixture is not None:
-        extra = [
-            getattr(s, "source", getattr(s, "name", type(s).__name__)) for s in mixture.sources[1:]
-        ]
-        network = type(getattr(stage, "network", None)).__name__
-        parts += [network, "+".join(["source", *map(str, extra)])]
-    return ", ".join(parts)
-
-
-def write_results(plan: Plan, folder: Path) -> None:
-    """Cells, tables, report, run.json (last); prints the tables."""
+def write_results(plan: Plan, folder: Path) -> tuple[Table1 | None, Table2 | None]:
+    """Cells, tables, report, run.json (last); prints the tables and returns them."""
     cells = [cell_of(plan, planned) for planned in plan.cells]
     for cell in cells:
         save_cell(folder, cell)
@@ -111,12 +119,12 @@ def write_results(plan: Plan, folder: Path) -> None:
     report = build_report(plan, cells, (table1, table2), sets, folder, record)
     funnel = [report.funnel] if report.funnel is not None else []
     write_charts(folder / "figures", [*report.charts, *report.mistakes, *funnel])
-    for line in generator_lines(plan):
-        say(line)
+    for name, origin in generator_origins(record["generators"]):
+        say(f"{name}: {origin}")
     write_report(folder / "report.html", report)
     write_json(folder / "run.json", record)
     show(table1, table2)
-    say(f"results: {folder}  (open {folder / 'report.html'} in a browser)")
+    return table1, table2
 
 
 def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
@@ -180,26 +188,6 @@ def quality_table(plan: Plan) -> Table1 | None:
     )
 
 
-def generator_lines(plan: Plan) -> list[str]:
-    """For each generator: what was loaded and what was trained by this run."""
-    lines = []
-    for name, generator in plan.generators.items():
-        trained: list[str] = []
-        loaded: dict[str, Any] = {}
-        result: dict[str, Any] | None = generator.run()
-        while result is not None:
-            if "loaded" in result:
-                loaded = result
-            elif "samples" in result:
-                trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
-            result = result.get("init")
-        seen = f", {loaded['samples']:,} samples" if "samples" in loaded else ""
-        seen += f", {loaded['stills']:,} single frames" if "stills" in loaded else ""
-        origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:12]}{seen})"
-        lines.append(f"{name}: loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}")
-    return lines
-
-
 def curation_record(plan: Plan) -> dict[str, Any]:
     """Counts of the curation, where generators were trained on its clips."""
     if not plan.trains_generators():
@@ -252,7 +240,12 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
             for task, shown in sets.items()
         },
         "stages": [
-            {"stage": stage_name(stage), "folder": stage.folder.name, **stage.record()}
+            {
+                "stage": stage_name(stage),
+                "cost": stage.cost(),
+                "folder": stage.folder.name,
+                **stage.record(),
+            }
             for stage in tower
         ],
     }

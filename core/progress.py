@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -10,9 +11,12 @@ from typing import Self, TextIO, TypeVar
 T = TypeVar("T")
 PLAIN_INTERVAL_S = 30.0  # a log of an hour has about a hundred lines, not a hundred thousand
 LIVE_INTERVAL_S = 0.2
+SHARED_INTERVAL_S = 2.0  # of bars of several processes, which take turns on one line
+CLEAR_LINE = "\r\x1b[2K"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A duration as minutes:seconds, from an hour on as hours:minutes:seconds."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -40,6 +44,8 @@ class Progress:
         self.done = self._resumed = done
         self._stream = stream or sys.stderr
         self._live, self._quiet = self._stream.isatty(), quiet
+        live = SHARED_INTERVAL_S if multiprocessing.parent_process() else LIVE_INTERVAL_S
+        self._interval = live if self._live else PLAIN_INTERVAL_S
         self._start = self._shown = time.monotonic()
         self._note = ""
 
@@ -53,8 +59,7 @@ class Progress:
         """Record `count` finished units."""
         self.done += count
         self._note = note or self._note
-        interval = LIVE_INTERVAL_S if self._live else PLAIN_INTERVAL_S
-        if time.monotonic() - self._shown >= interval:
+        if time.monotonic() - self._shown >= self._interval:
             self._show()
 
     def line(self) -> str:
@@ -66,9 +71,9 @@ class Progress:
         if worked:
             parts.append(f"{rate:.1f} {self.unit}/s")
         if self.done < self.total and rate > 0:
-            parts.append(f"{_clock((self.total - self.done) / rate)} left")
+            parts.append(f"{clock((self.total - self.done) / rate)} left")
         else:
-            parts.append(f"took {_clock(elapsed)}")
+            parts.append(f"took {clock(elapsed)}")
         return ", ".join(parts + ([self._note] if self._note else []))
 
     def _show(self, final: bool = False) -> None:
@@ -76,7 +81,7 @@ class Progress:
         if self._quiet:
             return
         if self._live:
-            self._stream.write("\r\x1b[2K" + self.line() + ("\n" if final else ""))
+            self._stream.write(CLEAR_LINE + self.line() + ("\n" if final else ""))
         else:
             self._stream.write(self.line() + "\n")
         self._stream.flush()

@@ -22,20 +22,15 @@ from typing import Any
 
 from benchmarks.audits.findings import (
     AUDITS_NAME,
-    COPIED_PERCENT,
-    NEARER_POINTS,
-    PER_SIDE,
-    SIGNIFICANCE,
-    TEXT_PERCENT,
     ArmAudit,
     Audits,
     broken_rules,
     identities,
-    outcome,
     stages_of,
     synthetic_arms,
     text_in,
 )
+from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, text_share
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.run import run_wave
@@ -45,14 +40,6 @@ from core.files import write_json, write_text
 from core.stage import ClipSource
 
 NAMED_PAIRS = 20
-RULES = (
-    "no clip like a val or test clip, and none in the generator's corpus",
-    f"at most {COPIED_PERCENT:g}% copies of the generator's training clips",
-    f"nearer to the generator's training clips than to the corpus' val clips by at most"
-    f" {NEARER_POINTS:g} points more often than real clips are (judged with p < {SIGNIFICANCE:g}"
-    f" and {PER_SIDE} clips of each or more)",
-    f"text in at most {TEXT_PERCENT:g}% of the clips",
-)
 COPY_AUDITS = {
     "held_out": "clips like val or test clips",
     "train": "clips like train clips",
@@ -104,12 +91,8 @@ def _must_be_made(plan: Plan, name: str, clips: ClipSource) -> None:
 
 def markdown(audits: Audits) -> str:
     """A row for each arm, the rules, the pairs, and what chance would give."""
-    rows = [_row(arm) for arm in audits.arms]
-    header = [
-        "Task", "Training data", "Clips", "Like val/test", "Like train", "Copies of corpus",
-        "Corpus like val/test", "Nearer to seen", "With text", "Audit",
-    ]  # fmt: skip
-    parts = ["# Leakage audit", plain_table(rows, header)]
+    rows = [audit_row(arm) for arm in audits.arms]
+    parts = ["# Leakage audit", plain_table(rows, AUDIT_HEADER)]
     parts.append("An arm passes by these rules:\n\n" + _bullets(RULES))
     for arm in audits.arms:
         if arm.broken:
@@ -125,38 +108,12 @@ def markdown(audits: Audits) -> str:
         "Chance, pairs of different cases called the same:\n\n" + _bullets(_chances(audits))
     )
     if audits.table1:
-        shown = [[model, *_share(found)] for model, found in audits.table1.items()]
+        shown = [[model, *text_share(found)] for model, found in audits.table1.items()]
         parts += [
             "Text in the clips of Table 1:",
             plain_table(shown, ["Model", "Clips", "With text"]),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def _row(arm: ArmAudit) -> list[str]:
-    found = arm.found
-    row = [arm.task, arm.training_data, str(found["held_out"]["suspects"])]
-    row += [_copied(found[key]) if key in found else "–" for key in ("held_out", "train", "corpus")]
-    row.append(_copied(found["corpus_held_out"]) if "corpus_held_out" in found else "–")
-    return [*row, _nearness(found), _share(found["text"])[1], outcome(arm)]
-
-
-def _nearness(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Generated clips and, in brackets, real ones that are nearer to the training clips."""
-    if "memorisation" not in found:
-        return "–"
-    nearer, real = (found[key]["nearer_to_seen"] for key in ("memorisation", "of_real"))
-    few = found["memorisation"]["per_side"] < PER_SIDE
-    return f"{nearer}% (real {real}%)" + ", too few to judge" * few
-
-
-def _copied(found: Mapping[str, Any]) -> str:
-    return f"{len(found['copies'])} ({found['percent']}%)"
-
-
-def _share(found: Mapping[str, Any]) -> list[str]:
-    """Clips, and how many of them show text."""
-    return [str(found["clips"]), f"{len(found['with_text'])} ({found['percent']}%)"]
 
 
 def _pairs(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:

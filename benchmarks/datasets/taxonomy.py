@@ -56,3 +56,18 @@ PHASES_OF_OTHERS: Final[Mapping[int, int]] = {
     51: 209, 22: 53, 9: 36, 7: 36, 1: 24, 34: 17, 27: 17, 38: 15, 39: 13, 40: 12, 5: 12, 28: 12,
     36: 11, 21: 10, 25: 10, 33: 7, 6: 6, 15: 4, 0: 4, 29: 4, 24: 3, 13: 3, 43: 3, 42: 3, 47: 1,
 }  # fmt: skip
+
+
+def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
+    """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
+    if task == "operation":
+        return tuple((operation,) for operation in range(len(OPERATIONS)))
+    others = len(PHASES) - 1
+    return tuple(
+        tuple(
+            operation
+            for operation, phase in enumerate(PHASE_OF_OPERATION)
+            if (others if phase is None else phase) == phase_id
+        )
+        for phase_id in range(len(PHASES))
+    )

@@ -27,7 +27,7 @@ from benchmarks.arms import (
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.datasets.taxonomy import CLASS_NAMES, OPERATIONS, PHASE_OF_OPERATION, PHASES
+from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
 from benchmarks.evaluation import ALONE, SOURCE, Schedule
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
@@ -38,21 +38,6 @@ from core.clip import Task
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.base import Generator
-
-
-def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
-    """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
-    if task == "operation":
-        return tuple((operation,) for operation in range(len(OPERATIONS)))
-    others = len(PHASES) - 1
-    return tuple(
-        tuple(
-            operation
-            for operation, phase in enumerate(PHASE_OF_OPERATION)
-            if (others if phase is None else phase) == phase_id
-        )
-        for phase_id in range(len(PHASES))
-    )
 
 
 @dataclass(frozen=True)

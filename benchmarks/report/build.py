@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.audits.findings import AUDITS_NAME, synthetic_arms, valid_audits
+from benchmarks.audits.rows import audit_row, unaudited_row
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_name
 from benchmarks.evidence import REAL, ClipSets, seen_rows
 from benchmarks.figures import Chart, charts
@@ -43,7 +45,8 @@ def build_report(
     folder: Path,
     run: Mapping[str, Any],
 ) -> Report:
-    """Everything that the run allows. folder: where the page will lie; run: the run's record."""
+    """Everything that the run allows. folder: where the page will lie and the audits do; run: the
+    run's record."""
     table1, table2 = tables
     steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
     mistakes = _mistakes(plan)
@@ -52,6 +55,7 @@ def build_report(
         table1=table1,
         charts=charts(table2, sets, plan.sweeps) if table2 is not None else [],
         seen=seen_rows(sets),
+        audits=_audits(plan, folder),
         funnel=funnel_chart(steps) if steps else None,
         curation=funnel_rows(steps),
         panels=_panels(plan),
@@ -63,6 +67,15 @@ def build_report(
         mistaken_header=_mistaken_header(mistakes),
         run=run,
     )
+
+
+def _audits(plan: Plan, folder: Path) -> list[list[str]]:
+    """A row for each synthetic arm, those that no audit looked at included."""
+    found = valid_audits(plan, folder / AUDITS_NAME)
+    return [
+        audit_row(found[task, name]) if (task, name) in found else unaudited_row(task, name)
+        for task, name, _ in synthetic_arms(plan)
+    ]
 
 
 def _clips(plan: Plan, task: Task) -> dict[str, Manifest]:

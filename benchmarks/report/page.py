@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.audits.rows import AUDIT_HEADER, RULES
 from benchmarks.drawing import inline, page
 from benchmarks.evaluation import SOURCE, arm_name
 from benchmarks.evidence import SEEN_HEADER
@@ -19,6 +20,14 @@ from benchmarks.funnel import HEADER
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.pictures import Curve, Panel, curves_svg
 from benchmarks.report.players import Scene
+from benchmarks.report.provenance import (
+    ORIGIN_HEADER,
+    STAGES_HEADER,
+    TIMES_HEADER,
+    origins_of,
+    stages_of,
+    times_of,
+)
 from benchmarks.tables.render import TEXT_COLUMNS, csv_text, grid, latex, markdown, title
 from benchmarks.tables.schema import Row2, Table1, Table2
 from core.files import write_text
@@ -34,7 +43,13 @@ SEEN = (
 )
 CURATION = "Clips that each step of curation saw and removed, in the order of the steps."
 MISTAKEN = "The commonest mistakes of Source on test and how common each is, percent of the class."
-TIMES = "What the run computed, stages kept from earlier runs included (hours:minutes:seconds)."
+AUDITED = (
+    "Leakage audits: an arm passes by the rules below; of an arm that was not audited nothing is "
+    "known. To run: python -m benchmarks.audits.leakage with the options of this run."
+)
+ORIGINS = "What the numbers were made from."
+TIMES = "What the run computed, stages kept from earlier runs included (minutes:seconds)."
+STAGES = "Every stage, in the order in which they depend on one another."
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.j2"
 
 
@@ -44,6 +59,7 @@ class Report:
 
     charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
     how the generators' clips were chosen, rows of `funnel.HEADER`.
+    audits: rows of `audits.rows.AUDIT_HEADER`, one for each synthetic arm.
     curves: figure title -> the curves in it. scenes: videos by class or caption. classes: recall by
     class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
     run: the content of run.json.
@@ -53,6 +69,7 @@ class Report:
     table1: Table1 | None = None
     charts: Sequence[Chart] = ()
     seen: Sequence[Sequence[str]] = ()
+    audits: Sequence[Sequence[str]] = ()
     funnel: Chart | None = None
     curation: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
@@ -89,7 +106,11 @@ def render(report: Report) -> str:
         classes=[_plain(each.title, each.header, each.rows, 2) for each in report.classes],
         mistakes=[(chart, inline(chart.svg)) for chart in report.mistakes],
         mistaken=_plain(MISTAKEN, report.mistaken_header, report.mistaken, 3),
-        times=_plain(TIMES, ("Stages", "Number", "Time"), times_of(report.run), 1),
+        audits=_plain(AUDITED, AUDIT_HEADER, report.audits, 2),
+        rules=RULES,
+        origins=_plain(ORIGINS, ORIGIN_HEADER, origins_of(report.run), 2),
+        times=_plain(TIMES, TIMES_HEADER, times_of(report.run), 1),
+        stages=_plain(STAGES, STAGES_HEADER, stages_of(report.run), 3),
         run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),
     )
 
@@ -114,21 +135,6 @@ def _plain(
 ) -> dict[str, Any]:
     """A table as the template's macro draws it; texts: how many columns are no numbers."""
     return {"title": text, "header": header, "body": body, "texts": texts}
-
-
-def times_of(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """How many stages of each kind there were and what they took, the longest first."""
-    seconds: dict[str, list[float]] = {}
-    for stage in run.get("stages", ()):
-        seconds.setdefault(stage["stage"].partition(",")[0], []).append(stage.get("seconds") or 0.0)
-    ordered = sorted(seconds.items(), key=lambda item: (-sum(item[1]), item[0]))
-    return [(kind, str(len(each)), _duration(sum(each))) for kind, each in ordered]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def verdict_of(table: Table1 | Table2) -> str:

@@ -36,6 +36,19 @@ def plain_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     return text
 
 
+def copies(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Rows as texts to copy, by the name of the format."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
+    body = [[cell.translate(_TEX) for cell in row] for row in rows]
+    names = [name.translate(_TEX) for name in header]
+    return {
+        "Markdown": plain_table(rows, header),
+        "LaTeX": tabulate.tabulate(body, names, tablefmt="latex_raw", disable_numparse=True),
+        "CSV": buffer.getvalue(),
+    }
+
+
 def write_table(table: Table1 | Table2, folder: Path | str, stem: str) -> list[Path]:
     """Write `<stem>.md`, `.tex`, `.csv` and `.json` into `folder`; returns the four paths."""
     base = Path(folder) / stem

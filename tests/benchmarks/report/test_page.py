@@ -91,7 +91,7 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
     }
     metrics = {"fid_x_256x9": {"value": 3.0, "n": 256, "encoder": "x"}}
     quality = build_table1([("Ophora", None, metrics)], data="OphSim", scale="nano", protocol="p")
-    run = {"config": "ophnet_phase", "note": NASTY}
+    run = {"note": NASTY}
     report = Report(table2=table, table1=quality, panels=panels, curves=curves, run=run)
     write_report(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Leakage audits as rows of a table, and their rules in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.audits.findings import (
+    COPIED_PERCENT,
+    NEARER_POINTS,
+    PER_SIDE,
+    SIGNIFICANCE,
+    TEXT_PERCENT,
+    ArmAudit,
+    outcome,
+)
+from core.clip import Task
+
+AUDIT_HEADER = (
+    "Task",
+    "Training data",
+    "Clips",
+    "Like val/test",
+    "Like train",
+    "Copies of corpus",
+    "Corpus like val/test",
+    "Nearer to seen",
+    "With text",
+    "Audit",
+)
+NOT_LOOKED = "–"
+RULES = (
+    "no clip like a val or test clip, and none in the generator's corpus",
+    f"at most {COPIED_PERCENT:g}% copies of the generator's training clips",
+    f"nearer to the generator's training clips than to the corpus' val clips by at most"
+    f" {NEARER_POINTS:g} points more often than real clips are (judged with p < {SIGNIFICANCE:g}"
+    f" and {PER_SIDE} clips of each or more)",
+    f"text in at most {TEXT_PERCENT:g}% of the clips",
+)
+
+
+def audit_row(arm: ArmAudit) -> list[str]:
+    """A row of `AUDIT_HEADER`."""
+    found = arm.found
+    row = [arm.task, arm.training_data, str(found["held_out"]["suspects"])]
+    row += [
+        _copied(found[key]) if key in found else NOT_LOOKED
+        for key in ("held_out", "train", "corpus")
+    ]
+    row.append(_copied(found["corpus_held_out"]) if "corpus_held_out" in found else NOT_LOOKED)
+    return [*row, _nearness(found), text_share(found["text"])[1], outcome(arm)]
+
+
+def _nearness(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Generated clips and, in brackets, real ones that are nearer to the training clips."""
+    if "memorisation" not in found:
+        return NOT_LOOKED
+    nearer, real = (found[key]["nearer_to_seen"] for key in ("memorisation", "of_real"))
+    few = found["memorisation"]["per_side"] < PER_SIDE
+    return f"{nearer}% (real {real}%)" + ", too few to judge" * few
+
+
+def _copied(found: Mapping[str, Any]) -> str:
+    return f"{len(found['copies'])} ({found['percent']}%)"
+
+
+def text_share(found: Mapping[str, Any]) -> list[str]:
+    """Clips, and how many of them show text."""
+    return [str(found["clips"]), f"{len(found['with_text'])} ({found['percent']}%)"]
+
+
+def unaudited_row(task: Task, training_data: str) -> list[str]:
+    """The row of an arm that no audit looked at."""
+    unknown = [NOT_LOOKED] * (len(AUDIT_HEADER) - 3)
+    return [task, training_data, *unknown, outcome(None)]

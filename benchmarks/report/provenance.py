@@ -1,0 +1,87 @@
+"""Where a run's numbers come from, as rows of tables: data, commit, weights, seconds, cost.
+
+Everything is read from the content of run.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.progress import clock
+
+ORIGIN_HEADER = ("What", "Which")
+TIMES_HEADER = ("Stages", "Number", "Time")
+STAGES_HEADER = ("Stage", "Cost", "Commit", "Time")
+DIGITS = 12  # of a hash
+
+
+def origins_of(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Configuration, data, seeds, machine class, commit, libraries, and each generator's weights.
+
+    Args: run: empty, or the content of run.json.
+    """
+    if "config" not in run:
+        return []
+    seeds = run["seeds"]
+    rows = [
+        ("Configuration", run["config"]["name"]),
+        ("Data", _data(run)),
+        ("Narrated clips", run["corpus"]),
+        ("Training seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
+        ("Device", f"{run['device']}, {run['threads']} threads a process"),
+        ("Commit", str(run["commit"])[:DIGITS]),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in run["versions"].items())),
+    ]
+    rows += [(f"Weights of {name}", text) for name, text in generator_origins(run["generators"])]
+    return rows + [("Warning", text) for text in run["warnings"]]
+
+
+def _data(run: Mapping[str, Any]) -> str:
+    parts = [f"{run['data']}, scale {run['scale']}"]
+    for task, found in run["datasets"].items():
+        clips = " / ".join(f"{found['clips'][split]:,}" for split in ("train", "val", "test"))
+        parts.append(f"{task}: {clips} clips for training / val / test")
+    return "; ".join(parts)
+
+
+def generator_origins(generators: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """For each generator: what was loaded and what was trained by this run."""
+    rows = []
+    for name, record in generators.items():
+        trained: list[str] = []
+        loaded: Mapping[str, Any] = {}
+        result: Mapping[str, Any] | None = record
+        while result is not None:
+            if "loaded" in result:
+                loaded = result
+            elif "samples" in result:
+                trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
+            result = result.get("init")
+        seen = f", {loaded['samples']:,} samples" if "samples" in loaded else ""
+        seen += f", {loaded['stills']:,} single frames" if "stills" in loaded else ""
+        origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:DIGITS]}{seen})"
+        rows.append((name, f"loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}"))
+    return rows
+
+
+def times_of(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """How many stages of each kind there were and what they took, the longest first."""
+    seconds: dict[str, list[float]] = {}
+    for stage in run.get("stages", ()):
+        seconds.setdefault(stage["stage"].partition(",")[0], []).append(stage.get("seconds") or 0.0)
+    ordered = sorted(seconds.items(), key=lambda item: (-sum(item[1]), item[0]))
+    return [(kind, str(len(each)), clock(sum(each))) for kind, each in ordered]
+
+
+def stages_of(run: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Every stage in the order in which they depend on one another."""
+    return [
+        (
+            stage["stage"],
+            stage.get("cost", ""),
+            str(stage.get("commit") or "")[:DIGITS],
+            clock(stage.get("seconds") or 0.0),
+        )
+        for stage in run.get("stages", ())
+    ]

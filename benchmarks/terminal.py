@@ -1,0 +1,100 @@
+"""What the person who waits sees: the plan, each finished stage, the growing table, the end.
+
+Results go to stdout, all of this to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.config import BenchmarkConfig
+from benchmarks.evaluation import Cell
+from benchmarks.tables.schema import Table1, Table2
+from core.progress import CLEAR_LINE, clock
+from core.stage import Stage
+
+_WIDTHS = (9, 8, 24, 7, 17, 18)  # of a cell's columns: task ("operation") to test
+
+
+def say(text: str) -> None:
+    """A line for the person who watches; on a terminal in the place of a progress bar."""
+    print(f"{CLEAR_LINE if sys.stderr.isatty() else ''}{text}", file=sys.stderr, flush=True)
+
+
+def stage_name(stage: Stage) -> str:
+    """Kind and what tells it from its like."""
+    parts = [type(stage).__name__]
+    for attribute in ("name", "source", "task", "seed"):
+        value = getattr(stage, attribute, None)
+        if value is not None:
+            parts.append(f"{attribute} {value}")
+    mixture = getattr(stage, "mixture", None)
+    if mixture is not None:
+        extra = [
+            getattr(s, "source", getattr(s, "name", type(s).__name__)) for s in mixture.sources[1:]
+        ]
+        network = type(getattr(stage, "network", None)).__name__
+        parts += [network, "+".join(["source", *map(str, extra)])]
+    return ", ".join(parts)
+
+
+def plan_line(waves: Sequence[tuple[str, Sequence[Stage], bool]]) -> str:
+    """What is to do and what is there, wave by wave; waves that need nothing are left out."""
+    parts = []
+    for name, stages, _ in waves:
+        todo = sum(not stage.is_done() for stage in stages)
+        if todo:
+            parts.append(f"{name} {todo} of {len(stages)}")
+    return f"to do: {', '.join(parts)}" if parts else "to do: nothing, all stages are in the cache"
+
+
+def cell_row(cell: Cell) -> str:
+    """A finished training with its top-1 / top-5 in percent: a line of the table that grows."""
+    data = cell.training_data + (", equal steps" if cell.schedule == "matched_steps" else "")
+    scores = [f"{split} {s.top1:.2f} / {s.top5:.2f}" for split, s in cell.splits.items()]
+    texts = (cell.task, cell.classifier, data, f"seed {cell.seed}", *scores)
+    pairs = zip(texts, _WIDTHS, strict=True)
+    return "  ".join(f"{text:<{width}}" for text, width in pairs).rstrip()
+
+
+def final_screen(
+    config: BenchmarkConfig,
+    folder: Path,
+    tables: tuple[Table1 | None, Table2 | None],
+    seconds: float,
+) -> str:
+    """What was made, where it lies, and what to do next."""
+    table1, table2 = tables
+    made = [(folder / "report.html", "all of it on one page, for a browser")]
+    if table2 is not None:
+        made.append((folder / "table2.md", "Table 2; also as tex, csv and json"))
+    if table1 is not None:
+        made.append((folder / "table1.md", "Table 1; also as tex, csv and json"))
+    made.append((folder / "run.json", "configuration, data, versions, seconds of each stage"))
+    following = _following(config, table2)
+    width = max(len(str(place)) for place, _ in [*made, *following])
+    return "\n".join(
+        [f"done in {clock(seconds)}; the same command again reads it from the cache"]
+        + [f"  {place!s:<{width}}  {what}" for place, what in made]
+        + ["next"]
+        + [f"  {command:<{width}}  {why}" for command, why in following]
+    )
+
+
+def _following(config: BenchmarkConfig, table2: Table2 | None) -> list[tuple[str, str]]:
+    """Commands that answer the questions which these results leave open."""
+    this = f"--config {config.name}"
+    found = []
+    if table2 is not None and any(row.audit == "not run" for row in table2.rows):
+        why = "are the clips copies? (with this run's other options)"
+        found.append((f"python -m benchmarks.audits.leakage {this}", why))
+    if table2 is not None and config.seeds == 1:
+        why = "the spread between trainings; keeps what is there"
+        found.append((f"python run_benchmark.py {this} --seeds 3", why))
+    if config.sources:
+        why = "your own clips as a row (docs/use_your_own_videos.md)"
+        found.append((f"python run_benchmark.py {this} --sources source mine=DIR", why))
+    compare = "python run_benchmark.py --compare RUN_DIR RUN_DIR"
+    return [*found, (compare, "several results folders in one table and page")]
