@@ -83,18 +83,24 @@ def final_screen(
     )
 
 
+def _python() -> str:
+    """The interpreter as one types it here."""
+    place, here = Path(sys.executable), Path.cwd()
+    return str(place.relative_to(here)) if place.is_relative_to(here) else "python"
+
+
 def _following(config: BenchmarkConfig, table2: Table2 | None) -> list[tuple[str, str]]:
     """Commands that answer the questions which these results leave open."""
-    this = f"--config {config.name}"
+    python, this = _python(), f"--config {config.name}"
     found = []
     if table2 is not None and any(row.audit == "not run" for row in table2.rows):
         why = "are the clips copies? (with this run's other options)"
-        found.append((f"python -m benchmarks.audits.leakage {this}", why))
+        found.append((f"{python} -m benchmarks.audits.leakage {this}", why))
     if table2 is not None and config.seeds == 1:
         why = "the spread between trainings; keeps what is there"
-        found.append((f"python run_benchmark.py {this} --seeds 3", why))
+        found.append((f"{python} run_benchmark.py {this} --seeds 3", why))
     if config.sources:
         why = "your own clips as a row (docs/use_your_own_videos.md)"
-        found.append((f"python run_benchmark.py {this} --sources source mine=DIR", why))
-    compare = "python run_benchmark.py --compare RUN_DIR RUN_DIR"
+        found.append((f"{python} run_benchmark.py {this} --sources source mine=DIR", why))
+    compare = f"{python} run_benchmark.py --compare RUN_DIR RUN_DIR"
     return [*found, (compare, "several results folders in one table and page")]

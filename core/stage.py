@@ -32,6 +32,7 @@ logging.getLogger("exca").setLevel(logging.CRITICAL)
 
 RESULT_NAME = "result.json"
 RECORD_NAME = "record.json"
+QUIET_WAIT_S = 5.0
 
 
 class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
@@ -136,10 +137,11 @@ class ClipSource(Stage):
 
 @contextmanager
 def _hold(folder: Path, *, wait: bool) -> Iterator[None]:
+    # Trainings side by side share short stages, which is no news; a long wait is.
     # An operating-system lock: it vanishes with the process, so a killed run leaves nothing stale.
     lock = filelock.FileLock(str(folder) + ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=QUIET_WAIT_S if wait else 0)
     except filelock.Timeout:
         if not wait:
             message = f"another run holds {folder}: wait for it, or leave out --no-wait"

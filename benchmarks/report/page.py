@@ -43,9 +43,10 @@ SEEN = (
 )
 CURATION = "Clips that each step of curation saw and removed, in the order of the steps."
 MISTAKEN = "The commonest mistakes of Source on test and how common each is, percent of the class."
-AUDITED = (
-    "Leakage audits: an arm passes by the rules below; of an arm that was not audited nothing is "
-    "known. To run: python -m benchmarks.audits.leakage with the options of this run."
+AUDITED = "Leakage audits of the synthetic clips."
+UNAUDITED = (
+    "Of an arm that was not audited nothing is known; to audit it: python -m "
+    "benchmarks.audits.leakage, with the options of this run."
 )
 ORIGINS = "What the numbers were made from."
 TIMES = "What the run computed, stages kept from earlier runs included (minutes:seconds)."
@@ -107,7 +108,7 @@ def render(report: Report) -> str:
         mistakes=[(chart, inline(chart.svg)) for chart in report.mistakes],
         mistaken=_plain(MISTAKEN, report.mistaken_header, report.mistaken, 3),
         audits=_plain(AUDITED, AUDIT_HEADER, report.audits, 2),
-        rules=RULES,
+        rules=[*RULES, UNAUDITED],
         origins=_plain(ORIGINS, ORIGIN_HEADER, origins_of(report.run), 2),
         times=_plain(TIMES, TIMES_HEADER, times_of(report.run), 1),
         stages=_plain(STAGES, STAGES_HEADER, stages_of(report.run), 3),

@@ -29,7 +29,7 @@ def origins_of(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Data", _data(run)),
         ("Narrated clips", run["corpus"]),
         ("Training seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
-        ("Device", f"{run['device']}, {run['threads']} threads a process"),
+        ("Device", f"{run['device']}, threads a process: {run['threads']}"),
         ("Commit", str(run["commit"])[:DIGITS]),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in run["versions"].items())),
     ]
