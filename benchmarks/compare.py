@@ -152,16 +152,16 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
 def cautions(runs: Sequence[Run]) -> list[str]:
     """What keeps the runs from being compared number by number."""
     found = [UNTESTED]
-    for what in ("data", "scale", "recipe", "protocol"):
-        values = {
-            getattr(table, what)
-            for run in runs
-            for table in run.tables
-            if what in type(table).model_fields
-        }
-        if len(values) > 1:
-            named = "; ".join(sorted(values))
-            found.append(f"The runs differ in {what} ({named}): compare directions, not values.")
+    for kind, fields in ((Table2, ("data", "scale", "recipe")), (Table1, ("data", "protocol"))):
+        tables = [table for run in runs for table in run.tables if isinstance(table, kind)]
+        for name in fields:
+            values = sorted({getattr(table, name) for table in tables})
+            if len(values) > 1:
+                number = "1" if kind is Table1 else "2"
+                found.append(
+                    f"The runs' Table {number} differ in {name} ({'; '.join(values)}): compare "
+                    "directions, not values."
+                )
     return found
 
 

@@ -6,7 +6,7 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -14,6 +14,7 @@ from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.arms import Arm, DerivedArm, UnlabelledArm
 from benchmarks.dispatch import Cluster
+from benchmarks.evaluation import CLASSIFIER_LABELS
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from benchmarks.sections import (
@@ -97,7 +98,7 @@ class BenchmarkConfig(Section):
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
     sources: tuple[str, ...] = DEFAULT_SOURCES
     arms: dict[str, Arm] = {}
-    classifiers: dict[Literal["slowfast", "mvit_v2"], ClassifierSection]
+    classifiers: dict[str, ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
     schedules: tuple[Literal["matched_epochs", "matched_steps"], ...] = ("matched_epochs",)
     seeds: int = pydantic.Field(default=1, ge=1, le=100)
@@ -169,6 +170,15 @@ class BenchmarkConfig(Section):
             if name in names and isinstance(arm, DerivedArm) and wanted:
                 names.add(arm.of)
         return names
+
+    @pydantic.field_validator("classifiers", mode="before")
+    @classmethod
+    def _classifiers_have_a_name_in_the_tables(cls, value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name not in CLASSIFIER_LABELS:
+                hint = did_you_mean(str(name), CLASSIFIER_LABELS)
+                raise ValueError(f"unknown classifier {name!r}: {hint}")
+        return value
 
     @pydantic.model_validator(mode="after")
     def _classifiers_are_known(self) -> BenchmarkConfig:

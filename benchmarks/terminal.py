@@ -78,7 +78,7 @@ def final_screen(
     return "\n".join(
         [f"done in {clock(seconds)}; the same command again reads it from the cache"]
         + [f"  {place!s:<{width}}  {what}" for place, what in made]
-        + ["next"]
+        + ["next (... stands for the options of this run)"]
         + [f"  {command:<{width}}  {why}" for command, why in following]
     )
 
@@ -91,16 +91,15 @@ def _python() -> str:
 
 def _following(config: BenchmarkConfig, table2: Table2 | None) -> list[tuple[str, str]]:
     """Commands that answer the questions which these results leave open."""
-    python, this = _python(), f"--config {config.name}"
+    python, run = _python(), "run_benchmark.py"
     found = []
     if table2 is not None and any(row.audit == "not run" for row in table2.rows):
-        why = "are the clips copies? (with this run's other options)"
-        found.append((f"{python} -m benchmarks.audits.leakage {this}", why))
+        found.append((f"{python} -m benchmarks.audits.leakage ...", "are the clips copies?"))
     if table2 is not None and config.seeds == 1:
         why = "the spread between trainings; keeps what is there"
-        found.append((f"{python} run_benchmark.py {this} --seeds 3", why))
+        found.append((f"{python} {run} ... --seeds 3", why))
     if config.sources:
-        why = "your own clips as a row (docs/use_your_own_videos.md)"
-        found.append((f"{python} run_benchmark.py {this} --sources source mine=DIR", why))
-    compare = f"{python} run_benchmark.py --compare RUN_DIR RUN_DIR"
+        why = "your own clips as a row (docs/tutorial.md)"
+        found.append((f"{python} {run} ... --sources source mine=DIR", why))
+    compare = f"{python} {run} --compare RUN_DIR RUN_DIR"
     return [*found, (compare, "several results folders in one table and page")]

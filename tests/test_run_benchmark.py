@@ -67,6 +67,9 @@ def test_unknown_config_and_key_and_value(capsys: pytest.CaptureFixture[str]) ->
     assert "did you mean 'slowfast'?" in fails(
         capsys, "--config", "smoke", "--classifiers", "slowfasd"
     )
+    assert "did you mean 'slowfast'?" in fails(
+        capsys, "--config", "smoke", "--set", "classifiers.slowfst.recipe.epochs=3"
+    )
     assert "did you mean 'ophora'?" in fails(capsys, "--config", "smoke", "--sources", "opora")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from tests.command import ROOT, command, run
 
+TERMINAL = "terminal.log"
 TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
 
 
@@ -27,7 +29,7 @@ def tables(results: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of one uninterrupted run."""
     results = tmp_path_factory.mktemp("uninterrupted")
-    run(results)
+    (results / TERMINAL).write_text(run(results).stderr)
     return results
 
 
@@ -59,6 +61,22 @@ def test_smoke_computes_every_cell_of_both_tables(finished: Path) -> None:
     assert len(list(folder.glob("cells/phase/*/*/seed0.json"))) == 6
     page = (folder / "report.html").read_text()
     assert page.count("data:image") >= 3 and "OphSim" in page
+
+
+@pytest.mark.slow
+def test_the_log_of_a_run_is_lines_that_say_something(finished: Path) -> None:
+    text = (finished / TERMINAL).read_text()
+    lines = text.splitlines()
+    assert not re.search(r"[\r\x1b\x08]|%\||it/s", text)  # no redrawn bar, of ours or of a library
+    assert len(lines) < 120 and not any("Warning" in line for line in lines)
+    todo = next(line for line in lines if line.startswith("to do: "))
+    waves = [re.sub(r" \d+ of \d+", "", wave) for wave in todo[7:].split(", ")]
+    begun = [line[3:].partition(":")[0] for line in lines if line.startswith("== ")]
+    assert begun == waves and waves[-2:] == ["classifiers", "verdicts"]
+    cells = [line for line in lines if "classifiers: phase" in line]
+    assert len(cells) == 6 and all(" val " in line and " test " in line for line in cells)
+    closing = lines[next(i for i, line in enumerate(lines) if line.startswith("done in")) :]
+    assert str(finished / "smoke" / "report.html") in closing[1] and "--seeds 3" in closing[-3]
 
 
 @pytest.mark.slow
@@ -187,6 +205,8 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
     assert {row["training_data"]: row["audit"] for row in shown["rows"]} == {
         "Source": None, **expected,
     }  # fmt: skip
+    page = (folder / "report.html").read_text()
+    assert all(f">{outcome}</td>" in page for outcome in expected.values())
     for arm in audits["arms"]:
         arm["stages"]["held_out"] = "of another run"
     (folder / "audits.json").write_text(json.dumps(audits))
@@ -209,7 +229,15 @@ def test_compare_puts_runs_side_by_side(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "table2.json").write_bytes((folder / "table2.json").read_bytes())
     done = subprocess.run(
-        [sys.executable, "run_benchmark.py", "--compare", str(folder), str(tmp_path / "other")],
+        [
+            sys.executable,
+            "run_benchmark.py",
+            "--results",
+            str(tmp_path),
+            "--compare",
+            str(folder),
+            str(tmp_path / "other"),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""docs/tutorial.md as a reader follows it: every script written down, every command run, in order."""
+"""docs/tutorial.md as a reader follows it: scripts written down, commands run, in order."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
+import core.stage
 from core.clip import MANIFEST_NAME
 from core.errors import StageBusy, UserError
 from core.files import read_json
@@ -193,8 +194,11 @@ def test_kill_in_the_middle_then_resume(infra: dict[str, Any], tmp_path: Path) -
 
 
 def test_a_second_run_waits_or_says_busy(
-    infra: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    infra: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(core.stage, "QUIET_WAIT_S", 0.1)
     stage = Count(steps=5, infra=infra)
     process = in_other_process(infra["folder"], seconds_per_step=0.4)
     wait_for(stage.folder / "step-0.txt", process)

@@ -114,7 +114,7 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
     assert sum(tag == "svg" for tag, _ in parsed.tags) == 2
     images = [a for tag, a in parsed.tags if tag == "img"]
     assert len(images) == 4 and all(a["alt"] for a in images)
-    assert json.loads(parsed.text[parsed.text.index('{\n  "config"') :].strip()) == run
+    assert json.loads(parsed.text[parsed.text.index('{\n  "note"') :].strip()) == run
 
 
 def test_strips_show_the_frames_of_the_right_clip(tmp_path: Path) -> None:

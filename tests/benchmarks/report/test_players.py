@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.report.classes import class_table, confusion_chart
+from benchmarks.report.page import Report, render
+from benchmarks.report.pictures import class_panels
 from benchmarks.report.players import HEIGHT_PX, MOST_FRAMES, caption_scenes, class_scenes
+from benchmarks.tables.build import build_table2
 from core.clip import Clip, Manifest
 from core.video import probe, read_span, write_video
+from tests.benchmarks.scores import make_cell
 
 NAMES = [f"p{k}" for k in range(52)]
 
@@ -68,3 +73,44 @@ def test_clips_of_a_caption_are_found_by_its_id(tmp_path: Path) -> None:
     scenes = caption_scenes({"Real": real, "Made": made}, 5, tmp_path)
     assert [scene.title for scene in scenes] == ["caption 0", "caption 1"]
     assert all(len({p.clip_id for p in scene.players}) == 1 for scene in scenes)
+
+
+def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 64, 96, 3), np.uint8)
+    sources = ["Real (test)", "Bora", "Ophora", "Endora", "mine", "captioned"]
+    write_video(tmp_path / "noise.mp4", noise)  # hardest to compress
+    manifests = {
+        source: Manifest(
+            root=tmp_path,
+            clips=tuple(
+                Clip(clip_id=f"{source}{label}", video_id="v", path="noise.mp4",
+                     operation_id=label, source=source, caption="of the usual length " * 4)
+                for label in range(106)
+            ),
+        )
+        for source in sources
+    }  # fmt: skip
+    names = [f"operation {label}" for label in range(107)]
+    scenes = class_scenes(manifests, "operation", names, tmp_path)
+    players = [player for scene in scenes for player in scene.players]
+    linked = [player for player in players if player.url == "noise.mp4"]
+    assert len(scenes) == 106 and len(players) == 636 and 0 < len(linked) < 636
+    cells = [
+        make_cell(tmp_path, arm, classifier=classifier, task="operation")
+        for arm in ("Source", *(f"Source + {source}" for source in sources[1:]))
+        for classifier in ("SlowFast", "MViTv2")
+    ]
+    table = build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+    classes = class_table(cells, "operation", names, dict.fromkeys(range(107), "head"))
+    confusions = confusion_chart("operation", "SlowFast", np.eye(107))
+    assert classes is not None
+    page = render(
+        Report(
+            table2=table,
+            scenes=scenes,
+            panels=class_panels(manifests, "operation", names, range(6)),
+            classes=[classes],
+            mistakes=[confusions],
+        )
+    )
+    assert 8e6 < len(page.encode()) < 15e6
