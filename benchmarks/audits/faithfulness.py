@@ -37,6 +37,7 @@ from core.files import write_json, write_text
 from core.sheet import write_sheet
 from core.stage import ClipSource
 from core.video import Frames, read_span
+from generator.base import GivenWeights
 from generator.ophora.training import GivenOphora
 
 REAL = "Real (test)"
@@ -55,7 +56,7 @@ def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
         shown["Real, reconstructed"] = Reconstruction(
             clips=judge.cases,
             split="test",
-            parts=base,
+            autoencoder=GivenWeights.at(base.weights() / "vae", **plan.common),
             shape=shape,
             precision=section.sampling.precision,
             **plan.common,

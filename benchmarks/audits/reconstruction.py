@@ -31,11 +31,14 @@ BATCH = 8  # a CPU takes four times as long for a clip alone
 
 
 class Reconstruction(ClipSource):
-    """The clips of `split`, encoded (posterior mean) and decoded by the autoencoder of `parts`."""
+    """The clips of `split`, encoded (posterior mean) and decoded by `autoencoder`.
+
+    autoencoder: its own folder, so that generators that share one share the clips.
+    """
 
     clips: ClipSource
     split: Split
-    parts: Weights
+    autoencoder: Weights
     shape: ClipShape
     precision: Precision = "fp32"
 
@@ -46,9 +49,8 @@ class Reconstruction(ClipSource):
         """
         manifest = self.clips.manifest().of_split(self.split)
         device = self.runtime.torch_device()
-        model = load_autoencoder(self.parts.weights() / "vae", dtype_of(self.precision, device)).to(
-            device
-        )
+        model = load_autoencoder(self.autoencoder.weights(), dtype_of(self.precision, device))
+        model = model.to(device)
         kept: set[str] = set()
         with Progress("reconstruct", len(manifest), "clips") as progress:
             for start in range(0, len(manifest), BATCH):

@@ -18,6 +18,7 @@ from generator.backbone.autoencoder import (
     to_frames,
     to_network,
 )
+from generator.base import GivenWeights
 from generator.encoding import training_frames
 from tests.generator.tiny import SHAPE, CaptionedClips, common, ophora_base
 
@@ -25,7 +26,13 @@ from tests.generator.tiny import SHAPE, CaptionedClips, common, ophora_base
 def test_clips_come_back_as_the_autoencoder_keeps_them(tmp_path: Path) -> None:
     base = ophora_base(tmp_path)
     clips = CaptionedClips(num_clips=3, broken=(1,), **common(tmp_path))
-    stage = Reconstruction(clips=clips, split="train", parts=base, shape=SHAPE, **common(tmp_path))
+    stage = Reconstruction(
+        clips=clips,
+        split="train",
+        autoencoder=GivenWeights.at(base.weights() / "vae", **common(tmp_path)),
+        shape=SHAPE,
+        **common(tmp_path),
+    )
     assert stage.run() == {"clips": 2}
     manifest = stage.manifest()
     assert [clip.clip_id for clip in manifest.clips] == ["c0", "c2"]
@@ -47,8 +54,9 @@ def test_clips_come_back_as_the_autoencoder_keeps_them(tmp_path: Path) -> None:
 
 def test_no_readable_clip_is_an_error(tmp_path: Path) -> None:
     clips = CaptionedClips(num_clips=1, broken=(0,), **common(tmp_path))
+    autoencoder = GivenWeights.at(ophora_base(tmp_path).weights() / "vae", **common(tmp_path))
     stage = Reconstruction(
-        clips=clips, split="train", parts=ophora_base(tmp_path), shape=SHAPE, **common(tmp_path)
+        clips=clips, split="train", autoencoder=autoencoder, shape=SHAPE, **common(tmp_path)
     )
     with pytest.raises(UserError, match=r"none of 1 clips can be read$"):
         stage.run()
