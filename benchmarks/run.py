@@ -118,7 +118,7 @@ def write_results(plan: Plan, folder: Path) -> tuple[Table1 | None, Table2 | Non
     record = run_record(plan, cells, sets)
     report = build_report(plan, cells, (table1, table2), sets, folder, record)
     funnel = [report.funnel] if report.funnel is not None else []
-    write_charts(folder / "figures", [*report.charts, *report.mistakes, *funnel])
+    write_charts(folder / "figures", [*report.charts, *report.mistakes, *report.curves, *funnel])
     for name, origin in generator_origins(record["generators"]):
         say(f"{name}: {origin}")
     write_report(folder / "report.html", report)

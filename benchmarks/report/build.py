@@ -24,8 +24,9 @@ from benchmarks.report.classes import (
     confusion_chart,
     confusion_rows,
 )
-from benchmarks.report.page import Report, read_curve
-from benchmarks.report.pictures import Curve, Panel, caption_panels, class_panels, shared_classes
+from benchmarks.report.curves import Curve, curve_chart, read_curve
+from benchmarks.report.page import Report
+from benchmarks.report.pictures import Panel, caption_panels, class_panels, shared_classes
 from benchmarks.report.players import Scene, caption_scenes, class_scenes
 from benchmarks.scores import Predictions, frequency_groups
 from benchmarks.tables.schema import Table1, Table2
@@ -108,16 +109,16 @@ def _scenes(plan: Plan, folder: Path) -> list[Scene]:
     return class_scenes(_clips(plan, task), task, CLASS_NAMES[task], folder)
 
 
-def _curves(plan: Plan) -> dict[str, list[Curve]]:
-    """Learning curves (val top-1 by epoch) by task and classifier."""
+def _curves(plan: Plan) -> list[Chart]:
+    """A figure for each task, classifier and schedule."""
     found: dict[str, list[Curve]] = {}
     for planned in plan.cells:
         log = planned.stage.folder / LOG_NAME
         title = f"{planned.task}, {planned.classifier}, {planned.schedule.replace('_', ' ')}"
-        label = f"{planned.training_data}, seed {planned.seed}"
-        if log.is_file():
-            found.setdefault(title, []).append(read_curve(label, log))
-    return found
+        curve = read_curve(planned.training_data, planned.seed, log) if log.is_file() else None
+        if curve is not None:
+            found.setdefault(title, []).append(curve)
+    return [curve_chart(title, curves) for title, curves in found.items()]
 
 
 def _classes(plan: Plan, cells: Sequence[Cell]) -> list[ClassTable]:

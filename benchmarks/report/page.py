@@ -18,7 +18,7 @@ from benchmarks.evidence import SEEN_HEADER
 from benchmarks.figures import Chart
 from benchmarks.funnel import HEADER
 from benchmarks.report.classes import ClassTable
-from benchmarks.report.pictures import Curve, Panel, curves_svg
+from benchmarks.report.pictures import Panel
 from benchmarks.report.players import Scene
 from benchmarks.report.provenance import (
     ORIGIN_HEADER,
@@ -61,7 +61,7 @@ class Report:
     charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
     how the generators' clips were chosen, rows of `funnel.HEADER`.
     audits: rows of `audits.rows.AUDIT_HEADER`, one for each synthetic arm.
-    curves: figure title -> the curves in it. scenes: videos by class or caption. classes: recall by
+    curves: how the classifiers learned. scenes: videos by class or caption. classes: recall by
     class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
     run: the content of run.json.
     """
@@ -74,7 +74,7 @@ class Report:
     funnel: Chart | None = None
     curation: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
-    curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    curves: Sequence[Chart] = ()
     scenes: Sequence[Scene] = ()
     classes: Sequence[ClassTable] = ()
     mistakes: Sequence[Chart] = ()
@@ -101,7 +101,7 @@ def render(report: Report) -> str:
         seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),
         funnel=report.funnel and (report.funnel, inline(report.funnel.svg)),
         curation=_plain(CURATION, HEADER, report.curation, 3),
-        figures=[(name, curves_svg(name, curves)) for name, curves in report.curves.items()],
+        curves=[(chart, inline(chart.svg)) for chart in report.curves],
         panels=report.panels,
         scenes=report.scenes,
         classes=[_plain(each.title, each.header, each.rows, 2) for each in report.classes],
@@ -196,15 +196,3 @@ def _clause(rows: Sequence[Row2]) -> str:
 
 def _p(value: float) -> str:
     return "Holm p < 0.001" if value < 0.001 else f"Holm p = {value:.3f}"
-
-
-def read_curve(label: str, path: Path | str) -> Curve:
-    """A learning curve from a training's `epochs.jsonl` (its val top-1 is a fraction); epochs that
-    were not evaluated are left out."""
-    every = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in every if "val_top1" in line]
-    return Curve(
-        label=label,
-        epochs=tuple(line["epoch"] for line in lines),
-        top1=tuple(100.0 * line["val_top1"] for line in lines),
-    )

@@ -1,16 +1,14 @@
-"""Pictures of the report: contact strips of clips (JPEG) and learning curves (SVG), as text."""
+"""Pictures of the report: contact strips of clips, as JPEG in text."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
-from benchmarks.drawing import PALETTE, draw, inline
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo
 from core.video import Frames, read_span, resize
@@ -37,15 +35,6 @@ class Panel:
 
     title: str
     strips: tuple[Strip, ...]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One training's accuracy on val, percent, after each epoch."""
-
-    label: str
-    epochs: tuple[float, ...]
-    top1: tuple[float, ...]
 
 
 def class_panels(
@@ -136,16 +125,3 @@ def strip_image(frames: Frames) -> str:
     ok, encoded = cv2.imencode(".jpg", cv2.cvtColor(row, cv2.COLOR_RGB2BGR), options)
     assert ok
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-
-
-def curves_svg(title: str, curves: Sequence[Curve]) -> str:
-    """Learning curves as an SVG in the page's own colours; equal input, equal bytes."""
-
-    def paint(axes: Any) -> None:
-        for number, curve in enumerate(curves):
-            colour = PALETTE[number % len(PALETTE)]
-            axes.plot(curve.epochs, curve.top1, marker=".", color=colour, label=curve.label)
-        axes.set(xlabel="epoch", ylabel="val top-1 (%)")
-        axes.legend(frameon=False)
-
-    return inline(draw(title, (4.6, 2.6), paint))

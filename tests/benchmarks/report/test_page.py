@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.report.page import Report, read_curve, render, verdict, write_report
-from benchmarks.report.pictures import Curve, class_panels, curves_svg, shared_classes
+from benchmarks.report.curves import Curve, curve_chart
+from benchmarks.report.page import Report, render, verdict, write_report
+from benchmarks.report.pictures import class_panels, shared_classes
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2
 from core.clip import Clip, Manifest
@@ -82,13 +83,16 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
     names = [f"phase {k}" for k in range(52)]
     names[7] = NASTY
     panels = class_panels(manifests, "phase", names, [7, 3])
-    curves = {
-        "SlowFast": [
-            Curve("Source", (1, 2), (30.0, 35.0)),
-            Curve("Source + Bora", (1, 2), (31, 36)),
-        ],
-        "MViTv2": [Curve("Source", (1, 2), (33.0, 39.0))],
-    }
+    curves = [
+        curve_chart(
+            "SlowFast",
+            [
+                Curve("Source", 0, (1, 2), (30.0, 35.0)),
+                Curve("Source + Bora", 0, (1, 2), (31, 36)),
+            ],
+        ),
+        curve_chart("MViTv2", [Curve("Source", 0, (1, 2), (33.0, 39.0))]),
+    ]
     metrics = {"fid_x_256x9": {"value": 3.0, "n": 256, "encoder": "x"}}
     quality = build_table1([("Ophora", None, metrics)], data="OphSim", scale="nano", protocol="p")
     run = {"note": NASTY}
@@ -161,13 +165,3 @@ def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
     worse = build_table2(cells, data="OphNet2024", scale="paper", recipe="reference")
     assert "mine's clips lowered top-1 (SlowFast -" in verdict(worse)
     assert "p = 0.000" not in verdict(worse)
-
-
-def test_curves_follow_the_page_s_colour_and_read_the_training_s_log(tmp_path: Path) -> None:
-    log = tmp_path / "epochs.jsonl"
-    log.write_text('{"epoch": 1, "val_top1": 0.25}\n{"epoch": 2, "val_top1": 0.5}\n')
-    curve = read_curve("Source", log)
-    assert curve == Curve("Source", (1, 2), (25.0, 50.0))
-    svg = curves_svg("SlowFast", [curve])
-    assert svg.startswith("<svg") and "currentColor" in svg and "val top-1 (%)" in svg
-    assert svg == curves_svg("SlowFast", [curve])

@@ -1,0 +1,66 @@
+"""Learning curves: accuracy on val while the classifiers were trained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.drawing import PALETTE, draw
+from benchmarks.evaluation import arm_name
+from benchmarks.figures import Chart
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training's accuracy on val, percent, after each epoch that was evaluated."""
+
+    training_data: str
+    seed: int
+    epochs: tuple[float, ...]
+    top1: tuple[float, ...]
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """Accuracy and epoch (negative, so that of equals the earliest is the largest)."""
+        return max(zip(self.top1, (-epoch for epoch in self.epochs), strict=True))
+
+
+def read_curve(training_data: str, seed: int, log: Path) -> Curve | None:
+    """From a training's `epochs.jsonl` (its val top-1 is a fraction); None if no epoch of it was
+    evaluated."""
+    every = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in every if "val_top1" in line]
+    if not lines:
+        return None
+    epochs = tuple(line["epoch"] for line in lines)
+    return Curve(training_data, seed, epochs, tuple(100.0 * line["val_top1"] for line in lines))
+
+
+def curve_chart(title: str, curves: Sequence[Curve]) -> Chart:
+    """A line for each training, a colour for each training set, seeds alike."""
+    arms = list(dict.fromkeys(curve.training_data for curve in curves))
+    colours = {arm: PALETTE[number % len(PALETTE)] for number, arm in enumerate(arms)}
+
+    def paint(axes: Any) -> None:
+        for number, curve in enumerate(curves):
+            first = all(other.training_data != curve.training_data for other in curves[:number])
+            axes.plot(
+                curve.epochs, curve.top1, marker=".", linewidth=1.0,
+                color=colours[curve.training_data],
+                label=arm_name(curve.training_data) if first else None,
+            )  # fmt: skip
+        axes.set(xlabel="epoch", ylabel="val top-1 (%)")
+        axes.legend(frameon=False, ncols=1 + len(arms) // 6)
+
+    best = max(curves, key=lambda curve: curve.best)
+    top1, epoch = best.best
+    reading = (
+        "Accuracy on val after each epoch; the epoch with the best one is the one that is tested. "
+        f"Highest: {best.training_data}, seed {best.seed}, {top1:.1f}% after epoch {-epoch:g}."
+    )
+    name = "curves_" + re.sub(r"[^a-z0-9]+", "_", title.lower())
+    return Chart(name, f"Learning curves: {title}", draw(title, (4.6, 2.8), paint), reading)

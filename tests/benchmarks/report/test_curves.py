@@ -1,0 +1,33 @@
+"""Learning curves: what the training's log says, a colour for each training set."""
+
+from pathlib import Path
+
+from benchmarks.drawing import PALETTE
+from benchmarks.report.curves import Curve, curve_chart, read_curve
+
+
+def test_only_evaluated_epochs_are_points(tmp_path: Path) -> None:
+    log = tmp_path / "epochs.jsonl"
+    log.write_text('{"epoch": 1}\n{"epoch": 2, "val_top1": 0.25}\n{"epoch": 3, "val_top1": 0.5}\n')
+    assert read_curve("Source", 0, log) == Curve("Source", 0, (2, 3), (25.0, 50.0))
+    log.write_text('{"epoch": 1}\n')
+    assert read_curve("Source", 0, log) is None
+
+
+def test_seeds_share_their_arm_s_colour_and_the_best_is_named() -> None:
+    curves = [
+        Curve(arm, seed, (1, 2, 3), (10.0, 40.0 + (arm == "Source + Ophora") + seed, 20.0))
+        for arm in ("Source", "Source + Ophora")
+        for seed in (0, 1)
+    ]
+    chart = curve_chart("phase, SlowFast, matched epochs", curves)
+    assert chart.name == "curves_phase_slowfast_matched_epochs"
+    assert chart.reading.endswith("Highest: Source + Ophora, seed 1, 42.0% after epoch 2.")
+    assert chart.svg.count(">Ophora</text>") == chart.svg.count(">Source</text>") == 1
+    colours = [colour for colour in PALETTE if colour.lower() in chart.svg]
+    assert len(colours) == 2
+    assert chart == curve_chart("phase, SlowFast, matched epochs", curves)
+
+
+def test_of_equal_epochs_the_earliest_counts() -> None:
+    assert "after epoch 1." in curve_chart("x", [Curve("Source", 0, (1, 2), (5.0, 5.0))]).reading
