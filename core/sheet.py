@@ -41,7 +41,7 @@ def write_sheet(
         draw.text((left + 1, top), _fit(label, width, draw, font), fill="black", font=font)
         sheet.paste(Image.fromarray(strip), (left, top + LABEL_PX))
     with atomic_path(path) as temporary:
-        sheet.save(temporary, quality=85)
+        sheet.save(temporary, quality=60)
 
 
 def _strip(frames: Frames, height_px: int, max_frames: int) -> Frames:
