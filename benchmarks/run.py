@@ -81,8 +81,10 @@ def run_wave(
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
     for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
-        took = clock(time.monotonic() - start)
-        say(f"   {took}  {count:>{len(str(len(todo)))}}/{len(todo)} {name}: {describe(stage)}")
+        seconds = time.monotonic() - start
+        left = clock(seconds / count * (len(todo) - count))
+        done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"
+        say(f"  {clock(seconds):>7}  {done}, {left:>7} left  {name}: {describe(stage)}")
 
 
 def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:

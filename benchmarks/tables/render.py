@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tabulate
 
+from benchmarks.evaluation import SOURCE
 from benchmarks.tables.schema import Delta, Metric, Score, Table1, Table2
 from core.files import write_json, write_text
 
@@ -130,16 +131,17 @@ def csv_text(table: Table1 | Table2) -> str:
             "delta_top1",
             "delta_ci95_low",
             "delta_ci95_high",
+            "delta_paper",
             "delta_p_value",
             "delta_p_holm",
             "audit",
         ]
     )
-    for row2 in table.rows:
+    for row2, gain in zip(table.rows, paper_gains(table), strict=True):
         names2 = [row2.task, row2.split, row2.schedule, row2.training_data, row2.classifier]
         delta = row2.delta_vs_source
         differences = (
-            [delta.top1, *delta.ci95, delta.p_value, delta.p_holm] if delta else [None] * 5
+            [delta.top1, *delta.ci95, gain, delta.p_value, delta.p_holm] if delta else [None] * 6
         )
         scores = [*_plain(row2.top1), *_plain(row2.top5)]
         writer.writerow([*names2, *scores, row2.macro_f1, *differences, row2.audit])
@@ -179,8 +181,9 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
 
 def _grid2(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
-    header += ["F1", "Δ top-1 vs Source", "p", "p Holm"]
+    header += ["F1", "Δ top-1 vs Source", "paper", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
+    papers = paper_gains(table)
     body = [
         [
             row.task,
@@ -192,9 +195,9 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
             _score(row.top5),
             _number(row.top5.paper),
             _number(row.macro_f1),
-            *_delta(row.delta_vs_source),
+            *_delta(row.delta_vs_source, gain),
         ]
-        for row in table.rows
+        for row, gain in zip(table.rows, papers, strict=True)
     ]
     if both:
         header.insert(1, "Matched")
@@ -209,12 +212,31 @@ def _score(score: Score) -> str:
     return f"{mean} [{low:.2f}, {high:.2f}]"
 
 
-def _delta(delta: Delta | None) -> tuple[str, str, str]:
+def paper_gains(table: Table2) -> list[float | None]:
+    """What the paper's arm gains over its Source, in points of top-1, for each row; None where the
+    paper has no such arm."""
+    source = {
+        (row.task, row.split, row.classifier): row.top1.paper
+        for row in table.rows
+        if row.training_data == SOURCE
+    }
+    found: list[float | None] = []
+    for row in table.rows:
+        base, own = source.get((row.task, row.split, row.classifier)), row.top1.paper
+        if row.delta_vs_source is None or base is None or own is None:
+            found.append(None)
+        else:
+            found.append(round(own - base, 2))
+    return found
+
+
+def _delta(delta: Delta | None, paper: float | None) -> tuple[str, str, str, str]:
     if delta is None:
-        return MISSING, MISSING, MISSING
+        return (MISSING,) * 4
     low, high = delta.ci95
     shown = f"{delta.top1:+.2f}{MARK * delta.significant} [{low:+.2f}, {high:+.2f}]"
-    return shown, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
+    gain = MISSING if paper is None else f"{paper:+.2f}"
+    return shown, gain, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from benchmarks.compare import compare
+from benchmarks.compare import accuracy_rows, read_runs
 from benchmarks.evaluation import Cell
 from benchmarks.tables.build import (
     build_table1,
@@ -18,7 +18,7 @@ from benchmarks.tables.build import (
     paper_quality,
     paper_tables,
 )
-from benchmarks.tables.render import csv_text, latex, markdown, write_table
+from benchmarks.tables.render import csv_text, latex, markdown, paper_gains, write_table
 from benchmarks.tables.schema import Delta, Row2, Table1, Table2
 from core.errors import UserError
 from tests.benchmarks.scores import make_cell
@@ -155,12 +155,13 @@ def test_compared_runs_keep_their_marks_and_a_table_of_before_is_refused(
     for run in ("one", "two"):
         write_table(table, tmp_path / run, "table2")
     marked = sum(d.significant for row in table.rows if (d := row.delta_vs_source))
-    assert compare([tmp_path / "one", tmp_path / "two"]).count("*") == 2 * marked > 0
+    rows = accuracy_rows(read_runs([tmp_path / "one", tmp_path / "two"]))
+    assert sum("*" in row[-1] for row in rows) == 2 * marked > 0
     stored = table.model_dump(mode="json")
     del stored["rows"][4]["delta_vs_source"]["p_holm"]
     (tmp_path / "two" / "table2.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"rows\.4\.delta_vs_source\.p_holm.*make it again"):
-        compare([tmp_path / "one", tmp_path / "two"])
+        read_runs([tmp_path / "one", tmp_path / "two"])
 
 
 def test_markdown_shows_paper_numbers_and_says_what_they_are(cells: list[Cell]) -> None:
@@ -222,6 +223,22 @@ def test_csv_has_plain_numbers(cells: list[Cell]) -> None:
         if row.delta_vs_source is not None:
             assert float(line["delta_ci95_high"]) == row.delta_vs_source.ci95[1]
             assert float(line["delta_p_holm"]) == row.delta_vs_source.p_holm
+
+
+def test_the_paper_s_gain_stands_beside_ours(cells: list[Cell]) -> None:
+    table = table2(cells)
+    found = {
+        (row.training_data, row.classifier): gain
+        for row, gain in zip(table.rows, paper_gains(table), strict=True)
+        if row.split == "test"
+    }
+    assert found["Source", "SlowFast"] is None and found["Source + mine", "SlowFast"] is None
+    # Source: the paper, Table 2, phase, test: 41.05 and 37.04.
+    assert found["Source + Ophora", "SlowFast"] == 4.01
+    lines = [line for line in markdown(table).splitlines() if "| Source + Ophora" in line]
+    assert any("| +4.01 |" in " ".join(line.split()) for line in lines)
+    stored = csv.DictReader(io.StringIO(csv_text(table)))
+    assert [float(line["delta_paper"] or "nan") for line in stored].count(4.01) == 1
 
 
 def test_every_synthetic_row_names_the_audit(cells: list[Cell]) -> None:
