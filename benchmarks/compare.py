@@ -19,8 +19,15 @@ from benchmarks.evidence import Gains, gains
 from benchmarks.figures import Chart, gain_chart
 from benchmarks.report.page import TEMPLATE, verdict_of
 from benchmarks.report.provenance import DIGITS
-from benchmarks.tables.render import MARK, MISSING, copies, plain_table
-from benchmarks.tables.schema import Metric, Row2, Score, Table1, Table2
+from benchmarks.tables.render import (
+    MISSING,
+    copies,
+    delta_text,
+    plain_table,
+    quality_text,
+    score_text,
+)
+from benchmarks.tables.schema import Table1, Table2
 from core.clip import Task
 from core.errors import UserError
 from core.files import read_json, write_text
@@ -101,7 +108,7 @@ def accuracy_rows(runs: Sequence[Run]) -> list[list[str]]:
             matched = row.schedule.removeprefix("matched_")
             key = (row.task, row.split, matched, row.training_data, row.classifier)
             data = run.table2.data if run.table2 is not None else ""
-            scores = [_percent(row.top1), _percent(row.top5), _delta(row)]
+            scores = [score_text(row.top1), score_text(row.top5), delta_text(row.delta_vs_source)]
             found.setdefault(key, []).append([*key, run.label, data, *scores])
     return [row for rows in found.values() for row in rows]
 
@@ -113,28 +120,12 @@ def quality_rows(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     found: dict[str, list[list[str]]] = {}
     for label, table in tables:
         for row in table.rows:
-            values = [_metric(row.metrics.get(name)) for name in names]
+            metrics = (row.metrics.get(name) for name in names)
+            values = [MISSING if m is None else quality_text(m) for m in metrics]
             line = [row.model, row.fine_tuned_on or MISSING, label, table.data, *values]
             found.setdefault(row.model, []).append(line)
     header = ["Model", "Fine-tuned on", "Run", "Data", *names]
     return header, [line for lines in found.values() for line in lines]
-
-
-def _percent(score: Score) -> str:
-    mean, (low, high) = score.mean, score.ci95
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _delta(row: Row2) -> str:
-    delta = row.delta_vs_source
-    if delta is None:
-        return MISSING
-    low, high = delta.ci95
-    return f"{delta.top1:+.2f}{MARK * delta.significant} [{low:+.2f}, {high:+.2f}]"
-
-
-def _metric(metric: Metric | None) -> str:
-    return MISSING if metric is None else f"{metric.value:.4g}"
 
 
 def run_rows(runs: Sequence[Run]) -> list[list[str]]:

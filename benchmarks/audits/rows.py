@@ -45,9 +45,8 @@ def audit_row(arm: ArmAudit) -> list[str]:
     row = [arm.task, arm.training_data, str(found["held_out"]["suspects"])]
     row += [
         _copied(found[key]) if key in found else NOT_LOOKED
-        for key in ("held_out", "train", "corpus")
+        for key in ("held_out", "train", "corpus", "corpus_held_out")
     ]
-    row.append(_copied(found["corpus_held_out"]) if "corpus_held_out" in found else NOT_LOOKED)
     return [*row, _nearness(found), text_share(found["text"])[1], outcome(arm)]
 
 

@@ -172,7 +172,7 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
         line = [row.model, row.fine_tuned_on or MISSING]
         for name in names:
             metric = row.metrics.get(name)
-            line.append(MISSING if metric is None else _quality(metric))
+            line.append(MISSING if metric is None else quality_text(metric))
             if shown_paper[name]:
                 line.append(_number(metric.paper if metric else None))
         body.append(line)
@@ -190,12 +190,13 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
             row.split,
             row.training_data,
             row.classifier,
-            _score(row.top1),
+            score_text(row.top1),
             _number(row.top1.paper),
-            _score(row.top5),
+            score_text(row.top5),
             _number(row.top5.paper),
             _number(row.macro_f1),
-            *_delta(row.delta_vs_source, gain),
+            delta_text(row.delta_vs_source),
+            *_tests(row.delta_vs_source, gain),
         ]
         for row, gain in zip(table.rows, papers, strict=True)
     ]
@@ -206,7 +207,8 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
     return header, body
 
 
-def _score(score: Score) -> str:
+def score_text(score: Score) -> str:
+    """Percent with spread over seeds, where there are several, and interval."""
     low, high = score.ci95
     mean = f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
     return f"{mean} [{low:.2f}, {high:.2f}]"
@@ -230,20 +232,28 @@ def paper_gains(table: Table2) -> list[float | None]:
     return found
 
 
-def _delta(delta: Delta | None, paper: float | None) -> tuple[str, str, str, str]:
+def delta_text(delta: Delta | None) -> str:
+    """The difference in points with its mark and interval."""
     if delta is None:
-        return (MISSING,) * 4
+        return MISSING
     low, high = delta.ci95
-    shown = f"{delta.top1:+.2f}{MARK * delta.significant} [{low:+.2f}, {high:+.2f}]"
+    return f"{delta.top1:+.2f}{MARK * delta.significant} [{low:+.2f}, {high:+.2f}]"
+
+
+def _tests(delta: Delta | None, paper: float | None) -> tuple[str, str, str]:
+    """The paper's gain, p and corrected p."""
+    if delta is None:
+        return (MISSING,) * 3
     gain = MISSING if paper is None else f"{paper:+.2f}"
-    return shown, gain, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
+    return gain, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
 
 
 def _number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f}"
 
 
-def _quality(metric: Metric) -> str:
+def quality_text(metric: Metric) -> str:
+    """The value with its interval, where it has one."""
     # Kernel distances are small numbers around zero, Frechet distances and scores are not.
     digits = 2 if abs(metric.value) >= 1 else 4
     ends = metric.ci95

@@ -62,7 +62,7 @@ def test_equal_rows_of_both_tables_stand_together(folders: list[Path]) -> None:
     assert rows[0][7:] == rows[1][7:] and rows[0][-1] == "–"
     assert rows[2][-1].startswith("+")
     header, quality = quality_rows(runs)
-    assert header[-1] == "fid_x_256x9" and [row[-1] for row in quality] == ["3", "5"]
+    assert header[-1] == "fid_x_256x9" and [row[-1] for row in quality] == ["3.00", "5.00"]
     assert run_rows(runs)[0][:5] == ["a/phase", "OphSim", "nano", "0", "0123456789ab"]
     warned = cautions(runs)
     assert len(warned) == 3 and "Table 2 differ in data (Mine; OphSim)" in warned[1]
