@@ -85,6 +85,8 @@ class BiomedSim(DrawnCorpus):
 class OphVLSim(SimulatedCorpus):
     """Narrated surgical clips with known defects; `mix` says how many of each."""
 
+    version: ClassVar[str] = "2"  # ten descriptions an operation
+
     mix: CorpusMix = CorpusMix()
 
     def write(self, root: Path) -> None:
