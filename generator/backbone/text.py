@@ -34,8 +34,9 @@ class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     decorrelation: weight of `correlation` in its training, over captions of `max_tokens` tokens,
     padding included, as Ophora reads them.
     paraphrase_share: share of samples that ask for another wording instead of hidden spans.
-    word_dropout: share of words left out of the wording that it is asked for, so that no word
-    alone tells the others.
+    word_dropout: share of words left out of the wording that it is given, so that no word alone
+    tells the others. asked_wordings: only the first so many of a group are asked for, so that all
+    others come to mean the same as they; null asks for any.
     """
 
     d_model: int = pydantic.Field(default=128, ge=8)
@@ -45,6 +46,7 @@ class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     decorrelation: float = pydantic.Field(default=0.0, ge=0)
     paraphrase_share: float = pydantic.Field(default=0.0, ge=0, le=1)
     word_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    asked_wordings: int | None = pydantic.Field(default=None, ge=1)
     max_tokens: int = pydantic.Field(default=32, ge=2)
 
 
@@ -58,7 +60,7 @@ class TextEncoderTraining(Weights):
     Raises: UserError: if paraphrases are asked for and a group has fewer than two sentences.
     """
 
-    version: ClassVar[str] = "2"  # paraphrases
+    version: ClassVar[str] = "3"  # pairs of paraphrases are drawn otherwise
 
     clips: tuple[ClipSource, ...]
     paraphrases: tuple[tuple[str, ...], ...] = ()
@@ -159,7 +161,8 @@ class Lessons:
             caption = self.captions[index]
             return Lesson(*corrupt_spans(caption, self.sentinels, rng), caption)
         group = self.groups[int(torch.randint(len(self.groups), (1,), generator=rng))]
-        given, asked = torch.randperm(len(group), generator=rng)[:2].tolist()
+        asked = int(torch.randint(len(group[: self.settings.asked_wordings]), (1,), generator=rng))
+        given = (asked + int(torch.randint(1, len(group), (1,), generator=rng))) % len(group)
         kept = torch.rand(len(group[given]), generator=rng) >= self.settings.word_dropout
         source = [token for token, keep in zip(group[given], kept, strict=True) if keep]
         return Lesson([*source, 1], [*group[asked], 1], group[given])

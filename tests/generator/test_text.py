@@ -77,6 +77,19 @@ def test_a_paraphrase_asks_for_another_wording_of_the_same() -> None:
     assert abs(kept / total - 0.7) < 0.05
 
 
+def test_only_the_first_wordings_are_asked_for() -> None:
+    group = ("a blade cuts", "the knife opens", "a cut", "an incision", "the wound is made")
+    tokenizer = word_tokenizer([*CAPTIONS, *group])
+    settings = TextEncoderSettings(paraphrase_share=1.0, asked_wordings=2)
+    lessons = Lessons(tokenizer, CAPTIONS, (group,), settings)
+    drawn = [lessons.draw(0, torch.Generator().manual_seed(number)) for number in range(200)]
+    asked = {tuple(lesson.target[:-1]) for lesson in drawn}
+    given = {tuple(lesson.sentence) for lesson in drawn}
+    assert asked == {tuple(token_ids(tokenizer, text)) for text in group[:2]}
+    assert given == {tuple(token_ids(tokenizer, text)) for text in group}
+    assert all(lesson.target[:-1] != lesson.sentence for lesson in drawn)
+
+
 def test_without_paraphrases_spans_are_hidden() -> None:
     tokenizer = word_tokenizer(CAPTIONS)
     lessons = Lessons(tokenizer, CAPTIONS, (), TextEncoderSettings())
