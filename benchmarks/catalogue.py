@@ -6,7 +6,7 @@ from benchmarks.config_files import CONFIG_ROOT, config_names
 
 SOURCES = {
     "source": "the real training clips alone",
-    "endora": "plus clips of Endora, fine-tuned on Ophora-160K, then on the labelled clips by class",
+    "endora": "plus clips of Endora, fine-tuned on Ophora-160K, then by class on labelled clips",
     "bora": "plus clips of Bora, fine-tuned on Ophora-160K",
     "ophora": "plus clips of Ophora (transfer pre-training, then privacy-preserving fine-tuning)",
     "shuffled, frozen, confident": "controls made from Ophora's clips (docs/controls.md)",

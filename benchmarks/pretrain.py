@@ -36,6 +36,7 @@ NAMES = (
     "dino_nano",
     "endora_base",
     "ophora_tpt",
+    "cogvideox_ophvl",
     "bora_tuned",
     "endora_tuned",
     "video_autoencoder",

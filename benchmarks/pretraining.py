@@ -37,6 +37,7 @@ from generator.backbone.text import TextEncoderTraining
 from generator.base import BeforehandTraining, Weights, weights_named
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining
+from generator.curation.narrated import Uncurated
 from generator.curation.stages import Curation
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining
@@ -45,7 +46,7 @@ from generator.endora.training import EndoraTraining
 from generator.ophora.pipeline import OphoraAssembly
 from generator.ophora.training import OphoraTraining
 
-T = TypeVar("T", OphoraTraining, BoraTraining)
+T = TypeVar("T", OphoraTraining, BoraTraining, EndoraTraining)
 
 
 class Pretraining:
@@ -145,7 +146,16 @@ class Pretraining:
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(parts, section) if section.start else self.ophora_base
-        return self._after_stills(OphoraTraining, "TPT", start, encodings, section)
+        return self._after_stills(OphoraTraining, "TPT", start, section, **encodings)
+
+    @cached_property
+    def cogvideox_ophvl(self) -> OphoraTraining:
+        """Trained as TPT is, on the clips and captions before curation."""
+        section, base = self.config.ophora_tpt, self.config.ophora_base
+        parts = self.ophora_assembly if base.given is None else self.ophora_base
+        clips = Uncurated(narrated=self._curated(self.config.transfer).narrated, **self.common)
+        encodings = self._both_splits(clips, base, parts)
+        return self._after_stills(OphoraTraining, "OphVL", self.ophora_base, section, **encodings)
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:
@@ -172,7 +182,7 @@ class Pretraining:
         parts = self.bora_assembly if base.given is None else self.bora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(parts, section) if section.start else self.bora_base
-        return self._after_stills(BoraTraining, "fine-tuned", start, encodings, section)
+        return self._after_stills(BoraTraining, "fine-tuned", start, section, **encodings)
 
     @cached_property
     def dino_nano(self) -> DinoTraining:
@@ -204,27 +214,29 @@ class Pretraining:
             name="base",
             init=self._begun(self.endora_assembly, section),
             encoding=encoding,
-            **self._with_prior(section, self.biomed),
+            **self._settings(section),
+            **self._prior(section, self.biomed),
         )
 
     @cached_property
     def endora_tuned(self) -> EndoraTraining:
         section, base = self.config.endora_tuned, self.config.bora_base
         parts = self.bora_assembly if base.given is None else self.bora_base
-        return EndoraTraining(
-            name="fine-tuned",
-            init=self._begun(self.endora_base, section),
+        return self._after_stills(
+            EndoraTraining,
+            "fine-tuned",
+            self._begun(self.endora_base, section),
+            section,
             **self._surgical_encodings(base, parts),
-            **self._with_prior(section, self._curated(self.config.transfer)),
+            **self._prior(section, self._curated(self.config.transfer)),
         )
 
-    def _with_prior(self, section: EndoraSection, clips: ClipSource) -> dict[str, Any]:
-        settings = self._settings(section)
+    def _prior(self, section: EndoraSection, clips: ClipSource) -> dict[str, Any]:
         if section.prior is None:
-            return settings
+            return {}
         size = self.config.clip.model_dump()
         frames = FrameCache(clips=clips, **size, **self.common)
-        return {**settings, "prior": section.prior, "dino": self.dino_nano, "frames": frames}
+        return {"prior": section.prior, "dino": self.dino_nano, "frames": frames}
 
     def _given(self, name: str) -> Weights:
         return weights_named(name, root=PROJECT_ROOT, **self.common)
@@ -239,7 +251,11 @@ class Pretraining:
         self, base: OphoraBaseSection | BoraBaseSection, parts: Weights
     ) -> dict[str, Encoding]:
         """Clips of the large surgical corpus to train on and, of other videos, to measure with."""
-        clips = self._curated(self.config.transfer)
+        return self._both_splits(self._curated(self.config.transfer), base, parts)
+
+    def _both_splits(
+        self, clips: ClipSource, base: OphoraBaseSection | BoraBaseSection, parts: Weights
+    ) -> dict[str, Encoding]:
         return {
             "encoding": self._encoding(clips, base, parts, "train"),
             "held_out": self._encoding(clips, base, parts, "val"),
@@ -272,11 +288,12 @@ class Pretraining:
         kind: type[T],
         name: str,
         start: Weights,
-        encodings: dict[str, Encoding],
         section: TrainingSection,
+        **others: Any,
     ) -> T:
-        """The section's training, after the one on single frames if it names one."""
-        settings: dict[str, Any] = {"name": name, **encodings, **self._settings(section)}
+        """The section's training, after the one on single frames if it names one.  Args: others:
+        further fields of both."""
+        settings: dict[str, Any] = {"name": name, **others, **self._settings(section)}
         if section.stills is not None:
             diffusion = section.diffusion.model_copy(update={"single_frames": True})
             first = {"optimisation": section.stills, "diffusion": diffusion, "preview": None}

@@ -61,10 +61,14 @@ def drop_captions(
     return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
 
 
-def draw_frames(batch: Batch, latents: Tensor) -> Tensor:
-    """One latent frame of each clip: (B, T', C, h, w) -> (B, 1, C, h, w)."""
-    frames = (batch.uniform("frame") * latents.shape[1]).long()
-    return latents[torch.arange(len(latents)), frames][:, None]
+def draw_frames(batch: Batch, num_frames: int) -> Tensor:
+    """(B,) int64: which frame of each clip is trained on, of 0 to num_frames - 1."""
+    return (batch.uniform("frame") * num_frames).long()
+
+
+def frame_of(clips: Tensor, frames: Tensor) -> Tensor:
+    """One frame of each clip, (B, T, ...) and (B,) -> (B, 1, ...)."""
+    return clips[torch.arange(len(clips)), frames][:, None]
 
 
 class DenoiserTraining(Generator):
@@ -120,7 +124,8 @@ class Example:
     """A batch as a denoiser's loss takes it, on its device.
 
     latents, noise: (B, T', C, h, w); timesteps: (B,) int64; text: (B, L, D); mask: (B, L) bool;
-    dropped: (B,) bool, whose condition is left out; rows: of the encoded clips; captions: theirs.
+    dropped: (B,) bool, whose condition is left out; rows: of the encoded clips; captions: theirs;
+    frames: (B,) int64, which frame of the clip it is (T' is 1 then), None for whole clips.
     """
 
     latents: Tensor
@@ -131,6 +136,7 @@ class Example:
     dropped: Tensor
     rows: list[int]
     captions: list[str]
+    frames: Tensor | None = None
 
     def to(self, device: torch.device) -> Example:
         """The same with its tensors on `device`."""
@@ -156,13 +162,14 @@ def batch_loss(
 
     def loss(batch: Batch) -> Tensor:
         latents, text, mask = data.rows(batch.index)
-        if settings.single_frames:
-            latents = draw_frames(batch, latents)
+        frames = draw_frames(batch, latents.shape[1]) if settings.single_frames else None
+        if frames is not None:
+            latents = frame_of(latents, frames)
         noise = batch.normal(tuple(latents.shape[1:]))
         timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
         text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
         captions = [data.captions[row] for row in batch.index]
-        condition = (text, mask, dropped, batch.index, captions)
+        condition = (text, mask, dropped, batch.index, captions, frames)
         return sample_loss(Example(latents, noise, timesteps, *condition).to(device))
 
     return loss

@@ -22,6 +22,7 @@ from generator.diffusion import (
     DiffusionSettings,
     Example,
     check_fits,
+    frame_of,
     train_denoiser,
 )
 from generator.endora.pipeline import EndoraSampler, known_classes, label_of, load_endora
@@ -50,8 +51,6 @@ class EndoraTraining(DenoiserTraining):
         parts = (self.prior, self.dino, self.frames)
         if len({part is None for part in parts}) > 1:
             raise ValueError("prior, dino and frames: give all three or none")
-        if self.prior is not None and self.diffusion.single_frames:
-            raise ValueError("prior: it needs whole clips; leave diffusion.single_frames off")
         return self
 
     def fit(self, folder: Path) -> tuple[WithPrior, dict[str, Any]]:
@@ -80,6 +79,8 @@ class EndoraTraining(DenoiserTraining):
                 found = torch.tensor([label_of(caption, classes) for caption in given.captions])
                 labels = found.to(given.dropped.device).masked_fill(given.dropped, len(classes))
             frames = frames_of(given.rows) if frames_of and trained.training else None
+            if frames is not None and given.frames is not None:
+                frames = frame_of(frames, given.frames.cpu())
             output, disagreement = trained(noisy, given.timesteps, labels, frames)
             loss = noise_and_bound_loss(
                 output, given.latents, noisy, given.noise, given.timesteps, alphas

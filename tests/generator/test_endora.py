@@ -15,6 +15,7 @@ from torch import nn
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from generator.base import ClipShape, Sampling
+from generator.diffusion import DiffusionSettings, draw_frames
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
 from generator.endora.given import ReleasedEndora, load_released
@@ -24,7 +25,7 @@ from generator.endora.training import EndoraTraining, GivenEndora, WithPrior
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
 from generator.optimisation import Optimisation
-from generator.training import Batch, _Run
+from generator.training import Batch, _Run, batch_at
 from tests.generator.tiny import (
     CAPTIONS,
     ENDORA,
@@ -251,6 +252,44 @@ def test_training_with_the_prior_brings_the_maps_together(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="the ViT has blocks 0 to 2"):
         layers = PRIOR.model_copy(update={"layers": (0, 3)})
         training(prior=layers, dino=dino, frames=frames).run()
+
+
+def test_the_prior_sees_the_frame_that_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_vit(tmp_path / "dino", VisionTransformer(**VIT | {"img_size": 32}), VIT | {"img_size": 32})
+    clips = CaptionedClips(**common(tmp_path))
+    parts = {"parts": endora_base(tmp_path), "shape": SHAPE, "max_text_tokens": 0}
+    encoding = Encoding(clips=clips, **parts, **common(tmp_path))
+    frames = FrameCache(clips=clips, **SHAPE.model_dump(), **common(tmp_path))
+    training = EndoraTraining(
+        name="fine-tuned",
+        init=endora_base(tmp_path),
+        encoding=encoding,
+        diffusion=DiffusionSettings(single_frames=True),
+        optimisation=Optimisation(steps=1, batch_size=4, lr=1e-3, seed=3),
+        prior=PRIOR,
+        dino=weights(tmp_path / "dino", tmp_path),
+        frames=frames,
+        **common(tmp_path),
+    )
+    seen = []
+    forward = DinoPrior.forward
+
+    def look(self: DinoPrior, shown: torch.Tensor, features: Any) -> torch.Tensor:
+        seen.append(shown)
+        return forward(self, shown, features)
+
+    monkeypatch.setattr(DinoPrior, "forward", look)
+    training.run()
+    batch = batch_at(0, 4, training.run()["clips"], seed=3)
+    drawn, table = draw_frames(batch, SHAPE.num_frames).tolist(), frames.table()
+    names = [encoding.clip_ids()[row] for row in batch.index]
+    expected = [
+        table.frames[table.rows[name], frame] for name, frame in zip(names, drawn, strict=True)
+    ]
+    assert len(set(drawn)) > 1 and len(seen) == 1
+    assert np.array_equal(seen[0].numpy(), np.stack(expected)[:, None])
 
 
 def test_missing_dino_weights_are_one_line(tmp_path: Path) -> None:
