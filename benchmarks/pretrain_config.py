@@ -62,6 +62,12 @@ class BoraBaseSection(BaseSection):
     transformer: STDiTSettings
 
 
+class UncuratedSection(Section):
+    """max_text_tokens: of a caption before curation, which is longer than an instruction."""
+
+    max_text_tokens: int
+
+
 class DinoSection(Section):
     settings: VitSettings
     optimisation: Optimisation
@@ -96,6 +102,7 @@ class PretrainConfig(Section):
     dino_nano: DinoSection
     endora_base: EndoraBaseSection
     ophora_tpt: TrainingSection
+    cogvideox_ophvl: UncuratedSection
     bora_tuned: TrainingSection
     endora_tuned: EndoraSection
     slowfast_nano: Optimisation

@@ -154,8 +154,12 @@ class Pretraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         clips = Uncurated(narrated=self._curated(self.config.transfer).narrated, **self.common)
-        encodings = self._both_splits(clips, base, parts)
-        return self._after_stills(OphoraTraining, "OphVL", self.ophora_base, section, **encodings)
+        tokens = self.config.cogvideox_ophvl.model_dump()
+        longer = base.model_copy(update={"transformer": base.transformer.model_copy(update=tokens)})
+        encodings = self._both_splits(clips, longer, parts)
+        return self._after_stills(
+            OphoraTraining, "OphVL", self.ophora_base, section, **encodings, **tokens
+        )
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:

@@ -65,7 +65,8 @@ class OphoraSection(Section):
     weights: a trained Ophora (folder or hub id) to use as it is; nothing is trained then.
     tpt_weights: a folder whose `transformer/` was transfer pre-trained from `base` beforehand; null
     trains it now, as `tpt` says. ophvl_weights: the same on the uncurated narrated clips, for the
-    row "CogVideoX-2b (w/ OphVL)" of Table 1.
+    row "CogVideoX-2b (w/ OphVL)" of Table 1. ophvl_text_tokens: of their captions, which are longer
+    than instructions; null: as `max_text_tokens`.
     lora_rank: low-rank updates instead of all weights; see `OphoraTraining`.
     preview: sample sheets while it trains; see `generator.preview.Preview`.
     """
@@ -75,6 +76,7 @@ class OphoraSection(Section):
     tpt_weights: str | None = None
     ophvl_weights: str | None = None
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    ophvl_text_tokens: int | None = pydantic.Field(default=None, ge=1)
     tpt: DiffusionTrainingSection
     p2ft: DiffusionTrainingSection
     sampling: Sampling

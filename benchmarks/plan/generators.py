@@ -145,8 +145,10 @@ class GeneratorPlan(DataPlan):
         start = self.weights_of(section.base)
         if section.ophvl_weights is not None:
             return self._given_ophora(self._start(start, section.ophvl_weights))
-        encoded = self._encoded(self.uncurated, section)
-        return self._train_ophora("OphVL", start, encoded, section.tpt)
+        tokens = section.ophvl_text_tokens
+        longer = section.model_copy(update={"max_text_tokens": tokens or section.max_text_tokens})
+        encoded = self._encoded(self.uncurated, longer)
+        return self._train_ophora("OphVL", start, encoded, section.tpt, max_text_tokens=tokens)
 
     def _train_ophora(
         self,
@@ -154,6 +156,7 @@ class GeneratorPlan(DataPlan):
         start: Weights,
         encoded: dict[str, Encoding],
         training: DiffusionTrainingSection,
+        max_text_tokens: int | None = None,
     ) -> OphoraTraining:
         section = self.config.ophora
         return OphoraTraining(
@@ -163,6 +166,7 @@ class GeneratorPlan(DataPlan):
             **dict(training),
             gradient_checkpointing=section.gradient_checkpointing,
             lora_rank=section.lora_rank,
+            max_text_tokens=max_text_tokens,
             preview=section.preview,
             **self.common,
         )

@@ -122,6 +122,22 @@ def load_pipeline(
     return pipeline
 
 
+def reading(model: CogVideoXTransformer3DModel, text_tokens: int) -> CogVideoXTransformer3DModel:
+    """The same weights for captions of another length; text has no positions in CogVideoX-2b.
+
+    Raises: UserError: if positions are learned (CogVideoX-5b's image models), for one length.
+    """
+    if model.config.max_text_seq_length == text_tokens:
+        return model
+    if model.config.use_learned_positional_embeddings:
+        length = model.config.max_text_seq_length
+        raise UserError(f"{text_tokens} text tokens: these weights have positions for {length}")
+    config = {**model.config, "max_text_seq_length": text_tokens}
+    other = CogVideoXTransformer3DModel.from_config(config)
+    other.load_state_dict(model.state_dict())
+    return other.to(model.dtype)
+
+
 class OphoraSampler:
     """Prompts -> clips with the pipeline's own scheduler, guidance and decoding."""
 

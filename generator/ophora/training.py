@@ -26,7 +26,7 @@ from generator.diffusion import (
     check_fits,
     train_denoiser,
 )
-from generator.ophora.pipeline import OphoraSampler, load_pipeline
+from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading
 
 
 class OphoraTraining(DenoiserTraining):
@@ -36,6 +36,7 @@ class OphoraTraining(DenoiserTraining):
     lora_rank: train low-rank updates of the attention's projections instead of all weights
     (arXiv 2106.09685); they are added to the weights at the end, so that the folder stays a plain
     pipeline. The paper trains all weights.
+    max_text_tokens: of a caption, where they are not those of the weights that it starts with.
     Paper scale: TPT lr 1e-4, 65,000 steps; P2FT lr 5e-5, 4,500 steps; batch 128.
     Source: Ophora, Sec. 3.1, and its released code.
     """
@@ -43,11 +44,14 @@ class OphoraTraining(DenoiserTraining):
     name: Literal["base", "TPT", "P2FT", "OphVL"]
     gradient_checkpointing: bool = False
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
+    max_text_tokens: int | None = pydantic.Field(default=None, ge=1)
 
     def fit(self, folder: Path) -> tuple[CogVideoXTransformer3DModel, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
         pipeline = load_pipeline(start, text=False)
+        if self.max_text_tokens is not None:
+            pipeline.transformer = reading(pipeline.transformer, self.max_text_tokens)
         transformer = pipeline.transformer
         config = transformer.config
         latent_frames = (config.sample_frames - 1) // config.temporal_compression_ratio + 1

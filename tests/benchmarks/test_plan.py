@@ -41,6 +41,18 @@ def test_trainings_done_beforehand_are_gone_on_from(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} >= {"transformer", "vae", "tokenizer"}
 
 
+def test_narrated_captions_may_be_longer_than_instructions(tmp_path: Path) -> None:
+    rows = ["quality.rows=[cogvideox_ophvl,ophora_tpt]", "ophora.max_text_tokens=20"]
+    for given, expected in (("48", 48), ("null", 20)):
+        config = load_config("generation_quality", [*rows, f"ophora.ophvl_text_tokens={given}"])
+        generators = Plan(config, Inputs(tmp_path)).generators
+        uncurated, curated = generators["cogvideox_ophvl"], generators["ophora_tpt"]
+        assert isinstance(uncurated, OphoraTraining) and isinstance(curated, OphoraTraining)
+        assert uncurated.encoding.max_text_tokens == expected
+        assert uncurated.max_text_tokens == (48 if expected == 48 else None)
+        assert curated.encoding.max_text_tokens == 20 and curated.max_text_tokens is None
+
+
 def test_a_classifier_starts_from_the_checkpoint_that_its_section_names(tmp_path: Path) -> None:
     network = MVITV2_NANO.build(400, 8, 64)
     torch.save({"state_dict": network.state_dict()}, tmp_path / "mvit.pth")

@@ -13,6 +13,7 @@ from diffusers import CogVideoXPipeline
 from torch import Tensor
 
 from core.errors import UserError
+from core.files import read_json
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling, Weights
 from generator.bora.pipeline import BoraAssembly
@@ -27,7 +28,7 @@ from generator.diffusion import (
 from generator.encoding import Encoding
 from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
-from generator.ophora.pipeline import OphoraAssembly, guidance_at
+from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.optimisation import Optimisation
 from generator.training import Batch
@@ -253,6 +254,35 @@ def test_ophora_folder_is_a_plain_cogvideox_pipeline(
         output_type="np",
     ).frames
     assert np.array_equal(np.round(video * 255).astype(np.uint8), ours)
+
+
+def test_captions_of_another_length_are_read_by_the_same_weights(tmp_path: Path) -> None:
+    base = ophora_base(tmp_path)
+    model = load_pipeline(base.weights(), text=False).transformer
+    longer = reading(model, TEXT_TOKENS + 5)
+    assert reading(model, TEXT_TOKENS) is model
+    config = model.config
+    video = torch.randn(1, 9, config.in_channels, config.sample_height, config.sample_width)
+    text = torch.randn(1, TEXT_TOKENS + 5, config.text_embed_dim)
+    out = longer(video, text, torch.tensor([500])).sample
+    assert out.shape == video.shape
+    plain = reading(longer, TEXT_TOKENS)
+    step = (video, text[:, :TEXT_TOKENS], torch.tensor([500]))
+    assert torch.equal(model(*step).sample, plain(*step).sample)
+
+    clips = CaptionedClips(num_clips=4, **common(tmp_path))
+    fields = {"shape": SHAPE, "max_text_tokens": TEXT_TOKENS + 5, **common(tmp_path)}
+    training = OphoraTraining(
+        name="OphVL",
+        init=base,
+        encoding=Encoding(clips=clips, parts=base, **fields),
+        max_text_tokens=TEXT_TOKENS + 5,
+        optimisation=Optimisation(steps=1, batch_size=2, lr=1e-3),
+        **common(tmp_path),
+    )
+    assert training.sampler()(CAPTIONS[:1], [1], SAMPLING).shape[0] == 1
+    config = read_json(training.weights() / "transformer" / "config.json")
+    assert config["max_text_seq_length"] == TEXT_TOKENS + 5
 
 
 @pytest.mark.parametrize("compression", [1, 2])
