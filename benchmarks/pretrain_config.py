@@ -33,6 +33,9 @@ class AutoencoderSection(Section):
 
 
 class TextSection(Section):
+    """given: a folder with a trained `text_encoder/` and its `tokenizer/`; null trains it."""
+
+    given: str | None = None
     settings: TextEncoderSettings
     optimisation: Optimisation
 

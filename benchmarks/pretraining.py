@@ -108,9 +108,11 @@ class Pretraining:
         return self._autoencoder(section, self.biomed)
 
     @cached_property
-    def text(self) -> TextEncoderTraining:
+    def text(self) -> Weights:
         """T5. What stands for the knowledge of a large one: wordings of each operation, the
         prompts' not among them."""
+        if self.config.text.given is not None:
+            return self._given(self.config.text.given)
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
             clips=(self.natural, self.biomed, self.surgical),

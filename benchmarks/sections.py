@@ -95,16 +95,21 @@ def _guided_constantly(sampling: Sampling) -> Sampling:
 
 
 class BoraSection(Section):
-    """base: folder of Bora's own weights (or a hub id, "org/name").
+    """base: folder of Bora's own weights (or a hub id, "org/name"); the released ones need
+    `autoencoder`, the VAE that they were trained with, and `text`, a folder (or hub id) with
+    `text_encoder` and `tokenizer`.
 
     weights: a fine-tuned Bora (folder or hub id) to use as it is; nothing is trained then.
     start: a folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from; null
-    starts from `base`.
+    starts from `base`. clip: of the clips that it makes, null: those of the run.
     """
 
     base: str
+    autoencoder: str | None = None
+    text: str | None = None
     weights: str | None = None
     start: str | None = None
+    clip: ClipShape | None = None
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
     fine_tuning: DiffusionTrainingSection
     sampling: Sampling
@@ -113,6 +118,12 @@ class BoraSection(Section):
     preview: Preview | None = None
 
     _constant_guidance = pydantic.field_validator("sampling")(_guided_constantly)
+
+    @pydantic.model_validator(mode="after")
+    def _released_weights_have_their_parts(self) -> BoraSection:
+        if (self.autoencoder is None) != (self.text is None):
+            raise ValueError("autoencoder, text: released weights need both, others neither")
+        return self
 
 
 class EndoraVariant(Section):

@@ -89,6 +89,7 @@ def test_all_stages_of_the_papers_configuration(
     small = {
         "clip.width": 32, "clip.height": 32,
         "ophora.base": ophora, "bora.base": bora,
+        "bora.autoencoder": "null", "bora.text": "null", "bora.clip": "null",
         "ophora.tpt.optimisation.steps": 2, "ophora.p2ft.optimisation.steps": 2,
         "bora.fine_tuning.optimisation.steps": 2,
         "ophora.tpt.optimisation.batch_size": 2, "ophora.p2ft.optimisation.batch_size": 2,

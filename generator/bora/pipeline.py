@@ -34,6 +34,7 @@ class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     text_dim: int = pydantic.Field(default=4096, ge=8)
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
     latent_channels: int = pydantic.Field(default=4, ge=1)
+    space_scale: float = pydantic.Field(default=0.5, gt=0)
 
     def build(self, shape: ClipShape) -> STDiT:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
@@ -48,6 +49,7 @@ class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
             num_heads=self.num_heads,
             text_dim=self.text_dim,
             max_text_tokens=self.max_text_tokens,
+            space_scale=self.space_scale,
         )
 
 
@@ -63,13 +65,16 @@ class BoraAssembly(Weights):
     def execute(self, folder: Path) -> dict[str, Any]:
         seed_everything(self.seed)
         model = self.transformer.build(self.shape)
-        target = folder / "weights"
+        self.write(model, folder / "weights")
+        return {"parameters": sum(p.numel() for p in model.parameters())}
+
+    def write(self, model: STDiT, target: Path) -> None:
+        """The whole folder around a denoiser."""
         for part in ("text_encoder", "tokenizer"):
             share_folder(self.text.weights() / part, target / part)
         share_folder(self.autoencoder.weights(), target / "vae")
         iddpm_scheduler().save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
-        return {"parameters": sum(p.numel() for p in model.parameters())}
 
 
 def load_stdit(folder: Path, dtype: torch.dtype = torch.float32) -> STDiT:

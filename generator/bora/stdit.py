@@ -77,7 +77,8 @@ def bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 class STDiT(ModelMixin, ConfigMixin):
     """The network. Defaults: STDiT-XL/2 as Bora uses it (T5 v1.1 XXL text, SD VAE latents).
 
-    Args: num_frames, height, width: of the latent clip; patch_size: spatial patch (1, p, p).
+    Args: num_frames, height, width: of the latent clip; patch_size: spatial patch (1, p, p);
+    space_scale: positions in a frame go from 0 to 16 / space_scale, whatever its size.
     """
 
     @register_to_config
@@ -94,6 +95,7 @@ class STDiT(ModelMixin, ConfigMixin):
         mlp_ratio: float = 4.0,
         text_dim: int = 4096,
         max_text_tokens: int = 120,
+        space_scale: float = 0.5,
     ) -> None:
         super().__init__()
         self.grid = (height // patch_size, width // patch_size)
@@ -110,12 +112,14 @@ class STDiT(ModelMixin, ConfigMixin):
         self.norm_out = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
         self.final_table = nn.Parameter(torch.randn(2, hidden_size) / hidden_size**0.5)
         self.final = nn.Linear(hidden_size, patch_size**2 * 2 * in_channels)
-        self._add_positions(hidden_size, num_frames)
+        self._add_positions(hidden_size, num_frames, space_scale)
         self._initialise()
 
-    def _add_positions(self, dim: int, num_frames: int) -> None:
+    def _add_positions(self, dim: int, num_frames: int, space_scale: float) -> None:
         # Fixed functions of the shape: kept out of the saved weights. Shapes (S, D) and (T, D).
-        space = get_2d_sincos_pos_embed(dim, self.grid, output_type="pt")
+        space = get_2d_sincos_pos_embed(
+            dim, self.grid, interpolation_scale=space_scale, output_type="pt"
+        )
         time = get_1d_sincos_pos_embed_from_grid(dim, torch.arange(num_frames), output_type="pt")
         self.register_buffer("space_positions", space.float(), persistent=False)
         self.register_buffer("time_positions", time.float(), persistent=False)
@@ -137,7 +141,8 @@ class STDiT(ModelMixin, ConfigMixin):
         self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, dropped: Tensor
     ) -> Tensor:
         """Args: latents: (B, T, C, h, w); timestep: (B,); text: (B, L, D); mask: (B, L) bool;
-        dropped: (B,) bool, which samples get the learned empty caption instead of their text.
+        dropped: (B,) bool, which samples get the learned empty caption instead of their text: as
+        many of its tokens as the text has, as in the released code.
 
         Returns: (B, T, 2C, h, w): predicted noise, then variance interpolation in about [-1, 1].
         """
@@ -148,7 +153,6 @@ class STDiT(ModelMixin, ConfigMixin):
         embedded = self.time_embedding(self.time_proj(timestep).to(x.dtype))
         time = self.time_block(embedded).view(batch, 6, -1)
         text = torch.where(dropped[:, None, None], self.null_text, text)
-        mask = mask | dropped[:, None]
         caption = self.caption_projection(text)
         positions = self.time_positions[:frames]
         for number, block in enumerate(self.blocks):

@@ -6,7 +6,7 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
-from generator.iddpm import iddpm_scheduler, noise_and_bound_loss, variational_bound
+from generator.iddpm import iddpm_scheduler, noise_and_bound_loss, sample, variational_bound
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE
 
 
@@ -81,3 +81,39 @@ def test_first_step_is_finite_and_bound_does_not_train_the_noise() -> None:
     predicted, interpolation = output.grad.chunk(2, dim=2)
     assert predicted.abs().max() == 0  # the noise was right; the bound must not move it
     assert interpolation.abs().max() > 0
+
+
+def test_respaced_sampling_uses_the_kept_steps_own_schedule() -> None:
+    """Six of 1,000 steps: betas between kept steps, 1 - bar_t / bar_s (Improved DDPM, Sec. 4).
+
+    The reference is written out in float64; noise and variance are functions of the latents.
+    """
+    scheduler = iddpm_scheduler()
+    bar = scheduler.alphas_cumprod.double()
+
+    def predict(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        noise = 0.3 * latents + 0.001 * float(timestep)
+        return torch.cat([noise, torch.full_like(noise, 0.5)], 2)
+
+    torch.manual_seed(0)
+    start = torch.randn(1, 2, 4, 3, 3)
+    found = sample(predict, start, scheduler, 6, [torch.Generator().manual_seed(5)])
+
+    kept = [int(step) for step in scheduler.timesteps]
+    assert len(kept) == 6 and kept[0] == 999 and kept[-1] == 0 and kept == sorted(kept)[::-1]
+    rng, x = torch.Generator().manual_seed(5), start.double()
+    for step, before in zip(kept, [*kept[1:], None], strict=True):
+        noise = predict(x, torch.tensor(step))[:, :, :4]
+        now, then = bar[step], bar[before] if before is not None else torch.tensor(1.0).double()
+        beta = 1 - now / then
+        clean = (x - (1 - now).sqrt() * noise) / now.sqrt()
+        keep, rest = then.sqrt() * beta / (1 - now), (now / then).sqrt() * (1 - then) / (1 - now)
+        mean = keep * clean + rest * x
+        if before is None:
+            x = mean
+            continue
+        posterior = beta * (1 - then) / (1 - now)
+        deviation = (0.5 * (0.75 * beta.log() + 0.25 * posterior.log())).exp()
+        drawn = torch.randn((1, 4, 2, 3, 3), generator=rng).transpose(1, 2)
+        x = mean + deviation * drawn.double()
+    assert torch.allclose(found.double(), x, atol=2e-4)

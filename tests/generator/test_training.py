@@ -54,6 +54,28 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert torch.equal(whole.weight, resumed.weight) and torch.equal(whole.bias, resumed.bias)
 
 
+def test_the_average_is_the_closed_form(tmp_path: Path) -> None:
+    """A constant gradient moves a weight by lr a step (Adam); its average follows by hand.
+
+    The share of the old average grows as (1 + n) / (10 + n) up to `ema_decay`, as diffusers has it.
+    """
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    settings = Optimisation(
+        steps=30, batch_size=1, lr=0.01, lr_schedule="constant_with_warmup", warmup_steps=0,
+        weight_decay=0.0, ema_decay=0.6
+    )  # fmt: skip
+    fit(
+        model, lambda batch: -model.weight.sum() * torch.ones(1), 1, settings, tmp_path,
+        description="slope", device=DEVICE
+    )  # fmt: skip
+    average = 0.0
+    for step in range(1, 31):
+        share = min(0.6, step / (9 + step)) if step > 1 else 0.0
+        average = share * average + (1 - share) * 0.01 * step
+    assert model.weight.item() == pytest.approx(average, rel=1e-4)
+
+
 def test_epochs_are_permutations_laid_end_to_end() -> None:
     batches = [batch_at(step, 4, 10, seed=3) for step in range(5)]
     seen = [index for batch in batches for index in batch.index]

@@ -1,0 +1,49 @@
+"""What every generator's training reads: weights to start from, and encoded clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.plan.data import PROJECT_ROOT, DataPlan
+from benchmarks.sections import BoraSection, EndoraSection, OphoraSection
+from core.stage import ClipSource
+from generator.base import BeforehandTraining, ClipShape, Weights, weights_named
+from generator.encoding import Encoding
+
+GeneratorSection = OphoraSection | BoraSection | EndoraSection
+
+
+@dataclass(frozen=True)
+class EncodingPlan(DataPlan):
+    """Weights by name, and clips as latents and text embeddings."""
+
+    def weights_of(self, name: str) -> Weights:
+        """The weights that the configuration names: a folder or a hub id."""
+        return weights_named(name, root=PROJECT_ROOT, **self.common)
+
+    def start_of(self, base: Weights, name: str | None) -> Weights:
+        """`base`, or its parts with the transformer that was trained from it beforehand."""
+        if name is None:
+            return base
+        return BeforehandTraining(base=base, transformer=self.weights_of(name), **self.common)
+
+    def shape_of(self, section: GeneratorSection) -> ClipShape:
+        """Of the clips that a generator makes: its own, or those of the run."""
+        own = None if isinstance(section, OphoraSection) else section.clip
+        return own or self.config.clip
+
+    def encoded(
+        self, clips: ClipSource, section: GeneratorSection, parts: Weights
+    ) -> dict[str, Encoding]:
+        """The clips that a training learns from and the held-out ones, encoded with `parts`."""
+        own: dict[str, Any] = {"parts": parts, "shape": self.shape_of(section)}
+        if isinstance(section, EndoraSection):
+            own["max_text_tokens"] = 0
+        else:
+            own["max_text_tokens"] = section.max_text_tokens
+            own["mask_padding"] = isinstance(section, BoraSection)
+        return {
+            name: Encoding(clips=clips, split=split, **own, **dict(section.encoding), **self.common)
+            for name, split in (("encoding", "train"), ("held_out", "val"))
+        }
