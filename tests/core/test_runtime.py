@@ -203,12 +203,12 @@ def test_commit_of(tmp_path: Path) -> None:
 
 @linux_only
 def test_large_blocks_are_used_again() -> None:
-    """Page faults of 20 tensors of 64 MB, one after the other, in a process of its own."""
+    """Page faults of 20 tensors of 64 MB after 20 others, in a process of its own."""
     code = (
         "import resource, sys, torch\n"
         "from core.runtime import Runtime\n"
         "if sys.argv[1] == 'kept': Runtime().apply()\n"
-        "torch.ones(16_000_000)\n"
+        "for _ in range(20): torch.ones(16_000_000)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(20): torch.ones(16_000_000)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
