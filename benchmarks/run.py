@@ -10,6 +10,7 @@ from typing import Any
 
 import tabulate
 
+from benchmarks.arms import ExtraRealArm
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
 from benchmarks.config import VARIANT
 from benchmarks.cost import a100_hours, training_gb
@@ -139,8 +140,15 @@ def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
         recipe=plan.config.recipe_name,
         unreadable=len(unreadable_files(plan)),
         audits={arm: outcome(audit) for arm, audit in audits.items()},
+        ceilings=ceilings(plan),
         notes=[*notes(plan), *table_note(plan, audits)],
     )
+
+
+def ceilings(plan: Plan) -> list[str]:
+    """The training data that adds real clips of other cases."""
+    arms = plan.config.arms
+    return [plan.training_data(name) for name, arm in arms.items() if isinstance(arm, ExtraRealArm)]
 
 
 def show(table1: Table1 | None, table2: Table2 | None) -> None:

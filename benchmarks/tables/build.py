@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from benchmarks.tables.differences import (
     Place,
     differences_from_source,
     hits_of,
+    notes_on_ceilings,
     notes_on_tests,
 )
 from benchmarks.tables.schema import Audit, Delta, Metric, Row1, Row2, Score, Table1, Table2
@@ -75,6 +76,7 @@ def build_table2(
     slowfast_reading: str = "A",
     unreadable: int = 0,
     audits: Mapping[tuple[Task, str], Audit] = MappingProxyType({}),
+    ceilings: Collection[str] = (),
     notes: Sequence[str] = (),
 ) -> Table2:
     """Table 2 from cells: seeds become means with intervals, arms differences from Source.
@@ -82,7 +84,8 @@ def build_table2(
     Rows are ordered by task, schedule, split, then by training data and classifier as they first
     appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
     Args: unreadable: clips that were skipped; audits: outcome by task and training data, "not
-    run" for arms that it lacks; notes: further sentences for below the table.
+    run" for arms that it lacks; ceilings: training data with extra real clips, to which the other
+    arms' gains are compared; notes: further sentences for below the table.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
     arms: dict[Arm, list[Cell]] = defaultdict(list)
@@ -105,6 +108,7 @@ def build_table2(
         notes=(
             *_notes2(arms, slowfast_reading=slowfast_reading, unreadable=unreadable),
             *notes_on_tests(arms, list(deltas)),
+            *notes_on_ceilings(deltas, ceilings),
             *notes,
             PAPER_NOTE,
         ),

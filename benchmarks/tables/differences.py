@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule
+from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name
 from benchmarks.scores import SplitScores, percent
 from benchmarks.statistics import (
     SIGNIFICANCE,
@@ -108,3 +108,36 @@ def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Place]) -> l
             " (one test, not corrected)."
         )
     return notes
+
+
+def notes_on_ceilings(differences: Mapping[Place, Delta], ceilings: Collection[str]) -> list[str]:
+    """What share of a ceiling's gain on test the other arms reach, in a sentence for each ceiling.
+
+    A ceiling is training data with real clips where the others have synthetic ones. The share is
+    an arm's gain, and the ends of its interval, over the ceiling's gain as measured: the ceiling's
+    own uncertainty is not in it. A ceiling whose interval holds 0 has no share to speak of.
+    """
+    notes = []
+    for (arm, split), gain in differences.items():
+        task, classifier, schedule, ceiling = arm
+        if split != "test" or ceiling not in ceilings:
+            continue
+        trained = f"{task}, {classifier}, {schedule.replace('_', ' ')}"
+        measured = f"{arm_name(ceiling)} on test ({trained}): {gain.top1:+.2f} points"
+        if gain.ci95[0] <= 0:
+            notes.append(f"Gain of {measured}, not told from none: no ceiling.")
+            continue
+        shares = [
+            f"{arm_name(other[3])} {_share(found, gain)}"
+            for (other, where), found in differences.items()
+            if (other[:3], where) == (arm[:3], split) and other[3] not in ceilings
+        ]
+        if shares:
+            notes.append(f"Share of the gain of {measured}: {', '.join(shares)}.")
+    return notes
+
+
+def _share(gain: Delta, ceiling: Delta) -> str:
+    """A gain and its interval in percent of the ceiling's: "12% [-5, 30]"."""
+    value, low, high = (100 * points / ceiling.top1 for points in (gain.top1, *gain.ci95))
+    return f"{value:.0f}% [{low:.0f}, {high:.0f}]"

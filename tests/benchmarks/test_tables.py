@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,24 @@ def test_matched_steps_stand_beside_matched_epochs(tmp_path: Path, cells: list[C
     row = next(r for r in table.rows if (r.schedule, r.split) == ("matched_steps", "test"))
     assert row.delta_vs_source is not None and row.top1.paper is None
     assert "| steps" in markdown(table) and "Matched" not in markdown(table2(cells))
+
+
+def test_gains_are_shares_of_what_extra_real_clips_gain(tmp_path: Path, cells: list[Cell]) -> None:
+    found = table2(cells, ceilings=["Source + Ophora", "Source + none"])
+    notes = [note for note in found.notes if note.startswith("Share of the gain of Ophora")]
+    assert ["MViTv2" in note for note in notes] == [False, True]  # on test alone, none of `none`
+    gain = {
+        row.training_data: row.delta_vs_source.top1
+        for row in found.rows
+        if (row.classifier, row.split) == ("SlowFast", "test") and row.delta_vs_source
+    }
+    assert f"{gain['Source + Ophora']:+.2f} points: Bora" in notes[0]
+    share = re.search(r"mine (-?\d+)% \[(-?\d+), (-?\d+)\]\.$", notes[0])
+    assert share and int(share[1]) == round(100 * gain["Source + mine"] / gain["Source + Ophora"])
+    assert int(share[2]) < int(share[1]) < int(share[3])
+    useless = make_cell(tmp_path, "Source + none", accuracy=ARMS["Source"])
+    unclear = table2([*cells, useless], ceilings=["Source + none"]).notes
+    assert any(re.match(r"Gain of none on test .*, not told from none", n) for n in unclear)
 
 
 def test_files_are_equal_byte_for_byte_and_parse(tmp_path: Path, cells: list[Cell]) -> None:
