@@ -113,6 +113,7 @@ def save_half(source: Path, target: Path) -> None:
         metadata = file.metadata()
     halved = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     save_file(halved, target, metadata)
+    target.chmod(0o644)  # safetensors lets the owner alone read it
 
 
 def card(name: str, stage: Stage, result: dict[str, Any], made_by: str, folder: Path) -> str:

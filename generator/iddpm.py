@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
+
+NoiseSchedule = Literal["linear", "cosine"]
 
 
 def noise_and_bound_loss(
@@ -76,17 +79,20 @@ def _at(values: Tensor, step: Tensor, like: Tensor) -> Tensor:
     return values.to(like.device)[step].view(-1, *[1] * (like.ndim - 1)).double()
 
 
-def iddpm_scheduler(*, learned_variance: bool = True) -> DDPMScheduler:
-    """Linear betas 1e-4..0.02 over 1,000 steps, noise prediction, learned variance range (or DDPM's
-    own, the betas).
+def iddpm_scheduler(
+    *, learned_variance: bool = True, schedule: NoiseSchedule = "linear"
+) -> DDPMScheduler:
+    """1,000 steps, noise prediction, learned variance range (or DDPM's own, the betas).
 
-    Sampling with fewer steps respaces it. Source: Bora's and Endora's released configurations.
+    schedule: linear betas 1e-4..0.02, as Bora and Endora have them, or Improved DDPM's cosine (its
+    Sec. 3.2), made for small images, of which linear betas leave too little for most of the steps.
+    Sampling with fewer steps respaces it.
     """
     return DDPMScheduler(
         num_train_timesteps=1000,
         beta_start=1e-4,
         beta_end=0.02,
-        beta_schedule="linear",
+        beta_schedule="squaredcos_cap_v2" if schedule == "cosine" else "linear",
         prediction_type="epsilon",
         variance_type="learned_range" if learned_variance else "fixed_large",
         clip_sample=False,

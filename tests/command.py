@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,3 +36,10 @@ def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
         # A test run in the background ignores Ctrl-C, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def take_data(finished: Path, results: Path) -> None:
+    """Give `results` the drawn, curated and encoded clips of a finished run; nothing trained."""
+    for pattern in ("benchmarks.datasets.*", "generator.curation.*", "generator.encoding.*"):
+        for stages in (finished / "cache").glob(pattern):
+            shutil.copytree(stages, results / "cache" / stages.name)

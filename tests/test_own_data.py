@@ -51,7 +51,7 @@ def test_real_videos_with_ones_own_augmentation(tmp_path: Path) -> None:
         "--data-root", str(data), "--sources", "source", f"mine={mine}",
         "--classifiers", "slowfast",
         # Few clips: a smaller batch, so that an epoch has more than one step.
-        "--set", "classifiers.slowfast.recipe.batch_size=4",
+        "--set", "classifiers.slowfast.recipe.batch_size=4", "runtime.workers=1",
     ]  # fmt: skip
     rows = []
     for level in (30, 200):  # two different folders at one path, one after the other

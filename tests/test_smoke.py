@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
-from tests.command import ROOT, command, run
+from tests.command import ROOT, command, run, take_data
 
 TERMINAL = "terminal.log"
 TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
@@ -218,6 +218,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
 @pytest.mark.slow
 def test_jobs_of_a_cluster_give_the_same_cells(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "--classifiers", "slowfast")
+    take_data(finished, tmp_path)
     run(tmp_path, *arms, "--set", "cluster.kind=local", "cluster.cpus_per_task=2")
     cell = Path("smoke", "cells", "phase", "slowfast", "source", "seed0.json")
     one, other = (json.loads((root / cell).read_text()) for root in (finished, tmp_path))
@@ -278,6 +279,7 @@ def kill_when(results: Path, stage: str, partial: str, *arguments: str) -> None:
 @pytest.mark.slow
 def test_killed_three_times_gives_the_numbers_of_one_run(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "ophora", "--classifiers", "slowfast")
+    take_data(finished, tmp_path)
     kill_when(tmp_path, "OphoraTraining", "checkpoint.pt", *arms)
     kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4", *arms)
     kill_when(tmp_path, "ClassifierTraining", "checkpoint.pt", *arms)

@@ -21,11 +21,11 @@ from generator.backbone.text import encode_text
 from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
 from generator.bora.stdit import STDiT
 from generator.encoding import load_text_encoder
-from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
+from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
 
 
 class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Widths and depths of the STDiT. Defaults: STDiT-XL/2 (Bora)."""
+    """Widths and depths of the STDiT, and its noise. Defaults: STDiT-XL/2 (Bora)."""
 
     depth: int = pydantic.Field(default=28, ge=1)
     hidden_size: int = pydantic.Field(default=1152, ge=8)
@@ -35,6 +35,7 @@ class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
     latent_channels: int = pydantic.Field(default=4, ge=1)
     space_scale: float = pydantic.Field(default=0.5, gt=0)
+    noise_schedule: NoiseSchedule = "linear"
 
     def build(self, shape: ClipShape) -> STDiT:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
@@ -73,7 +74,8 @@ class BoraAssembly(Weights):
         for part in ("text_encoder", "tokenizer"):
             share_folder(self.text.weights() / part, target / part)
         share_folder(self.autoencoder.weights(), target / "vae")
-        iddpm_scheduler().save_pretrained(target / "scheduler")
+        schedule = iddpm_scheduler(schedule=self.transformer.noise_schedule)
+        schedule.save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
 
 

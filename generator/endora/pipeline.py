@@ -18,13 +18,13 @@ from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
 from generator.endora.transformer import EndoraTransformer
-from generator.iddpm import guide, iddpm_scheduler, sample, starting_noise
+from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
 
 CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows, in label order
 
 
 class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Widths and depths of the denoiser. Defaults: EnDora-XL/2.
+    """Widths and depths of the denoiser, and its noise. Defaults: EnDora-XL/2.
 
     temporal, learned_variance: parts that Endora's ablation leaves out; see `EndoraTransformer`.
     """
@@ -36,6 +36,7 @@ class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     latent_channels: int = pydantic.Field(default=4, ge=1)
     temporal: bool = True
     learned_variance: bool = True
+    noise_schedule: NoiseSchedule = "linear"
 
     def build(self, shape: ClipShape, num_classes: int | None) -> EndoraTransformer:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""
@@ -75,7 +76,10 @@ class EndoraAssembly(Weights):
     def write(self, model: EndoraTransformer, target: Path) -> None:
         """The whole folder around a denoiser."""
         share_folder(self.autoencoder.weights(), target / "vae")
-        schedule = iddpm_scheduler(learned_variance=self.transformer.learned_variance)
+        schedule = iddpm_scheduler(
+            learned_variance=self.transformer.learned_variance,
+            schedule=self.transformer.noise_schedule,
+        )
         schedule.save_pretrained(target / "scheduler")
         model.save_pretrained(target / "transformer")
         write_json(target / CLASSES_NAME, list(self.classes))

@@ -37,7 +37,12 @@ COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {
 
 
 class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """CogVideoXTransformer3DModel's widths and depths. Defaults: THUDM/CogVideoX-2b."""
+    """CogVideoXTransformer3DModel's widths and depths. Defaults: THUDM/CogVideoX-2b.
+
+    snr_shift_scale: the schedule's signal-to-noise ratio is divided by it. The fewer latents a clip
+    has, the less noise hides what it shows, so smaller clips need a smaller one
+    (arXiv 2301.11093, Sec. 2; docs/log.md).
+    """
 
     num_layers: int = pydantic.Field(default=30, ge=1)
     num_attention_heads: int = pydantic.Field(default=30, ge=1)
@@ -46,6 +51,11 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     text_embed_dim: int = pydantic.Field(default=4096, ge=8)
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
     latent_channels: int = pydantic.Field(default=16, ge=1)
+    snr_shift_scale: float = pydantic.Field(default=3.0, gt=0)
+
+    def schedule(self) -> dict[str, Any]:
+        """CogVideoX-2b's schedule of noise, shifted."""
+        return COGVIDEOX_2B_SCHEDULE | {"snr_shift_scale": self.snr_shift_scale}
 
     def build(self, shape: ClipShape, temporal_compression: int = 4) -> CogVideoXTransformer3DModel:
         """A freshly initialised transformer for clips of `shape` whose autoencoder shrinks them 8x
@@ -99,7 +109,7 @@ class OphoraAssembly(Weights):
             text_encoder=load_text_encoder(text / "text_encoder"),
             vae=autoencoder,
             transformer=transformer,
-            scheduler=CogVideoXDPMScheduler(**COGVIDEOX_2B_SCHEDULE),
+            scheduler=CogVideoXDPMScheduler(**self.transformer.schedule()),
         )
         pipeline.save_pretrained(folder / "weights")
         return {"parameters": sum(p.numel() for p in transformer.parameters())}

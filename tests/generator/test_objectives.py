@@ -6,6 +6,8 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
+from benchmarks.config_files import load_as
+from benchmarks.pretrain_config import PretrainConfig
 from generator.iddpm import iddpm_scheduler, noise_and_bound_loss, sample, variational_bound
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE
 
@@ -30,6 +32,14 @@ def test_noise_schedule_is_cogvideox_2bs() -> None:
     assert abs(bar[0] - 0.99745433) < 1e-6
     assert abs(bar[500] - 0.0953281) < 1e-6
     assert bar[999] == 0
+
+
+def test_nano_generators_see_as_much_as_noise_half_way() -> None:
+    config = load_as(PretrainConfig, "_pretrain_nano")
+    shifted = CogVideoXDPMScheduler(**config.ophora_base.transformer.schedule()).alphas_cumprod
+    networks = (config.bora_base.transformer, config.endora_base.transformer)
+    others = [iddpm_scheduler(schedule=each.noise_schedule).alphas_cumprod for each in networks]
+    assert all(abs(bar[500] - 0.5) < 0.01 for bar in (shifted, *others))
 
 
 def _pair(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
