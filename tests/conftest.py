@@ -19,7 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: of two processes, one would otherwise wait for the other's last."""
-    longest = ("test_smoke.py", "test_own_data.py", "test_interruptions.py")
+    longest = ("test_smoke.py", "test_tutorial.py", "test_own_data.py", "test_interruptions.py")
+    longest += ("test_endora_source.py", "test_paper_scale.py", "test_distributed.py")
     order = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 

@@ -55,6 +55,7 @@ def plan_of(weights: Path, **fields: object) -> Plan:
             "classes": {"optimisation": {"steps": 2}},
         },
         "quality": {"rows": ["endora_base", "endora"]},
+        "runtime": {"workers": 1},
         **fields,
     }
     (weights / "endora.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
