@@ -77,10 +77,12 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 def limit_threads(threads: int) -> None:
-    """Use `threads` CPU threads in torch, OpenMP and OpenCV, here and in child processes."""
+    """Use `threads` CPU threads in torch, BLAS, OpenMP and OpenCV, here and in child processes."""
     import cv2
+    import threadpoolctl
 
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of libraries that are loaded later
+    threadpoolctl.threadpool_limits(threads)  # of those that are, numpy's BLAS among them
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 

@@ -107,9 +107,11 @@ def test_all_stages_of_the_papers_configuration(
         "quality.num_clips": 2, "quality.protocol.width": 32, "quality.protocol.height": 32,
         "seeds": 1, "size": 64,
         "classifiers.slowfast.network": "{kind: SlowFast, depth: 18, stem_dim_outs: [8, 1]}",
-        "chosen_classifiers": "[slowfast]",
-        "classifiers.slowfast.recipe.epochs": 1, "classifiers.slowfast.recipe.warmup_epochs": 0,
-        "classifiers.slowfast.recipe.batch_size": 16,
+        "classifiers.mvit_v2.network.embed_dims": 8,
+        "classifiers.slowfast.recipe.epochs": 1, "classifiers.mvit_v2.recipe.epochs": 1,
+        "classifiers.slowfast.recipe.warmup_epochs": 0,
+        "classifiers.mvit_v2.recipe.warmup_epochs": 0,
+        "classifiers.slowfast.recipe.batch_size": 16, "classifiers.mvit_v2.recipe.batch_size": 16,
         "runtime.workers": 1,
         **{f"quality.{name}": path for name, path in encoders(tmp_path).items()},
     }  # fmt: skip
@@ -126,7 +128,7 @@ def test_all_stages_of_the_papers_configuration(
     folder = tmp_path / "results" / "paper" / "ophnet_phase"
     table2 = json.loads((folder / "table2.json").read_text())
     assert (table2["data"], table2["scale"]) == ("OphNet2024", "paper")
-    assert len(table2["rows"]) == 6  # 3 arms, val and test
+    assert len(table2["rows"]) == 12
     table1 = json.loads((folder / "table1.json").read_text())
     assert [row["model"] for row in table1["rows"]][-1] == "Ophora"
     record = json.loads((folder / "run.json").read_text())

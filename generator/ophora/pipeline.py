@@ -41,7 +41,7 @@ class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     snr_shift_scale: the schedule's signal-to-noise ratio is divided by it. The fewer latents a clip
     has, the less noise hides what it shows, so smaller clips need a smaller one
-    (arXiv 2301.11093, Sec. 2; docs/log.md).
+    (arXiv 2301.10972; docs/log.md).
     """
 
     num_layers: int = pydantic.Field(default=30, ge=1)

@@ -222,3 +222,20 @@ def test_large_blocks_are_used_again() -> None:
         for how in ("kept", "handed back")
     }
     assert faults["kept"] < 0.1 * faults["handed back"]
+
+
+def test_no_library_has_more_threads_than_asked_for() -> None:
+    """numpy's BLAS is loaded before the limit, scipy's after it."""
+    code = (
+        "import numpy, threadpoolctl; from core.runtime import limit_threads; limit_threads(1);"
+        "import scipy.linalg, sklearn.metrics, torch;"
+        "pools = threadpoolctl.threadpool_info();"
+        "assert {'openblas', 'openmp'} <= {pool['internal_api'] for pool in pools};"
+        "print(torch.get_num_threads(), *(pool['num_threads'] for pool in pools))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"1"}

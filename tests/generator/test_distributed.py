@@ -72,11 +72,12 @@ def losses(stage: DenoiserTraining) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("kind", "runtime"),
     [
-        (BoraTraining, {"processes": 2, "optimiser": "muon"}),
+        (OphoraTraining, {"processes": 2, "optimiser": "muon"}),
         (OphoraTraining, {"processes": 2, "sharding": "shard", "micro_batch": 2}),
+        (BoraTraining, {"processes": 2, "sharding": "shard"}),
         (OphoraTraining, {"micro_batch": 3}),
     ],
-    ids=["replicate-muon", "shard", "micro-batch"],
+    ids=["replicate-muon", "shard", "bora", "micro-batch"],
 )
 def test_ranks_train_as_one_process_does(
     kind: type[DenoiserTraining], runtime: dict[str, Any], tmp_path: Path
