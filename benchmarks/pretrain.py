@@ -29,6 +29,7 @@ from core.stage import RECORD_NAME, RESULT_NAME, Stage
 from generator.base import TRAINING_RECORD
 from generator.diffusion import DenoiserTraining
 
+DEFAULT = "_pretrain_nano"
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
 NAMES = (
     "ophora_base",
@@ -136,7 +137,7 @@ def main() -> int:
     """Train the named networks and ship them."""
     command = argparse.ArgumentParser(prog="python -m benchmarks.pretrain", description=__doc__)
     command.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME")
-    command.add_argument("--config", default="_pretrain_nano")
+    command.add_argument("--config", default=DEFAULT)
     command.add_argument("--output", type=Path, default=WEIGHTS_ROOT)
     command.add_argument(
         "--whole", action="store_true", help="all parts, not the transformer alone"
@@ -154,6 +155,7 @@ def pretrain(options: argparse.Namespace) -> None:
         if name not in NAMES:
             raise UserError(f"{name}: no such network; {did_you_mean(name, NAMES)}")
         shown = f"python -m benchmarks.pretrain {name}{' --whole' if options.whole else ''}"
+        shown += "" if options.config == DEFAULT else f" --config {options.config}"
         stage, output = getattr(pretraining, name), options.output
         shipped = ship(name, stage, shown, commit, output, whole=options.whole)
         print(f"shipped {shipped}")

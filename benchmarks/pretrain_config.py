@@ -72,6 +72,9 @@ class UncuratedSection(Section):
 
 
 class DinoSection(Section):
+    """given: weights that are taken as they are; null trains them."""
+
+    given: str | None = None
     settings: VitSettings
     optimisation: Optimisation
 

@@ -191,9 +191,11 @@ class Pretraining:
         return self._after_stills(BoraTraining, "fine-tuned", start, section, **encodings)
 
     @cached_property
-    def dino_nano(self) -> DinoTraining:
+    def dino_nano(self) -> Weights:
         """What nano Endora's prior looks through; it has seen no eye."""
         section = self.config.dino_nano
+        if section.given is not None:
+            return self._given(section.given)
         return DinoTraining(
             clips=(self.natural, self.biomed),
             shape=self.config.clip,

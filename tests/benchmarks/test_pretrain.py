@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import pretrain
-from benchmarks.config_files import load_yaml
+from benchmarks.config_files import load_as, load_yaml
 from benchmarks.pretrain_config import PretrainConfig
 from benchmarks.pretraining import Pretraining
 from core.errors import UserError
@@ -131,6 +131,17 @@ def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
     assert all(samples == seen[0] for samples in seen)
     assert stages["ophora_tpt"].init.diffusion.single_frames
     assert not stages["ophora_tpt"].diffusion.single_frames
+
+
+def test_what_ships_is_trained_on_without_its_bases_being_trained_again(tmp_path: Path) -> None:
+    pretraining = Pretraining(load_as(PretrainConfig, "_pretrain_onward"), tmp_path)
+    names = ("cogvideox_ophvl", "bora_tuned", "endora_base", "endora_tuned")
+    for name in names:
+        trained = [
+            stage for stage in getattr(pretraining, name).tower() if hasattr(stage, "optimisation")
+        ]
+        wanted = {"endora_base": 1, "endora_tuned": 3}.get(name, 2)  # single frames, then clips
+        assert len(trained) == wanted
 
 
 def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
