@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import T5Config, T5EncoderModel
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
@@ -18,6 +19,7 @@ from generator.backbone.text import word_tokenizer
 from generator.base import ClipShape, GivenWeights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.endora.pipeline import EndoraAssembly, EndoraSettings
+from generator.endora.transformer import EndoraTransformer
 from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
 
 SHAPE = ClipShape(num_frames=9, width=32, height=32)
@@ -41,6 +43,8 @@ STDIT = STDiTSettings(
     max_text_tokens=TEXT_TOKENS,
 )  # fmt: skip
 ENDORA = EndoraSettings(depth=4, hidden_size=32, num_heads=2, latent_channels=4)
+ENDORA_SIZE = {"num_frames": 3, "height": 4, "width": 8}
+ENDORA_SIZE |= {"hidden_size": 32, "depth": 4, "num_heads": 2}
 
 
 def common(root: Path) -> dict[str, Any]:
@@ -146,3 +150,12 @@ def endora_base(
 def class_endora_base(root: Path) -> EndoraAssembly:
     """Its classes are the captions."""
     return endora_base(root, classes=CAPTIONS)
+
+
+def endora_network(**fields: Any) -> EndoraTransformer:
+    """A small Endora whose outputs are not zero."""
+    torch.manual_seed(0)
+    model = EndoraTransformer(**ENDORA_SIZE | fields)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return model
