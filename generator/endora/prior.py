@@ -88,12 +88,16 @@ class DinoPrior(nn.Module):
         Returns: (B,): 1 - r, averaged over frames and blocks.
         """
         targets = self._targets(frames.flatten(0, 1))
-        losses = []
+        convolution, losses = self.projection, []
+        # The map is the channels' mean, which is what one channel with the mean kernel gives.
+        kernel = convolution.weight.mean(0, keepdim=True)
         for target, feature in zip(targets, features, strict=True):
-            projected = self.projection(target.to(self.projection.weight.dtype))
+            projected = functional.conv2d(
+                target.to(kernel.dtype), kernel, stride=2, padding=convolution.padding
+            )
             # The ViT's patches are half as large as the denoiser's, where sizes allow it.
             projected = functional.adaptive_avg_pool2d(projected, self.grid)
-            maps = projected.float().mean(1).flatten(1), feature.float().mean(2)
+            maps = projected.float().flatten(1), feature.float().mean(2)
             losses.append(1 - pearson(*maps))
         return torch.stack(losses).mean(0).view(len(frames), -1).mean(1)
 

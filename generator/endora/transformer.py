@@ -45,8 +45,9 @@ class AdaptiveBlock(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Args: x: (N, L, D); condition: (N, D)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(condition).chunk(6, 1)
+        """Args: x: (B n, L, D), n sequences a clip; condition: (B, D)."""
+        modulation = self.adaLN_modulation(condition).repeat_interleave(len(x) // len(condition), 0)
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
         x = x + gate1[:, None] * self.attn(modulate(self.norm1(x), shift1, scale1))
         return x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
@@ -81,7 +82,9 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(condition).chunk(2, dim=1)
+        """Args: x: (B n, L, D); condition: (B, D)."""
+        modulation = self.adaLN_modulation(condition).repeat_interleave(len(x) // len(condition), 0)
+        shift, scale = modulation.chunk(2, dim=1)
         return self.linear(modulate(self.norm_final(x), shift, scale))
 
 
@@ -167,23 +170,21 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
         condition = self.t_embedder(timestep)
         if labels is not None:
             condition = condition + self.y_embedder.embedding_table(labels)
-        within = condition.repeat_interleave(frames, 0)
-        along = condition.repeat_interleave(self.grid[0] * self.grid[1], 0)
         x = self.x_embedder(latents.flatten(0, 1)) + self.pos_embed
         features: list[Tensor] = []
         for number in range(0, len(self.blocks), 2):
             inputs, spatial = x, self.blocks[number]
-            x = spatial(inputs, within)
+            x = spatial(inputs, condition)
             if number // 2 in features_of:
-                features.append(spatial(inputs.detach(), within.detach()) if local else x)
+                features.append(spatial(inputs.detach(), condition.detach()) if local else x)
             if not self.config.temporal:
-                x = self.blocks[number + 1](x, within)
+                x = self.blocks[number + 1](x, condition)
                 continue
             x = _swap(x, batch)
             if number == 0:
                 x = x + self.temp_embed[:, :frames]
-            x = _swap(self.blocks[number + 1](x, along), batch)
-        return self._unpatchify(self.final_layer(x, within), batch), features
+            x = _swap(self.blocks[number + 1](x, condition), batch)
+        return self._unpatchify(self.final_layer(x, condition), batch), features
 
     def _unpatchify(self, x: Tensor, batch: int) -> Tensor:
         patch, (rows, columns) = self.config.patch_size, self.grid
