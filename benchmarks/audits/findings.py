@@ -26,6 +26,7 @@ from core.stage import ClipSource, Stage
 from generator.curation.privacy import OcrPrivacy
 
 AUDITS_NAME = "audits.json"
+AUDITS_NOTE = "Audits: "  # begins the sentence below Table 2
 NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 # The rules; one copy of a val or test clip is too many. Source: our choice (docs/audits.md).
@@ -191,7 +192,7 @@ def table_note(plan: Plan, audits: Mapping[tuple[Task, str], ArmAudit]) -> list[
         return []
     clauses = [_clause(plan.config.tasks, key, audits.get(key)) for key in arms]
     hint = "" if all(key in audits for key in arms) else NOT_RUN_HINT
-    return [f"Audits: {'; '.join(clauses)}.{hint}"]
+    return [f"{AUDITS_NOTE}{'; '.join(clauses)}.{hint}"]
 
 
 def _clause(tasks: Sequence[Task], key: tuple[Task, str], audit: ArmAudit | None) -> str:
