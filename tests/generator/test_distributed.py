@@ -14,18 +14,11 @@ from core.errors import UserError
 from core.runtime import Runtime
 from generator.bora.training import BoraTraining
 from generator.diffusion import DenoiserTraining, DiffusionSettings
-from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
 from generator.training import LOG_NAME
 from tests.core.stages import refuse
 from tests.generator.tiny import (
-    SHAPE,
-    TEXT_TOKENS,
-    CaptionedClips,
-    bora_base,
-    common,
-    ophora_base,
+    denoiser_training,
 )
 
 STEPS = 20
@@ -35,31 +28,16 @@ def training(
     root: Path, kind: type[DenoiserTraining], optimiser: str = "adamw", **runtime: Any
 ) -> DenoiserTraining:
     """Twenty real steps of a tiny generator, logged step by step."""
-    ophora = kind is OphoraTraining
-    base = ophora_base(root) if ophora else bora_base(root)
-    encoding = Encoding(
-        clips=CaptionedClips(**common(root)),
-        parts=base,
-        shape=SHAPE,
-        max_text_tokens=TEXT_TOKENS,
-        mask_padding=not ophora,
-        **common(root),
-    )
-    return kind(
-        name="TPT" if ophora else "fine-tuned",
-        init=base,
-        encoding=encoding,
-        held_out=encoding,
+    stage = denoiser_training(root, kind, STEPS)
+    changes = {"batch_size": 8, "ema_decay": 0.9, "optimiser": optimiser}
+    return denoiser_training(
+        root,
+        kind,
+        STEPS,
+        held_out=stage.encoding,
         diffusion=DiffusionSettings(timestep_strata=8, caption_dropout=0.1),
-        optimisation=Optimisation(
-            steps=STEPS,
-            batch_size=8,
-            lr=1e-2,
-            ema_decay=0.9,
-            checkpoint_every=1,
-            optimiser=optimiser,
-        ),
-        **common(root) | {"runtime": Runtime(workers=1, **runtime)},
+        optimisation=stage.optimisation.model_copy(update=changes),
+        runtime=Runtime(workers=1, **runtime),
     )
 
 

@@ -12,19 +12,14 @@ from core.errors import UserError
 from generator.base import ClipShape, Sampling
 from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import DenoiserTraining
-from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview
 from generator.training import LOG_NAME
 from tests.generator.tiny import (
     CAPTIONS,
-    SHAPE,
-    TEXT_TOKENS,
-    CaptionedClips,
     bora_base,
     common,
-    ophora_base,
+    denoiser_training,
     weights,
 )
 
@@ -34,26 +29,7 @@ SAMPLING = Sampling(steps=2, guidance_scale=3.0)
 def training(
     root: Path, kind: type[DenoiserTraining], preview: Preview | None = None
 ) -> DenoiserTraining:
-    ophora = kind is OphoraTraining
-    base = ophora_base(root) if ophora else bora_base(root)
-    encoding = Encoding(
-        clips=CaptionedClips(**common(root)),
-        parts=base,
-        shape=SHAPE,
-        max_text_tokens=TEXT_TOKENS,
-        mask_padding=not ophora,
-        **common(root),
-    )
-    return kind(
-        name="TPT" if ophora else "fine-tuned",
-        init=base,
-        encoding=encoding,
-        optimisation=Optimisation(
-            steps=5, batch_size=4, lr=1e-2, ema_decay=0.5, checkpoint_every=1
-        ),
-        preview=preview,
-        **common(root),
-    )
+    return denoiser_training(root, kind, 5, preview=preview)
 
 
 @pytest.mark.parametrize("kind", [OphoraTraining, BoraTraining])

@@ -18,9 +18,13 @@ from generator.backbone.autoencoder import AutoencoderSettings
 from generator.backbone.text import word_tokenizer
 from generator.base import ClipShape, GivenWeights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
+from generator.diffusion import DenoiserTraining
+from generator.encoding import Encoding
 from generator.endora.pipeline import EndoraAssembly, EndoraSettings
 from generator.endora.transformer import EndoraTransformer
 from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
+from generator.ophora.training import OphoraTraining
+from generator.optimisation import Optimisation
 
 SHAPE = ClipShape(num_frames=9, width=32, height=32)
 CAPTIONS = ("a blue square moves left", "a red disc grows slowly", "the green bar turns right")
@@ -159,3 +163,24 @@ def endora_network(**fields: Any) -> EndoraTransformer:
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model
+
+
+def denoiser_training(
+    root: Path, kind: type[DenoiserTraining], steps: int, **fields: Any
+) -> DenoiserTraining:
+    """A training of a tiny Ophora or Bora on real clips; `fields` over `common` and defaults."""
+    ophora = kind is OphoraTraining
+    base = ophora_base(root) if ophora else bora_base(root)
+    encoding = Encoding(
+        clips=CaptionedClips(**common(root)),
+        parts=base,
+        shape=SHAPE,
+        max_text_tokens=TEXT_TOKENS,
+        mask_padding=not ophora,
+        **common(root),
+    )
+    optimisation = Optimisation(
+        steps=steps, batch_size=4, lr=1e-2, ema_decay=0.5, checkpoint_every=1
+    )
+    settings = {"optimisation": optimisation, "encoding": encoding, **common(root), **fields}
+    return kind(name="TPT" if ophora else "fine-tuned", init=base, **settings)
