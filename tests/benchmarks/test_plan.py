@@ -15,6 +15,7 @@ from classifiers.checkpoints import Checkpoint
 from core.errors import UserError
 from generator.base import BeforehandTraining
 from generator.bora.training import BoraTraining
+from generator.endora.training import EndoraTraining
 from generator.ophora.training import GivenOphora, OphoraTraining
 from tests.benchmarks.metrics.tiny_scripts import TinyI3d, TinyInception, save
 from tests.presets import MVITV2_NANO
@@ -22,21 +23,23 @@ from tests.presets import MVITV2_NANO
 BEFOREHAND = [
     "ophora.tpt_weights=generator/weights/ophora_base",
     "bora.start=generator/weights/bora_base",
+    "endora.start=generator/weights/endora_base",
+    "sources=[bora,ophora,endora]",
 ]
 
 
 def test_trainings_done_beforehand_are_gone_on_from(tmp_path: Path) -> None:
     given = Plan(load_config("smoke", BEFOREHAND), Inputs(tmp_path)).generators
-    live = Plan(
-        load_config("smoke", ["ophora.tpt_weights=null", "bora.start=null"]), Inputs(tmp_path)
-    ).generators
+    live = Plan(load_config("smoke"), Inputs(tmp_path)).generators  # trains all of it
     assert isinstance(given["ophora_tpt"], GivenOphora)
     assert isinstance(given["ophora_tpt"].given, BeforehandTraining)
     assert isinstance(live["ophora_tpt"], OphoraTraining)
     for plan, tpt in ((given, given["ophora_tpt"]), (live, live["ophora_tpt"])):
         assert isinstance(plan["ophora"], OphoraTraining) and plan["ophora"].init == tpt
-    bora = given["bora"]
+    bora, endora = given["bora"], given["endora"]
     assert isinstance(bora, BoraTraining) and isinstance(bora.init, BeforehandTraining)
+    assert isinstance(endora, EndoraTraining) and isinstance(endora.init, BeforehandTraining)
+    assert not isinstance(live["bora"].init, BeforehandTraining)  # type: ignore[attr-defined]
     folder = bora.init.weights()  # real files: transformer of one folder, the rest of the other
     assert {path.name for path in folder.iterdir()} >= {"transformer", "vae", "tokenizer"}
 

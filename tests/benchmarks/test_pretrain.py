@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from benchmarks import pretrain
@@ -142,6 +144,18 @@ def test_what_ships_is_trained_on_without_its_bases_being_trained_again(tmp_path
         ]
         wanted = {"endora_base": 1, "endora_tuned": 3}.get(name, 2)  # single frames, then clips
         assert len(trained) == wanted
+
+
+def test_what_ships_has_seen_as_much_and_is_as_large() -> None:
+    names = ("ophora_tpt", "bora_tuned", "endora_tuned")
+    records = [read_json(pretrain.WEIGHTS_ROOT / name / "training.json") for name in names]
+    assert len({(record["samples"], record["stills"]) for record in records}) == 1
+    sizes = []
+    for name in names:
+        with safe_open(pretrain.WEIGHTS_ROOT / name / DENOISER, "pt") as file:
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
+        sizes.append(sum(math.prod(shape) for shape in shapes))
+    assert max(sizes) < 1.1 * min(sizes)
 
 
 def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
