@@ -127,3 +127,12 @@ def test_respaced_sampling_uses_the_kept_steps_own_schedule() -> None:
         drawn = torch.randn((1, 4, 2, 3, 3), generator=rng).transpose(1, 2)
         x = mean + deviation * drawn.double()
     assert torch.allclose(found.double(), x, atol=2e-4)
+
+
+def test_a_wrong_guess_at_the_first_step_of_cosine_noise_stays_bounded() -> None:
+    scheduler = iddpm_scheduler(schedule="cosine")
+    scheduler.set_timesteps(16)
+    torch.manual_seed(0)
+    latents = torch.randn(1, 4, 9, 8, 12)
+    guess = torch.cat([0.9 * latents, torch.zeros_like(latents)], dim=1)
+    assert scheduler.step(guess, scheduler.timesteps[0], latents).prev_sample.abs().max() < 10
