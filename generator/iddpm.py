@@ -95,7 +95,7 @@ def iddpm_scheduler(
         beta_schedule="squaredcos_cap_v2" if schedule == "cosine" else "linear",
         prediction_type="epsilon",
         variance_type="learned_range" if learned_variance else "fixed_large",
-        # Cosine's first step knows nothing of the clip: what is divided by its alpha-bar (2e-9) must
+        # At cosine's first step the clip's estimate is divided by an alpha-bar of 2e-9: it must
         # be bounded. Latents have unit deviation.
         clip_sample=schedule == "cosine",
         clip_sample_range=4.0,
