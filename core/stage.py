@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import exca
 import filelock
 import pydantic
+import yaml
 from exca.helpers import DiscriminatedModel
 
 from core.clip import MANIFEST_NAME, Manifest
@@ -29,6 +30,10 @@ from core.runtime import Runtime, commit_of
 
 # exca logs the traceback of every failure, a user's typo included; the command decides instead.
 logging.getLogger("exca").setLevel(logging.CRITICAL)
+
+# exca compares each stage with its stored configuration: with PyYAML's own parser, a seventh of a
+# command that finds everything in the cache. libyaml's reads the same ten times faster.
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
 
 RESULT_NAME = "result.json"
 RECORD_NAME = "record.json"

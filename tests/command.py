@@ -1,12 +1,16 @@
-"""The command as a user types it, in a process of its own."""
+"""Commands as a user types them, in a process of their own or in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +28,25 @@ def run(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done
+
+
+def run_here(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command's `main` with these arguments, in this process: it has the libraries already, which
+    take longer to import than much of what is asked of it."""
+    words = [module, *map(str, arguments)]
+    main = importlib.import_module(module).main
+    out, errors = io.StringIO(), io.StringIO()
+    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors)
+    with patch.object(sys, "argv", words), redirected[0], redirected[1]:
+        code = main()
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
+
+
+def smoke_here(results: Path, *arguments: object) -> str:
+    """`--config smoke` in this process; what it prints."""
+    done = run_here("run_benchmark", "--config", "smoke", "--results", results, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 def start(results: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import pytest
 
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
-from tests.command import ROOT, command, run, start
+from tests.command import run_here, smoke_here, start
 
 
 @pytest.mark.slow
 def test_only_stops_after_a_stage_and_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     arms = ("--sources", "source", "--classifiers", "slowfast", "--set", "runtime.workers=1")
-    run(tmp_path, *arms, "--only", "decoding")
+    smoke_here(tmp_path, *arms, "--only", "decoding")
     done = {file.parent.parent.name.split(".")[-2] for file in tmp_path.rglob("result.json")}
     assert "FrameCache" in done and "ClassifierTraining" not in done
     assert not (tmp_path / "smoke").exists()
@@ -35,7 +34,7 @@ def test_only_stops_after_a_stage_and_ctrl_c_says_how_to_go_on(tmp_path: Path) -
     assert process.returncode == 130
     assert "interrupted: the same command goes on from here" in errors
     assert "Traceback" not in errors
-    run(tmp_path, *arms)
+    smoke_here(tmp_path, *arms)
     assert (tmp_path / "smoke" / "table2.md").is_file()
 
 
@@ -44,13 +43,8 @@ def test_no_wait_refuses_a_stage_that_another_run_holds(tmp_path: Path) -> None:
     plan = Plan(load_config("smoke"), Inputs(tmp_path))
     folder = plan.datasets["phase"].folder
     with filelock.FileLock(f"{folder}.lock"):
-        done = subprocess.run(
-            command(tmp_path, "--no-wait", "--sources", "source"),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        run = ("run_benchmark", "--config", "smoke", "--results", tmp_path)
+        done = run_here(*run, "--no-wait", "--sources", "source")
     assert done.returncode == 2, done.stderr
     assert re.search(r"^error: another run holds ", done.stderr, re.MULTILINE)
     assert not (folder / "result.json").exists()

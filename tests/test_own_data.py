@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.video import probe, read_span, write_video
-from tests.command import ROOT, command, run
+from tests.command import ROOT, run_here, smoke_here
 
 REAL_VIDEOS = ROOT.parent / "shared" / "data" / "real_videos"
 
@@ -59,7 +58,7 @@ def test_real_videos_with_ones_own_augmentation(tmp_path: Path) -> None:
         frames[::2] += 20
         write_video(mine / "Capsulorhexis" / "a.mp4", frames)
         write_video(mine / "6" / "b.mp4", frames[::-1].copy())
-        run(tmp_path / "results", *arguments)
+        smoke_here(tmp_path / "results", *arguments)
         folder = tmp_path / "results" / "smoke"
         table = json.loads((folder / "table2.json").read_text())
         assert table["data"] == "OphNet2024"
@@ -67,8 +66,6 @@ def test_real_videos_with_ones_own_augmentation(tmp_path: Path) -> None:
         cell = json.loads((folder / "cells/phase/slowfast/mine/seed0.json").read_text())
         rows.append(cell["provenance"]["key"])
     assert rows[0] != rows[1]
-    refused = subprocess.run(
-        [*command(tmp_path / "results"), "--data-root", str(data)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    run = ("run_benchmark", "--config", "smoke", "--results", tmp_path / "results")
+    refused = run_here(*run, "--data-root", data)
     assert refused.returncode == 2 and "--corpus-root" in refused.stderr

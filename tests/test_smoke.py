@@ -7,8 +7,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ import pytest
 from benchmarks.config_files import load_config
 from benchmarks.merge import read_part
 from benchmarks.plan import Inputs, Plan
-from tests.command import ROOT, command, run, take_data
+from core.runtime import release_workers
+from tests.command import ROOT, command, run, run_here, smoke_here, take_data
 
 TERMINAL = "terminal.log"
 TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
@@ -32,11 +33,12 @@ def computed(results: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Results of one uninterrupted run."""
     results = tmp_path_factory.mktemp("uninterrupted")
     (results / TERMINAL).write_text(run(results).stderr)
-    return results
+    yield results
+    release_workers()
 
 
 @pytest.mark.slow
@@ -96,14 +98,8 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
         "recipe: {epochs: 1, warmup_epochs: 0}\n"
     )
 
-    def look(*arguments: str) -> subprocess.CompletedProcess[str]:
-        audit = [sys.executable, "-m", "benchmarks.audits.faithfulness", "--config", "smoke"]
-        where = ["--results", str(finished)]
-        return subprocess.run(
-            [*audit, *where, *arguments], cwd=ROOT, capture_output=True, text=True
-        )
-
-    done = look("--judge", str(judge))
+    audit = ("benchmarks.audits.faithfulness", "--config", "smoke", "--results", finished)
+    done = run_here(*audit, "--judge", judge)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((finished / "smoke" / "faithfulness.json").read_text())["phase"]
     assert list(found) == [
@@ -115,7 +111,7 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
     assert found["Real, reconstructed"]["clips"] == found["Real (test)"]["clips"]
     assert (finished / "smoke" / "faithfulness.md").read_text() in done.stdout
     assert (finished / "smoke" / "faithfulness_phase.jpg").stat().st_size > 10_000
-    typo = look("--judge", "_judge_nan")
+    typo = run_here(*audit, "--judge", "_judge_nan")
     assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "no such config" in typo.stderr
 
 
@@ -133,10 +129,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
         "  one: {kind: part, of: ophora, clips_per_class: 1}\n"
         f"sources: [{', '.join(sources)}, one]\n"
     )
-    done = subprocess.run(
-        [sys.executable, "run_benchmark.py", "--config", str(config), "--results", str(finished)],
-        cwd=ROOT, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+    done = run_here("run_benchmark", "--config", config, "--results", finished)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = json.loads((finished / "controls" / "table2.json").read_text())["rows"]
     assert {row["training_data"] for row in rows} == {
@@ -175,10 +168,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
 def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished: Path) -> None:
     folder, before, stages = finished / "smoke", tables(finished), computed(finished)
     assert b"Audits: Bora not run; Ophora not run. To run: `python -m" in before["table2.md"]
-    command = [sys.executable, "-m", "benchmarks.audits.leakage", "--config", "smoke"]
-    done = subprocess.run(
-        [*command, "--results", str(finished)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_here("benchmarks.audits.leakage", "--config", "smoke", "--results", finished)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / "audits.md").read_text() in done.stdout
     assert "after the next run_benchmark.py" in done.stdout and tables(finished) == before
@@ -197,7 +187,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
         assert found["corpus_held_out"]["copies"] == []
         assert found["held_out"]["chance"]["same"] == 0
     assert audits["table1"]["Ophora (TPT-only)"]["clips"] == 8
-    run(finished)
+    smoke_here(finished)
     shown = json.loads((folder / "table2.json").read_text())
     expected = {a["training_data"]: "failed" if a["broken"] else "passed" for a in audits["arms"]}
     assert {row["training_data"]: row["audit"] for row in shown["rows"]} == {
@@ -209,7 +199,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
         arm["stages"]["held_out"] = "of another run"
     (folder / "audits.json").write_text(json.dumps(audits))
     audited = computed(finished)
-    printed = run(finished).stdout
+    printed = smoke_here(finished)
     assert tables(finished) == before and computed(finished) == audited
     assert stages.items() <= audited.items()  # no run after the first computed anything again
     assert before["table2.md"].decode().strip() in printed
@@ -219,7 +209,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
 def test_jobs_of_a_cluster_give_the_same_cells(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "--classifiers", "slowfast")
     take_data(finished, tmp_path)
-    run(tmp_path, *arms, "--set", "cluster.kind=local", "cluster.cpus_per_task=2")
+    smoke_here(tmp_path, *arms, "--set", "cluster.kind=local", "cluster.cpus_per_task=2")
     cell = Path("smoke", "cells", "phase", "slowfast", "source", "seed0.json")
     one, other = (json.loads((root / cell).read_text()) for root in (finished, tmp_path))
     assert one == other
@@ -230,21 +220,8 @@ def test_compare_puts_runs_side_by_side(finished: Path, tmp_path: Path) -> None:
     folder = finished / "smoke"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "table2.json").write_bytes((folder / "table2.json").read_bytes())
-    done = subprocess.run(
-        [
-            sys.executable,
-            "run_benchmark.py",
-            "--results",
-            str(tmp_path),
-            "--compare",
-            str(folder),
-            str(tmp_path / "other"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    folders = ("--compare", folder, tmp_path / "other")
+    done = run_here("run_benchmark", "--results", tmp_path, *folders)
     rows = [line for line in done.stdout.splitlines() if "MViTv2" in line]
     assert done.returncode == 0 and len(rows) == 12
     assert "| smoke " in rows[0] and "| other " in rows[1]
@@ -283,7 +260,7 @@ def test_killed_three_times_gives_the_numbers_of_one_run(finished: Path, tmp_pat
     kill_when(tmp_path, "OphoraTraining", "checkpoint.pt", *arms)
     kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4", *arms)
     kill_when(tmp_path, "ClassifierTraining", "checkpoint.pt", *arms)
-    run(tmp_path, *arms)
+    smoke_here(tmp_path, *arms)
     for pattern in (
         "cells/phase/slowfast/*/seed0.json",
         "cache/*ClassSynthesis*/*/videos/phase*.mp4",

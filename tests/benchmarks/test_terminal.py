@@ -19,7 +19,6 @@ from tests.command import ROOT
 TWO_LANES = """
 import time
 import core.progress
-from benchmarks.terminal import say
 from core.runtime import map_unordered
 
 def work(number):
@@ -31,6 +30,7 @@ def work(number):
     return number
 
 if __name__ == "__main__":
+    from benchmarks.terminal import say  # which the processes do without
     say("== start")
     for number, _ in map_unordered(work, range(4), workers=2):
         say(f"done {number}")
