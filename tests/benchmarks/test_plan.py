@@ -45,7 +45,8 @@ def test_trainings_done_beforehand_are_gone_on_from(tmp_path: Path) -> None:
 
 
 def test_narrated_captions_may_be_longer_than_instructions(tmp_path: Path) -> None:
-    rows = ["quality.rows=[cogvideox_ophvl,ophora_tpt]", "ophora.tpt_weights=null"]
+    rows = ["quality.rows=[cogvideox_ophvl,ophora_tpt]"]
+    rows += ["ophora.tpt_weights=null", "ophora.ophvl_weights=null"]
     for given, expected in (("48", 48), ("null", 20)):
         config = load_config("generation_quality", [*rows, f"ophora.ophvl_text_tokens={given}"])
         generators = Plan(config, Inputs(tmp_path)).generators

@@ -147,7 +147,7 @@ def test_what_ships_is_trained_on_without_its_bases_being_trained_again(tmp_path
 
 
 def test_what_ships_has_seen_as_much_and_is_as_large() -> None:
-    names = ("ophora_tpt", "bora_tuned", "endora_tuned")
+    names = ("ophora_tpt", "cogvideox_ophvl", "bora_tuned", "endora_tuned")
     records = [read_json(pretrain.WEIGHTS_ROOT / name / "training.json") for name in names]
     assert len({(record["samples"], record["stills"]) for record in records}) == 1
     sizes = []
