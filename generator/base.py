@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import pydantic
 
@@ -15,6 +15,10 @@ from core.runtime import Precision, Runtime
 from core.stage import Stage
 from core.video import Frames
 
+if TYPE_CHECKING:
+    from diffusers import ModelMixin
+
+Denoiser = TypeVar("Denoiser", bound="ModelMixin")
 TRAINING_RECORD = "training.json"  # beside shipped weights: steps, samples, last loss
 
 
@@ -122,6 +126,18 @@ class GivenGenerator(Generator):
 
     def weights(self) -> Path:
         return self.given.weights()
+
+
+def load_denoiser(kind: type[Denoiser], folder: Path) -> Denoiser:
+    """The denoiser (a diffusers model of that class) of a generator's folder.
+
+    Raises: UserError: if the folder holds none.
+    """
+    try:
+        return kind.from_pretrained(folder / "transformer")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"weights {folder}: no {kind.__name__} can be read: {reason}") from None
 
 
 def check_frame_latents(folder: Path, config: Any, shape: ClipShape) -> None:

@@ -13,12 +13,18 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from transformers import T5Tokenizer
 
-from core.errors import UserError
 from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.backbone.text import encode_text
-from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
+from generator.base import (
+    ClipShape,
+    Sampling,
+    Weights,
+    check_frame_latents,
+    load_denoiser,
+    share_folder,
+)
 from generator.bora.stdit import STDiT
 from generator.encoding import load_text_encoder
 from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
@@ -79,15 +85,6 @@ class BoraAssembly(Weights):
         model.save_pretrained(target / "transformer")
 
 
-def load_stdit(folder: Path, dtype: torch.dtype = torch.float32) -> STDiT:
-    """Load the denoiser of a Bora folder.  Raises: UserError: if it holds none."""
-    try:
-        return STDiT.from_pretrained(folder / "transformer").to(dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"weights {folder}: no STDiT can be read: {reason}") from None
-
-
 class BoraSampler:
     """Prompts -> clips: respaced ancestral sampling with guidance on the first channels.
 
@@ -120,9 +117,9 @@ class BoraSampler:
 
         Raises: UserError: if it makes clips of another shape.
         """
-        model = load_stdit(folder, dtype_of(precision, device)).to(device).eval()
+        model = load_denoiser(STDiT, folder).to(device, dtype_of(precision, device))
         check_frame_latents(folder, model.config, shape)
-        return cls(folder, model, guided_channels, precision)
+        return cls(folder, model.eval(), guided_channels, precision)
 
     @cached_property
     def _text_encoder(self) -> tuple[Any, Any]:

@@ -9,8 +9,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from core.runtime import Precision
-from generator.base import GivenGenerator, share_folder
-from generator.bora.pipeline import BoraSampler, load_stdit
+from generator.base import GivenGenerator, load_denoiser, share_folder
+from generator.bora.pipeline import BoraSampler
 from generator.bora.stdit import STDiT
 from generator.diffusion import (
     DenoiserTraining,
@@ -37,7 +37,7 @@ class BoraTraining(DenoiserTraining):
     def fit(self, folder: Path) -> tuple[STDiT, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
-        model = load_stdit(start)
+        model = load_denoiser(STDiT, start)
         config = model.config
         check_fits(
             data,

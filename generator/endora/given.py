@@ -14,8 +14,8 @@ from core.clip import MANIFEST_NAME, Manifest, Split, Task
 from core.errors import UserError
 from core.files import sha256_of_file, write_json
 from core.stage import ClipSource
-from generator.base import ClipShape, Weights, share_folder
-from generator.endora.pipeline import CLASSES_NAME, EndoraAssembly, EndoraSettings, load_endora
+from generator.base import ClipShape, Weights, load_denoiser, share_folder
+from generator.endora.pipeline import CLASSES_NAME, EndoraAssembly, EndoraSettings
 from generator.endora.transformer import EndoraTransformer
 
 # Layers of the released network that only its prior uses, or nothing does.
@@ -81,7 +81,7 @@ class EndoraWithClasses(Weights):
         if len(set(self.classes)) < len(self.classes):
             raise UserError("classes: two of them have the same name")
         start, target = self.base.weights(), folder / "weights"
-        found = load_endora(start)
+        found = load_denoiser(EndoraTransformer, start)
         if found.config.num_classes is not None:
             raise UserError(
                 f"weights {start}: this Endora knows {found.config.num_classes} classes"

@@ -16,7 +16,14 @@ from core.files import read_json, write_json
 from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
-from generator.base import ClipShape, Sampling, Weights, check_frame_latents, share_folder
+from generator.base import (
+    ClipShape,
+    Sampling,
+    Weights,
+    check_frame_latents,
+    load_denoiser,
+    share_folder,
+)
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
 
@@ -85,15 +92,6 @@ class EndoraAssembly(Weights):
         write_json(target / CLASSES_NAME, list(self.classes))
 
 
-def load_endora(folder: Path, dtype: torch.dtype = torch.float32) -> EndoraTransformer:
-    """Load the denoiser of an Endora folder.  Raises: UserError: if it holds none."""
-    try:
-        return EndoraTransformer.from_pretrained(folder / "transformer").to(dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"weights {folder}: no Endora can be read: {reason}") from None
-
-
 class EndoraSampler:
     """Prompts -> clips. Unconditional: prompts only count. Conditional: a prompt is one of the
     captions that stand for the classes, and guidance is applied to all channels."""
@@ -115,9 +113,9 @@ class EndoraSampler:
 
         Raises: UserError: if it makes clips of another shape.
         """
-        model = load_endora(folder, dtype_of(precision, device)).to(device).eval()
+        model = load_denoiser(EndoraTransformer, folder).to(device, dtype_of(precision, device))
         check_frame_latents(folder, model.config, shape)
-        return cls(folder, model, precision)
+        return cls(folder, model.eval(), precision)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
         """See `generator.base.Sampler`."""

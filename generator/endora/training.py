@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import Precision, seed_everything
-from generator.base import GivenGenerator, Weights, share_folder
+from generator.base import GivenGenerator, Weights, load_denoiser, share_folder
 from generator.diffusion import (
     DenoiserTraining,
     DiffusionSettings,
@@ -25,7 +25,7 @@ from generator.diffusion import (
     frame_of,
     train_denoiser,
 )
-from generator.endora.pipeline import EndoraSampler, known_classes, label_of, load_endora
+from generator.endora.pipeline import EndoraSampler, known_classes, label_of
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
@@ -56,7 +56,7 @@ class EndoraTraining(DenoiserTraining):
     def fit(self, folder: Path) -> tuple[WithPrior, dict[str, Any]]:
         start = self.init.weights()
         data = self.encoding.load()
-        model = load_endora(start)
+        model = load_denoiser(EndoraTransformer, start)
         config = model.config
         check_fits(
             data,

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from core.errors import UserError
-from generator.base import ClipShape, Sampling
+from generator.base import ClipShape, Sampling, load_denoiser
 from generator.endora.given import ReleasedEndora, load_released
-from generator.endora.pipeline import EndoraSettings, load_endora
+from generator.endora.pipeline import EndoraSettings
 from generator.endora.training import GivenEndora
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
@@ -117,7 +117,7 @@ def test_a_released_checkpoint_becomes_a_folder_that_draws(tmp_path: Path) -> No
     autoencoder = endora_base(tmp_path).autoencoder
     fields = {"autoencoder": autoencoder, "shape": SHAPE, "transformer": ENDORA}
     stage = ReleasedEndora(path=tmp_path / "endora.pt", **fields, **common(tmp_path))
-    loaded = load_endora(stage.weights()).state_dict()
+    loaded = load_denoiser(EndoraTransformer, stage.weights()).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in released.state_dict().items())
     given = GivenEndora(given=stage, shape=SHAPE, **common(tmp_path))
     clips = given.sampler()(["", ""], [1, 2], Sampling(steps=2, guidance_scale=1.0))

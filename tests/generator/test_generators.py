@@ -15,7 +15,7 @@ from torch import Tensor
 from core.errors import UserError
 from core.files import read_json
 from core.runtime import Precision
-from generator.base import ClipShape, Sampling, Weights
+from generator.base import ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import (
@@ -228,7 +228,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no STDiT can be read"):
         bora.sampler()
     given = weights(wrong["ophora"], tmp_path)
-    with pytest.raises(UserError, match="no Endora can be read"):
+    with pytest.raises(UserError, match="no EndoraTransformer can be read"):
         GivenEndora(given=given, shape=SHAPE, **common(tmp_path)).sampler()
 
 
@@ -320,9 +320,9 @@ def test_guidance_modes_sample_differently(tmp_path: Path) -> None:
 
 
 def test_bora_learns_variance_and_starts_at_zero(tmp_path: Path) -> None:
-    from generator.bora.pipeline import load_stdit
+    from generator.bora.stdit import STDiT
 
-    model = load_stdit(bora_base(tmp_path).weights())
+    model = load_denoiser(STDiT, bora_base(tmp_path).weights())
     latents = torch.randn(2, 9, 4, 4, 4)
     text, mask = torch.randn(2, TEXT_TOKENS, 16), torch.ones(2, TEXT_TOKENS, dtype=torch.bool)
     dropped = torch.tensor([False, True])
