@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.audits.metric_response import DAMAGES, OTHER_CAPTIONS
 from benchmarks.config_files import load_config
 from benchmarks.merge import read_part
 from benchmarks.plan import Inputs, Plan
@@ -113,6 +114,27 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
     assert (finished / "smoke" / "faithfulness_phase.jpg").stat().st_size > 10_000
     typo = run_here(*audit, "--judge", "_judge_nan")
     assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "no such config" in typo.stderr
+
+
+@pytest.mark.slow
+def test_the_metrics_of_table_1_see_damage(finished: Path) -> None:
+    audit = ("benchmarks.audits.metric_response", "--config", "smoke", "--results", finished)
+    done = run_here(*audit)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.strip("| ").split("|") for line in done.stdout.splitlines()]
+    header, found = rows[0], {row[0].strip(): row[1:] for row in rows[2:] if len(row) > 1}
+    assert [cell.strip() for cell in header] == ["Damage", "FID", "FVD", "KVD", "CLIPScore"]
+    assert set(found) == {*DAMAGES, OTHER_CAPTIONS}
+    distances = {name: [float(cell.split()[0]) for cell in row] for name, row in found.items()}
+    whole = distances["none"]
+    for name in ("blur, 4 px", "coloured patches"):
+        assert distances[name][0] > whole[0] and distances[name][1] > whole[1]
+    # FID sees frames one by one, FVD their order; captions concern neither.
+    assert distances["frames in any order"][0] == whole[0] != distances["blur, 1 px"][0]
+    assert distances["frames in any order"][1] != whole[1]
+    assert distances[OTHER_CAPTIONS][:3] == whole[:3]
+    typo = run_here(*audit, "--set", "quality.image_text_encoder=nowhere")
+    assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "nowhere" in typo.stderr
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ from generator.ophora.training import GivenOphora
 
 REAL = "Real (test)"
 SHEET_CLASSES = 8
-SHEET_FRAMES = 5
+SHEET_FRAMES = 4
 
 
 def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
