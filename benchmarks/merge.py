@@ -35,7 +35,7 @@ from core.clip import Task
 from core.errors import UserError, exit_code
 from core.files import read_json, write_json
 
-SEEDS = ("first_seed", "seeds")
+FREE = ("first_seed", "seeds", "name")  # what may differ; runs in one folder have two names
 OWN = ("seeds", "commit", "device", "threads", "versions", "stages")  # of run.json, by part
 
 
@@ -77,7 +77,7 @@ def check(parts: Sequence[Part]) -> None:
     for part in parts[1:]:
         for name in BenchmarkConfig.model_fields:
             values = [getattr(each.config, name) for each in (first, part)]
-            if name not in SEEDS and values[0] != values[1]:
+            if name not in FREE and values[0] != values[1]:
                 raise UserError(f"{part.folder}: {name} is not as in {first.folder}: not one run")
         if part.record["data"] != first.record["data"]:
             raise UserError(f"{part.folder}: data {part.record['data']}, not as in {first.folder}")

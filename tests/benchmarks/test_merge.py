@@ -64,7 +64,7 @@ def write_part(folder: Path, seeds: range, *changes: str, fvd: float = 9.0) -> l
 
 def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     write_part(tmp_path / "a", range(2), fvd=8.5)
-    write_part(tmp_path / "b", range(2, 3))
+    write_part(tmp_path / "b", range(2, 3), "name=b")
     stray = make_cell(tmp_path / "c", "Source + Bora", accuracy=0.2, seed=7)
     save_cell(tmp_path / "b", stray)  # of an earlier run in the same folder
     parts, output = [tmp_path / "a", tmp_path / "b"], tmp_path / "merged"
