@@ -118,8 +118,9 @@ def test_a_judge_looks_at_the_clips_of_a_run(finished: Path, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_metrics_of_table_1_see_damage(finished: Path) -> None:
+    # The eight clips of smoke would be too few: sampling noise hides a strong blur.
     audit = ("benchmarks.audits.metric_response", "--config", "smoke", "--results", finished)
-    done = run_here(*audit)
+    done = run_here(*audit, "--set", "quality.corpus.num_clips=72", "quality.num_clips=32")
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [line.strip("| ").split("|") for line in done.stdout.splitlines()]
     header, found = rows[0], {row[0].strip(): row[1:] for row in rows[2:] if len(row) > 1}
@@ -133,6 +134,8 @@ def test_the_metrics_of_table_1_see_damage(finished: Path) -> None:
     assert distances["frames in any order"][0] == whole[0] != distances["blur, 1 px"][0]
     assert distances["frames in any order"][1] != whole[1]
     assert distances[OTHER_CAPTIONS][:3] == whole[:3]
+    assert distances["8 clips, repeated"][1] > 1.5 * whole[1]
+    assert distances[OTHER_CAPTIONS][3] < whole[3]
     typo = run_here(*audit, "--set", "quality.image_text_encoder=nowhere")
     assert typo.returncode == 2 and typo.stderr.count("\n") == 1 and "nowhere" in typo.stderr
 
