@@ -26,7 +26,7 @@ from core.errors import UserError, did_you_mean, exit_code
 from core.files import read_json, sha256_of_file, write_json, write_text
 from core.runtime import commit_of
 from core.stage import RECORD_NAME, RESULT_NAME, Stage
-from generator.base import TRAINING_RECORD
+from generator.base import CARD_NAME, TRAINING_RECORD
 from generator.diffusion import DenoiserTraining
 
 DEFAULT = "_pretrain_nano"
@@ -87,7 +87,7 @@ def ship(
         record = {key: result[key] for key in ("steps", "parameters", "last_loss")}
         write_json(target / TRAINING_RECORD, record | samples_seen(stage))
     made_by = f"`{command}` at commit {commit}"
-    write_text(target / "CARD.md", card(name, stage, result, made_by, target))
+    write_text(target / CARD_NAME, card(name, stage, result, made_by, target))
     return target
 
 

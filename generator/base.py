@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diffusers import ModelMixin
 
 Denoiser = TypeVar("Denoiser", bound="ModelMixin")
+CARD_NAME = "CARD.md"
 TRAINING_RECORD = "training.json"  # beside shipped weights: steps, samples, last loss
 
 
@@ -93,7 +94,7 @@ class GivenWeights(Weights):
         path = Path(path)
         if not path.is_dir():
             raise UserError(f"weights {path}: no such folder; give a folder in diffusers' layout")
-        files = [file for file in path.rglob("*") if file.is_file() and file.name != "CARD.md"]
+        files = [file for file in path.rglob("*") if file.is_file() and file.name != CARD_NAME]
         digest = sha256_of_files(path, files)
         return cls(path=path, sha256=digest, infra=infra, runtime=runtime)
 
@@ -167,14 +168,15 @@ class BeforehandTraining(Weights):
 
 
 def share_folder(source: Path, target: Path, *, leave_out: str | None = None) -> None:
-    """Make `target` hold the files of `source`, but not those below `source/leave_out`: hard links
-    where the file system allows, copies elsewhere. Frozen parts (a T5 of 9 GB) are thus not stored
-    once for every training."""
+    """Make `target` hold the files of `source`, but not those below `source/leave_out`, nor what is
+    said of `source` alone (card, record): hard links where the file system allows, copies
+    elsewhere. Frozen parts (a T5 of 9 GB) are thus not stored once for every training."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        if file.relative_to(source).parts[0] == leave_out:
+        inside = file.relative_to(source)
+        if inside.parts[0] == leave_out or str(inside) in (CARD_NAME, TRAINING_RECORD):
             continue
-        share_file(file, target / file.relative_to(source))
+        share_file(file, target / inside)
 
 
 class HubWeights(Weights):

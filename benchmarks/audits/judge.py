@@ -35,6 +35,7 @@ from core.errors import exit_code
 from core.files import write_text
 from core.runtime import commit_of
 from core.stage import ClipSource
+from generator.base import CARD_NAME
 
 
 class JudgeConfig(Section):
@@ -104,7 +105,7 @@ def ship(judge: TrainedClassifier, command: str, commit: str | None, target: Pat
     target.mkdir(parents=True, exist_ok=True)
     save_half(file, target / MODEL_NAME)
     made_by = f"`{command}` at commit {commit}"
-    write_text(target / "CARD.md", card(target.name, judge, result, made_by, target))
+    write_text(target / CARD_NAME, card(target.name, judge, result, made_by, target))
 
 
 def main() -> int:

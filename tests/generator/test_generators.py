@@ -15,7 +15,7 @@ from torch import Tensor
 from core.errors import UserError
 from core.files import read_json
 from core.runtime import Precision
-from generator.base import ClipShape, Sampling, Weights, load_denoiser
+from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import (
@@ -125,14 +125,17 @@ def test_half_precision_samples_nearly_the_same(base: Weights, tmp_path: Path) -
 
 
 def test_training_moves_the_denoiser_and_nothing_else(base: Weights, tmp_path: Path) -> None:
-    generator = trained(base, tmp_path)
-    before, after = base.weights(), generator.weights()
+    before = base.weights()
+    for about in (CARD_NAME, TRAINING_RECORD):
+        (before / about).write_text("{}")  # what is said of these weights, not of trained ones
+    after = trained(base, tmp_path).weights()
     changed = {
         file.relative_to(before).parts[0]
         for file in before.rglob("*.safetensors")
         if file.read_bytes() != (after / file.relative_to(before)).read_bytes()
     }
     assert changed == {"transformer"}
+    assert not (after / CARD_NAME).exists() and not (after / TRAINING_RECORD).exists()
 
 
 def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path) -> None:
