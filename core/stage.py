@@ -68,6 +68,7 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         Raises: StageBusy: if another run holds the folder and `runtime.wait` is off.
         """
         folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
         with _hold(folder, wait=self.runtime.wait):
             if not self.is_done():
                 self.runtime.apply()
@@ -83,19 +84,19 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
 
     @property
     def folder(self) -> Path:
-        """The stage's own folder, named after its configuration."""
-        folder = self.infra.uid_folder(create=True)
+        """The stage's own folder, named after its configuration (looking creates none)."""
+        folder = self.infra.uid_folder()
         if folder is None:
             raise ValueError(f"{type(self).__name__} has no cache folder: set infra.folder")
         return Path(folder)
 
     def is_done(self) -> bool:
-        """Whether the result is stored (looking creates no folder)."""
+        """Whether the result is stored."""
         folder = self.infra.uid_folder()
         return folder is not None and (Path(folder) / RESULT_NAME).is_file()
 
     def is_begun(self) -> bool:
-        """Whether a run has left anything in the folder (looking creates none)."""
+        """Whether a run has left anything in the folder."""
         folder = self.infra.uid_folder()
         return folder is not None and Path(folder).is_dir()
 

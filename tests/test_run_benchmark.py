@@ -145,6 +145,7 @@ def test_paper_configurations_print_plan_and_cost(
         assert "65,000 steps x 128" in printed and "A100-hours" in printed
         clips = ("5,200", "10,700", "2,048")
         assert any(f"{number} clips x 50 steps" in printed for number in clips)
+        assert not (tmp_path / "results").exists()  # a plan leaves nothing behind
     assert "needs --data-root" in fails(capsys, "--config", "paper/ophnet_phase")
 
 

@@ -73,6 +73,7 @@ def test_upstream_runs_on_demand_and_once(infra: dict[str, Any]) -> None:
 def test_a_failure_is_tried_again(infra: dict[str, Any]) -> None:
     stage = FailOnce(infra=infra)
     broken = stage.folder.parent / "broken"
+    broken.parent.mkdir(parents=True)
     broken.touch()
     for _ in range(2):
         with pytest.raises(OSError, match="disk full"):
