@@ -22,6 +22,7 @@ from typing import Any
 
 from augment.controls import Subset
 from benchmarks.audits.judge import Judge, JudgeConfig, judge_of
+from benchmarks.audits.options import parser
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.audits.verdict import Verdict
 from benchmarks.config_files import load_as, load_config
@@ -155,11 +156,8 @@ def _both(scores: Mapping[str, Any], label: int) -> str:
 
 def main() -> int:
     """Judge the clips of a run."""
-    command = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    command.add_argument("--config", required=True)
+    command = parser(__doc__, own_data=False)
     command.add_argument("--judge", default="_judge_nano", help="the judge's configuration")
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="A.B=C")
-    command.add_argument("--results", type=Path, default=Path("results"))
     options = command.parse_args()
     return exit_code(lambda: run(options))
 

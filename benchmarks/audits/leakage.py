@@ -17,7 +17,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.audits.findings import (
@@ -30,6 +29,7 @@ from benchmarks.audits.findings import (
     synthetic_arms,
     text_in,
 )
+from benchmarks.audits.options import parser
 from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, text_share
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
@@ -144,13 +144,8 @@ def _bullets(lines: Sequence[str] | Iterator[str]) -> str:
 
 def main() -> int:
     """Audit the arms of a run."""
-    command = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    command.add_argument("--config", required=True)
-    command.add_argument("--data-root", type=Path, metavar="DIR")
-    command.add_argument("--corpus-root", type=Path, metavar="DIR")
+    command = parser(__doc__, own_data=True)
     command.add_argument("--sources", nargs="+", metavar="NAME")
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="A.B=C")
-    command.add_argument("--results", type=Path, default=Path("results"))
     options = command.parse_args()
     return exit_code(lambda: run(options))
 

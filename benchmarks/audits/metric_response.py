@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.audits.options import parser
 from benchmarks.config_files import load_config
 from benchmarks.metrics.clip_features import Arrays, Encoders, load_encoders
 from benchmarks.metrics.encoders import BATCH
@@ -162,17 +162,14 @@ def markdown(found: dict[str, dict[str, float]]) -> str:
 
 def main() -> int:
     """Print the table."""
-    command = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    command.add_argument("--config", required=True)
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="A.B=C")
-    command.add_argument("--results", type=Path, default=Path("results"))
-    options = command.parse_args()
+    options = parser(__doc__, own_data=True).parse_args()
     return exit_code(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:
     """Raises: UserError: for anything the user can mend."""
-    plan = Plan(load_config(options.config, options.set), Inputs(options.results))
+    inputs = Inputs(options.results, options.data_root, options.corpus_root)
+    plan = Plan(load_config(options.config, options.set), inputs)
     runtime: Runtime = plan.config.runtime
     runtime.apply()
     stages: dict[str, Any] = plan.encoders
