@@ -97,16 +97,13 @@ def responses(
     encoders: Encoders,
     manifest: Manifest,
     protocol: FrameProtocol,
-    num_clips: int,
+    count: int,
 ) -> dict[str, dict[str, float]]:
-    """Damage -> metric -> value, of two halves with up to `num_clips` captioned clips each.
+    """Damage -> metric -> value, of two halves with `count` captioned clips each.
 
     Halves are every other clip, so that both hold all kinds of clips; a repeated clip keeps its
-    caption. Raises: UserError: if the manifest holds fewer than four clips.
+    caption.
     """
-    count = min(num_clips, len(manifest) // 2)
-    if count < 2:
-        raise UserError(f"{manifest.root}: {len(manifest)} clips, two halves need four")
     frames = np.concatenate(
         [part for _, part in batches(manifest.keep(manifest.clips[: 2 * count]), protocol)]
     )
@@ -185,8 +182,11 @@ def run(options: argparse.Namespace) -> None:
     encoders.check(section.protocol)
     clips, split = plan.held_out
     manifest = clips.manifest() if split is None else clips.manifest().of_split(split)
-    found = responses(encoders, manifest, section.protocol, section.num_clips)
-    print(markdown(found))
+    count = min(section.num_clips, len(manifest) // 2)
+    if count < 2:
+        raise UserError(f"{manifest.root}: {len(manifest)} held-out clips; two halves need four: give more")
+    print(markdown(responses(encoders, manifest, section.protocol, count)))
+    print(f"\nTwo halves of {count} held-out clips; the fewer they are, the more is chance.")
 
 
 if __name__ == "__main__":
