@@ -184,7 +184,9 @@ def run(options: argparse.Namespace) -> None:
     manifest = clips.manifest() if split is None else clips.manifest().of_split(split)
     count = min(section.num_clips, len(manifest) // 2)
     if count < 2:
-        raise UserError(f"{manifest.root}: {len(manifest)} held-out clips; two halves need four: give more")
+        raise UserError(
+            f"{manifest.root}: {len(manifest)} held-out clips; two halves need four: give more"
+        )
     print(markdown(responses(encoders, manifest, section.protocol, count)))
     print(f"\nTwo halves of {count} held-out clips; the fewer they are, the more is chance.")
 
