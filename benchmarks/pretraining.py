@@ -140,7 +140,7 @@ class Pretraining:
             return self._given(section.given)
         start = self._begun(self.ophora_assembly, section)
         encoding = self._encoding(self.natural, section, self.ophora_assembly)
-        return OphoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
+        return self._after_stills(OphoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
     def ophora_tpt(self) -> OphoraTraining:
@@ -180,7 +180,7 @@ class Pretraining:
             return self._given(section.given)
         start = self._begun(self.bora_assembly, section)
         encoding = self._encoding(self.biomed, section, self.bora_assembly)
-        return BoraTraining(name="base", init=start, encoding=encoding, **self._settings(section))
+        return self._after_stills(BoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
     def bora_tuned(self) -> BoraTraining:
