@@ -121,13 +121,15 @@ def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
     stages = {name: getattr(Pretraining(config, tmp_path), name) for name in pretrain.NAMES}
     keys = {stage.infra.uid() for stage in stages.values()}
     assert len(keys) == len(pretrain.NAMES)
-    # They are compared: as many samples, parameters within 10% (on their cards).
-    bases = [
-        stages[name].optimisation.samples for name in ("ophora_base", "bora_base", "endora_base")
-    ]
-    assert len(set(bases)) == 1
+    # The fine-tuned rows are compared: as many samples, parameters within 10% (on their cards).
+    # Ophora's base stands for CogVideoX-2b, which has seen far more than the baselines' own bases.
+    ophora, bora, endora = (
+        pretrain_samples(stages[name]) for name in ("ophora_base", "bora_base", "endora_base")
+    )
+    assert bora == endora
+    assert sum(count for _, count in ophora) >= 1_000_000
     seen = [
-        pretrain_samples(stages[name])
+        pretrain_samples(stages[name])[:2]  # clips, and the single frames before them
         for name in ("ophora_tpt", "cogvideox_ophvl", "bora_tuned", "endora_tuned")
     ]
     assert all(samples == seen[0] for samples in seen)
