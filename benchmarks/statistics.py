@@ -182,7 +182,9 @@ def _standard_error(values: Array, clips: Array) -> tuple[float, float]:
     by their mean square, cases by what theirs has above the residual's.
     Source: Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple
     observer ROC analysis", Statistics in Medicine 26(3); degrees of freedom of Satterthwaite 1946,
-    which unlike Hillis's also count the cases as few.
+    which unlike Hillis's also count the cases as few. They are not fewer than the fewer of seeds
+    and cases have: where the residual is nearly all there is, his formula goes to 0 and t with it
+    to infinity.
     """
     seeds, cases = values.shape
     rate = values.sum() / (seeds * clips.sum())
@@ -199,7 +201,7 @@ def _standard_error(values: Array, clips: Array) -> tuple[float, float]:
         variance += of_cases - of_residual
         squares += (of_cases**2 + of_residual**2 / (seeds - 1)) / (cases - 1)
     dof = variance**2 / squares if squares else cases - 1
-    return math.sqrt(variance / (seeds * cases)), dof
+    return math.sqrt(variance / (seeds * cases)), max(dof, min(seeds, cases) - 1)
 
 
 def minimum_detectable_difference(treated: Hits, control: Hits) -> float:

@@ -143,6 +143,19 @@ def test_the_error_of_several_seeds_is_that_of_the_analysis_of_variance() -> Non
     assert found.p_value == pytest.approx(2 * stats.t.sf(abs(grand) / variance**0.5, dof))
 
 
+def test_noise_has_no_fewer_degrees_of_freedom_than_its_seeds() -> None:
+    """Differences without any effect of cases or seeds: Satterthwaite's formula can go to 0 there,
+    and one in forty of such intervals used to be wider than 100 points."""
+    rng = np.random.default_rng(3)
+    clips = np.full(10, 20.0)
+    none = Hits(np.zeros((3, 10)), clips)
+    for _ in range(200):
+        values = rng.integers(-3, 4, (3, 10)).astype(float)
+        low, high = paired_difference(Hits(values, clips), none).ci95
+        # Two degrees of freedom on an error that a flat analysis would put at 2 / 20 / 30**0.5.
+        assert high - low < 5 * stats.t.ppf(0.975, 2) * 2 / 20 / 30**0.5
+
+
 def test_holm_is_the_closed_test_with_bonferroni() -> None:
     """A hypothesis falls if every set of hypotheses that holds it falls; p by brute force."""
     rng = np.random.default_rng(7)
