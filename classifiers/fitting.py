@@ -70,6 +70,7 @@ class Fitting:
         self.steps_per_epoch = self._steps_per_epoch()
         self.epochs_done, self.steps_done, self.diverged = 0, 0, False
         self.history: list[dict[str, float]] = []
+        self.named: list[float] = []  # this epoch's steps, of clips without labels
         self.best: dict[str, Any] = {"epoch": 0, "top1": None}
         seed_everything(seed)
         model = build()
@@ -96,6 +97,7 @@ class Fitting:
     def epoch(self, progress: Progress) -> None:
         """One pass of the schedule, then val if it is its turn; ends early with `diverged` set."""
         losses = []
+        self.named = []
         for _ in range(self.steps_per_epoch):
             loss = self.step(self.steps_done)
             if not math.isfinite(loss):
@@ -109,6 +111,8 @@ class Fitting:
             "steps": self.steps_done,
             "train_loss": sum(losses) / len(losses),
         }
+        if self.named:
+            line["named"] = sum(self.named) / len(self.named)
         if line["epoch"] % self.recipe.val_interval == 0 or line["epoch"] == self.recipe.epochs:
             logits = self._val_logits(self.model)
             self.diverged = not bool(np.isfinite(logits).all())
@@ -176,14 +180,17 @@ class Fitting:
     def _without_labels(self, number: int) -> Tensor:
         """FixMatch's loss of the step's clips without labels; 0 where the network is sure of none.
 
-        One pass over both views: a batch norm must not see weakly augmented clips alone.
+        One pass over both views: a batch norm must not see weakly augmented clips alone. The share
+        of clips that it is sure of is in the log as `named`: at 0 they teach nothing.
         """
         parts = self.batches.unlabelled_part(number, rank(), world_size())
         both = normalise(torch.from_numpy(np.concatenate(parts)).to(self.device))
         weak, strong = self.model(both).chunk(2)
         sure, guesses = weak.detach().float().softmax(1).max(1)
         losses = functional.cross_entropy(strong, guesses, reduction="none")
-        return (losses * (sure >= self.recipe.fixmatch.threshold)).mean()
+        named = sure >= self.recipe.fixmatch.threshold
+        self.named.append(float(mean_over_ranks(named.float().mean())))
+        return (losses * named).mean()
 
     def _steps_per_epoch(self) -> int:
         first = int(np.count_nonzero(self.data.sources == 0))

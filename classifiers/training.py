@@ -82,7 +82,11 @@ class ClassifierTraining(TrainedClassifier):
         for name, split in splits.items():
             _save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-        without = {"unlabelled_clips": len(data.unlabelled)} if len(data.unlabelled) else {}
+        without: dict[str, Any] = {}
+        if len(data.unlabelled):
+            named = [line["named"] for line in run.history]
+            share = sum(named) / len(named) if named else 0.0  # none if it diverged at once
+            without = {"unlabelled_clips": len(data.unlabelled), "unlabelled_named": share}
         started = {"start": read_json(folder / START_NAME)} if self.start is not None else {}
         return {
             "best_epoch": run.best["epoch"],

@@ -224,17 +224,18 @@ def test_clips_without_labels_teach_what_the_network_is_sure_of(tmp_path: Path) 
     alone = stage_in(tmp_path)
     found = alone.run()
 
-    def losses(threshold: float) -> list[float]:
+    def losses(threshold: float, named: float) -> list[float]:
         recipe = ADAMW.model_copy(update={"fixmatch": FixMatch(threshold=threshold)})
         stage = stage_in(tmp_path, recipe=recipe, sources=more, mixture=WithoutLabels)
         result = stage.run()
         assert result["steps"] == found["steps"]  # a pass is over the labelled ones
         assert (result["train_clips"], result["unlabelled_clips"]) == (found["train_clips"], 16)
+        assert result["unlabelled_named"] == named
         return [epoch["train_loss"] for epoch in _epochs(stage)]
 
     labelled = [epoch["train_loss"] for epoch in _epochs(alone)]
-    assert losses(0.999999) == labelled  # sure of none
-    assert losses(0.01)[0] > labelled[0] + 0.1  # sure of all: the guesses' loss comes on top
+    assert losses(0.999999, 0.0) == labelled  # sure of none
+    assert losses(0.01, 1.0)[0] > labelled[0] + 0.1  # sure of all: the guesses' loss comes on top
 
 
 def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Path) -> None:
