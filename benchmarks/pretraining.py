@@ -10,6 +10,7 @@ OphVL-sim, OphSim (cases of their own) ----> autoencoders, T5, the metrics' enco
 from __future__ import annotations
 
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,14 +98,14 @@ class Pretraining:
     def video_autoencoder(self) -> Weights:
         section = self.config.video_autoencoder
         if section.given is not None:
-            return self._given(section.given)
+            return self._given("video_autoencoder.given")
         return self._autoencoder(section, self.natural)
 
     @cached_property
     def image_autoencoder(self) -> Weights:
         section = self.config.image_autoencoder
         if section.given is not None:
-            return self._given(section.given)
+            return self._given("image_autoencoder.given")
         return self._autoencoder(section, self.biomed)
 
     @cached_property
@@ -112,7 +113,7 @@ class Pretraining:
         """T5. What stands for the knowledge of a large one: wordings of each operation, the
         prompts' not among them."""
         if self.config.text.given is not None:
-            return self._given(self.config.text.given)
+            return self._given("text.given")
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
             clips=(self.natural, self.biomed, self.surgical),
@@ -137,8 +138,8 @@ class Pretraining:
     def ophora_base(self) -> Weights:
         section = self.config.ophora_base
         if section.given is not None:
-            return self._given(section.given)
-        start = self._begun(self.ophora_assembly, section)
+            return self._given("ophora_base.given")
+        start = self._begun(self.ophora_assembly, "ophora_base")
         encoding = self._encoding(self.natural, section, self.ophora_assembly)
         return self._after_stills(OphoraTraining, "base", start, section, encoding=encoding)
 
@@ -147,7 +148,7 @@ class Pretraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         encodings = self._surgical_encodings(base, parts)
-        start = self._begun(parts, section) if section.start else self.ophora_base
+        start = self._begun(parts, "ophora_tpt") if section.start else self.ophora_base
         return self._after_stills(OphoraTraining, "TPT", start, section, **encodings)
 
     @cached_property
@@ -177,8 +178,8 @@ class Pretraining:
     def bora_base(self) -> Weights:
         section = self.config.bora_base
         if section.given is not None:
-            return self._given(section.given)
-        start = self._begun(self.bora_assembly, section)
+            return self._given("bora_base.given")
+        start = self._begun(self.bora_assembly, "bora_base")
         encoding = self._encoding(self.biomed, section, self.bora_assembly)
         return self._after_stills(BoraTraining, "base", start, section, encoding=encoding)
 
@@ -187,7 +188,7 @@ class Pretraining:
         section, base = self.config.bora_tuned, self.config.bora_base
         parts = self.bora_assembly if base.given is None else self.bora_base
         encodings = self._surgical_encodings(base, parts)
-        start = self._begun(parts, section) if section.start else self.bora_base
+        start = self._begun(parts, "bora_tuned") if section.start else self.bora_base
         return self._after_stills(BoraTraining, "fine-tuned", start, section, **encodings)
 
     @cached_property
@@ -195,7 +196,7 @@ class Pretraining:
         """What nano Endora's prior looks through; it has seen no eye."""
         section = self.config.dino_nano
         if section.given is not None:
-            return self._given(section.given)
+            return self._given("dino_nano.given")
         return DinoTraining(
             clips=(self.natural, self.biomed),
             shape=self.config.clip,
@@ -220,7 +221,7 @@ class Pretraining:
         encoding = self._encoding(self.biomed, self.config.bora_base, self.bora_assembly)
         return EndoraTraining(
             name="base",
-            init=self._begun(self.endora_assembly, section),
+            init=self._begun(self.endora_assembly, "endora_base"),
             encoding=encoding,
             **self._settings(section),
             **self._prior(section, self.biomed),
@@ -233,7 +234,7 @@ class Pretraining:
         return self._after_stills(
             EndoraTraining,
             "fine-tuned",
-            self._begun(self.endora_base, section),
+            self._begun(self.endora_base, "endora_tuned"),
             section,
             **self._surgical_encodings(base, parts),
             **self._prior(section, self._curated(self.config.transfer)),
@@ -246,14 +247,16 @@ class Pretraining:
         frames = FrameCache(clips=clips, **size, **self.common)
         return {"prior": section.prior, "dino": self.dino_nano, "frames": frames}
 
-    def _given(self, name: str) -> Weights:
-        return weights_named(name, root=PROJECT_ROOT, **self.common)
+    def _given(self, field: str) -> Weights:
+        name = attrgetter(field)(self.config)
+        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
 
-    def _begun(self, base: Weights, section: TrainingSection) -> Weights:
+    def _begun(self, base: Weights, training: str) -> Weights:
         """What a training starts with: `base`, or its parts with the transformer named."""
-        if section.start is None:
+        if getattr(self.config, training).start is None:
             return base
-        return BeforehandTraining(base=base, transformer=self._given(section.start), **self.common)
+        transformer = self._given(f"{training}.start")
+        return BeforehandTraining(base=base, transformer=transformer, **self.common)
 
     def _surgical_encodings(
         self, base: OphoraBaseSection | BoraBaseSection, parts: Weights

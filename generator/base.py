@@ -206,9 +206,11 @@ class HubWeights(Weights):
         return "download"
 
 
-def weights_named(name: str, *, root: Path, infra: dict[str, Any], runtime: Runtime) -> Weights:
-    """The weights that a configuration names: a folder (absolute, or relative to the working
-    folder or to `root`), else a hub id "org/name".
+def weights_named(
+    name: str, *, field: str, root: Path, infra: dict[str, Any], runtime: Runtime
+) -> Weights:
+    """The weights that a configuration names in `field`: a folder (absolute, or relative to the
+    working folder or to `root`), else a hub id "org/name".
 
     Raises: UserError: if it is neither.
     """
@@ -217,4 +219,4 @@ def weights_named(name: str, *, root: Path, infra: dict[str, Any], runtime: Runt
             return GivenWeights.at(path, infra=infra, runtime=runtime)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return HubWeights(repository=name, infra=infra, runtime=runtime)
-    raise UserError(f"weights {name}: no such folder; give a folder or a hub id, org/name")
+    raise UserError(f"{field} {name}: no such folder; give a folder or a hub id, org/name")

@@ -53,7 +53,7 @@ def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
     ophora = plan.generators.get("ophora")
     if ophora is not None:
         section, shape = plan.config.ophora, plan.config.clip
-        base = plan.weights_of(section.weights or section.base)
+        base = plan.weights_at("ophora.weights" if section.weights else "ophora.base")
         shown["Real, reconstructed"] = Reconstruction(
             clips=judge.cases,
             split="test",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
@@ -18,15 +19,18 @@ GeneratorSection = OphoraSection | BoraSection | EndoraSection
 class EncodingPlan(DataPlan):
     """Weights by name, and clips as latents and text embeddings."""
 
-    def weights_of(self, name: str) -> Weights:
-        """The weights that the configuration names: a folder or a hub id."""
-        return weights_named(name, root=PROJECT_ROOT, **self.common)
+    def weights_at(self, field: str) -> Weights:
+        """The weights, a folder or a hub id, that the configuration names in a field, such as
+        "ophora.base"."""
+        name = attrgetter(field)(self.config)
+        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
 
-    def start_of(self, base: Weights, name: str | None) -> Weights:
-        """`base`, or its parts with the transformer that was trained from it beforehand."""
-        if name is None:
+    def start_of(self, base: Weights, field: str) -> Weights:
+        """`base`; where `field` names weights, its parts with their transformer, which was
+        trained from it beforehand."""
+        if attrgetter(field)(self.config) is None:
             return base
-        return BeforehandTraining(base=base, transformer=self.weights_of(name), **self.common)
+        return BeforehandTraining(base=base, transformer=self.weights_at(field), **self.common)
 
     def shape_of(self, section: GeneratorSection) -> ClipShape:
         """Of the clips that a generator makes: its own, or those of the run."""

@@ -33,7 +33,7 @@ class EndoraPlan(EncodingPlan):
     def _endora_base(self) -> Weights:
         section = self.config.endora
         if not section.base.endswith(CHECKPOINT_SUFFIX):
-            return self.weights_of(section.base)
+            return self.weights_at("endora.base")
         if section.autoencoder is None:
             raise UserError(
                 f"endora.base {section.base}: a checkpoint has no VAE: name it as "
@@ -43,7 +43,7 @@ class EndoraPlan(EncodingPlan):
         if not path.is_file():
             self.missing.append(f"endora.base {section.base}: no such file")
             known = {"sha256": UNKNOWN}
-        autoencoder = self.weights_of(section.autoencoder)
+        autoencoder = self.weights_at("endora.autoencoder")
         return ReleasedEndora(path=path, **known, autoencoder=autoencoder, **self.common)
 
     @cached_property
@@ -51,8 +51,8 @@ class EndoraPlan(EncodingPlan):
         """Unconditional, fine-tuned on the curated clips."""
         section = self.config.endora
         if section.weights is not None:
-            return self._given_endora(self.weights_of(section.weights))
-        start = self.start_of(self._endora_base, section.start)
+            return self._given_endora(self.weights_at("endora.weights"))
+        start = self.start_of(self._endora_base, "endora.start")
         return self._train_endora("fine-tuned", start, self.curated, section.fine_tuning)
 
     def _variant(self, name: str) -> Generator:
@@ -62,7 +62,7 @@ class EndoraPlan(EncodingPlan):
         assert sizes is not None and vae is not None  # EndoraSection has seen to it
 
         def assembly(chosen: EndoraSettings) -> EndoraAssembly:
-            autoencoder = self.weights_of(vae)
+            autoencoder = self.weights_at("endora.autoencoder")
             shape = self.shape_of(self.config.endora)
             return EndoraAssembly(
                 autoencoder=autoencoder, shape=shape, transformer=chosen, **self.common
@@ -106,7 +106,7 @@ class EndoraPlan(EncodingPlan):
             frames = FrameCache(
                 clips=clips, **self.shape_of(self.config.endora).model_dump(), **self.common
             )
-            dino = self.weights_of(section.dino)
+            dino = self.weights_at("endora.dino")
             looks = {"prior": section.prior, "dino": dino, "frames": frames}
         return EndoraTraining(
             name=name,

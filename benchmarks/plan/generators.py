@@ -79,7 +79,7 @@ class GeneratorPlan(EndoraPlan):
             case "bora":
                 return self._bora
             case "cogvideox":
-                return self._given_ophora(self.weights_of(self.config.ophora.base))
+                return self._given_ophora(self.weights_at("ophora.base"))
             case "cogvideox_ophvl":
                 return self._cogvideox_ophvl
             case "ophora_tpt":
@@ -103,18 +103,18 @@ class GeneratorPlan(EndoraPlan):
         """Fine-tuned on the clips without text."""
         section = self.config.ophora
         if section.weights is not None:
-            return self._given_ophora(self.weights_of(section.weights))
+            return self._given_ophora(self.weights_at("ophora.weights"))
         start = self._ophora_tpt
-        encoded = self.encoded(self.clean, section, self.weights_of(section.base))
+        encoded = self.encoded(self.clean, section, self.weights_at("ophora.base"))
         return self._train_ophora("P2FT", start, encoded, section.p2ft)
 
     @cached_property
     def _ophora_tpt(self) -> Generator:
         """Transfer pre-trained on the curated clips."""
         section = self.config.ophora
-        start = self.weights_of(section.base)
+        start = self.weights_at("ophora.base")
         if section.tpt_weights is not None:
-            return self._given_ophora(self.start_of(start, section.tpt_weights))
+            return self._given_ophora(self.start_of(start, "ophora.tpt_weights"))
         encoded = self.encoded(self.curated, section, start)
         return self._train_ophora("TPT", start, encoded, section.tpt)
 
@@ -122,9 +122,9 @@ class GeneratorPlan(EndoraPlan):
     def _cogvideox_ophvl(self) -> Generator:
         """The base model trained as TPT is, on the clips as they were found."""
         section = self.config.ophora
-        start = self.weights_of(section.base)
+        start = self.weights_at("ophora.base")
         if section.ophvl_weights is not None:
-            return self._given_ophora(self.start_of(start, section.ophvl_weights))
+            return self._given_ophora(self.start_of(start, "ophora.ophvl_weights"))
         tokens = section.ophvl_text_tokens
         longer = section.model_copy(update={"max_text_tokens": tokens or section.max_text_tokens})
         encoded = self.encoded(self.uncurated, longer, start)
@@ -159,13 +159,13 @@ class GeneratorPlan(EndoraPlan):
     @cached_property
     def _bora_base(self) -> Weights:
         section = self.config.bora
-        base = self.weights_of(section.base)
+        base = self.weights_at("bora.base")
         if section.autoencoder is None or section.text is None:
             return base
         return ReleasedBora(
             checkpoint=base,
-            autoencoder=self.weights_of(section.autoencoder),
-            text=self.weights_of(section.text),
+            autoencoder=self.weights_at("bora.autoencoder"),
+            text=self.weights_at("bora.text"),
             shape=self.shape_of(self.config.bora),
             **self.common,
         )
@@ -174,10 +174,10 @@ class GeneratorPlan(EndoraPlan):
     def _bora(self) -> Generator:
         section = self.config.bora
         if section.weights is not None:
-            return self._given_bora(self.weights_of(section.weights))
+            return self._given_bora(self.weights_at("bora.weights"))
         return BoraTraining(
             name="fine-tuned",
-            init=self.start_of(self._bora_base, section.start),
+            init=self.start_of(self._bora_base, "bora.start"),
             **self.encoded(self.curated, section, self._bora_base),
             **dict(section.fine_tuning),
             preview=section.preview,

@@ -44,6 +44,17 @@ def test_trainings_done_beforehand_are_gone_on_from(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} >= {"transformer", "vae", "tokenizer"}
 
 
+@pytest.mark.parametrize(
+    "field", ["ophora.base", "ophora.tpt_weights", "bora.start", "endora.base", "endora.dino"]
+)
+def test_weights_that_are_nowhere_are_refused_by_their_field(field: str, tmp_path: Path) -> None:
+    chosen = ["sources=[bora,ophora,endora]", f"{field}=nowhere"]
+    if field == "endora.dino":
+        chosen.append("endora.prior={weight: 0.5, layers: [0], blocks: [0]}")
+    with pytest.raises(UserError, match=f"^{field} nowhere: no such folder; give a folder or"):
+        Plan(load_config("smoke", chosen), Inputs(tmp_path)).check()
+
+
 def test_narrated_captions_may_be_longer_than_instructions(tmp_path: Path) -> None:
     rows = ["quality.rows=[cogvideox_ophvl,ophora_tpt]"]
     rows += ["ophora.tpt_weights=null", "ophora.ophvl_weights=null"]
