@@ -212,6 +212,15 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
         assert found["corpus_held_out"]["copies"] == []
         assert found["held_out"]["chance"]["same"] == 0
     assert audits["table1"]["Ophora (TPT-only)"]["clips"] == 8
+    rows = ("name=table1", "sources=[]", "quality.rows=[ophora_tpt, ophora]")
+    alone = run_here(
+        "benchmarks.audits.leakage", "--config", "smoke", "--results", finished, "--set", *rows
+    )
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    texts = json.loads((finished / "table1" / "audits.json").read_text())
+    of_ophora = {k: v for k, v in audits["table1"].items() if k.startswith("Ophora")}
+    assert texts == {"arms": [], "table1": of_ophora} and len(of_ophora) == 2
+    assert "Table 2" not in alone.stdout
     smoke_here(finished)
     shown = json.loads((folder / "table2.json").read_text())
     expected = {a["training_data"]: "failed" if a["broken"] else "passed" for a in audits["arms"]}

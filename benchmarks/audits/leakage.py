@@ -30,7 +30,7 @@ from benchmarks.audits.findings import (
     text_in,
 )
 from benchmarks.audits.options import parser
-from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, text_share
+from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, text_interval, text_share
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.run import run_wave
@@ -54,11 +54,14 @@ CHANCE_OF = {
 
 
 def audit(plan: Plan) -> Audits:
-    """Look at every synthetic arm.  Raises: UserError: if there is none, or a run did not end."""
+    """Look at every synthetic arm and for text in every row of Table 1.
+
+    Raises: UserError: if there is neither, or a run did not end.
+    """
     arms = synthetic_arms(plan)
-    if not arms:
-        raise UserError("sources: no synthetic arm in this run, so nothing to audit")
     table1 = {row.model: row.stage.generated for row in plan.qualities}
+    if not arms and not table1:
+        raise UserError("sources: no synthetic clips in this run, so nothing to audit")
     for name, clips in [*((name, clips) for _, name, clips in arms), *table1.items()]:
         _must_be_made(plan, name, clips)
     stages = [stages_of(plan, task, clips) for task, _, clips in arms]
@@ -90,9 +93,23 @@ def _must_be_made(plan: Plan, name: str, clips: ClipSource) -> None:
 
 
 def markdown(audits: Audits) -> str:
-    """A row for each arm, the rules, the pairs, and what chance would give."""
+    """A row for each arm, the rules, the pairs, what chance would give, and text in Table 1."""
+    parts = ["# Leakage audit", *(_of_arms(audits) if audits.arms else ())]
+    if audits.table1:
+        shown = [
+            [model, *text_share(found), text_interval(found)]
+            for model, found in audits.table1.items()
+        ]
+        parts += [
+            "Text in the clips of Table 1:",
+            plain_table(shown, ["Model", "Clips", "With text", "95% interval"]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_arms(audits: Audits) -> list[str]:
     rows = [audit_row(arm) for arm in audits.arms]
-    parts = ["# Leakage audit", plain_table(rows, AUDIT_HEADER)]
+    parts = [plain_table(rows, AUDIT_HEADER)]
     parts.append("An arm passes by these rules:\n\n" + _bullets(RULES))
     for arm in audits.arms:
         if arm.broken:
@@ -107,13 +124,7 @@ def markdown(audits: Audits) -> str:
     parts.append(
         "Chance, pairs of different cases called the same:\n\n" + _bullets(_chances(audits))
     )
-    if audits.table1:
-        shown = [[model, *text_share(found)] for model, found in audits.table1.items()]
-        parts += [
-            "Text in the clips of Table 1:",
-            plain_table(shown, ["Model", "Clips", "With text"]),
-        ]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _pairs(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -161,7 +172,8 @@ def run(options: argparse.Namespace) -> None:
     write_json(folder / AUDITS_NAME, audits.model_dump(mode="json"))
     write_text(folder / "audits.md", markdown(audits))
     print(markdown(audits))
-    print("Table 2 shows this after the next run_benchmark.py with the same options (cached).")
+    if audits.arms:
+        print("Table 2 shows this after the next run_benchmark.py with the same options (cached).")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scipy.stats import binomtest
+
 from benchmarks.audits.findings import (
     COPIED_PERCENT,
     NEARER_POINTS,
@@ -66,6 +68,13 @@ def _copied(found: Mapping[str, Any]) -> str:
 def text_share(found: Mapping[str, Any]) -> list[str]:
     """Clips, and how many of them show text."""
     return [str(found["clips"]), f"{len(found['with_text'])} ({found['percent']}%)"]
+
+
+def text_interval(found: Mapping[str, Any]) -> str:
+    """Wilson's 95% interval of the share of clips with text, percent."""
+    test = binomtest(len(found["with_text"]), found["clips"])
+    low, high = test.proportion_ci(method="wilson")
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def unaudited_row(task: Task, training_data: str) -> list[str]:

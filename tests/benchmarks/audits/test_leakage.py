@@ -22,6 +22,7 @@ from benchmarks.audits.findings import (
     valid_audits,
 )
 from benchmarks.audits.leakage import audit, markdown
+from benchmarks.audits.rows import text_interval
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.errors import UserError
@@ -154,6 +155,17 @@ def test_pairs_are_named_up_to_twenty(tmp_path: Path) -> None:
     assert "real val and test clips (phase): 0 of 1,000, the largest similarity 0.9" in text
 
 
+def test_text_in_table_1_is_shown_with_its_interval_and_without_arms() -> None:
+    read = {"clips": 100, "with_text": [f"made{n}" for n in range(10)], "percent": 10.0}
+    text = markdown(Audits(arms=(), table1={"Ophora (TPT-only)": read}))
+    assert text_interval(read) == "5.5 to 17.4%"  # Wilson, by hand
+    row = next(line for line in text.splitlines() if "TPT-only" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "Ophora (TPT-only)", "100", "10 (10.0%)", "5.5 to 17.4%",
+    ]  # fmt: skip
+    assert "An arm passes" not in text and "Chance" not in text
+
+
 def test_generators_that_the_run_does_not_train_are_compared_with_the_labelled_set(
     tmp_path: Path,
 ) -> None:
@@ -164,7 +176,7 @@ def test_generators_that_the_run_does_not_train_are_compared_with_the_labelled_s
 
 
 def test_nothing_to_audit_and_clips_that_are_not_made(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no synthetic arm in this run"):
+    with pytest.raises(UserError, match="no synthetic clips in this run"):
         audit(plan_of(tmp_path, "sources=[source]"))
     with pytest.raises(UserError, match=r"Source \+ Bora: its clips are not in .*first run"):
         audit(plan_of(tmp_path))
