@@ -119,10 +119,16 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if not dist.is_initialized():
         return
     held = [p.grad for p in parameters if p.grad is not None and not hasattr(p, "placements")]
-    for exchange in [dist.all_reduce(gradient, async_op=True) for gradient in held]:
-        exchange.wait()
+    sum_over_ranks(held)
     for gradient in held:
         gradient /= world_size()
+
+
+def sum_over_ranks(values: Iterable[Tensor]) -> None:
+    """Make every tensor its sum over the ranks, in place."""
+    if dist.is_initialized():
+        for exchange in [dist.all_reduce(value, async_op=True) for value in values]:
+            exchange.wait()
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:

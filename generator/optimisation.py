@@ -9,7 +9,8 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from core.runtime import Precision
+from core.distributed import rank, sum_over_ranks, world_size
+from core.runtime import Precision, dtype_of
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -60,7 +61,8 @@ class Muon(torch.optim.Optimizer):
     """Updates of (rows, columns) matrices by momentum (Nesterov's) with all singular values made
     about equal, as long as AdamW's updates are (root mean square 0.2), so that `lr` means the same.
 
-    torch.optim.Muon computes in bfloat16, four times slower than float32 on CPUs without it.
+    torch.optim.Muon computes in bfloat16, four times slower than float32 on CPUs without it. In
+    ranks (each holding whole matrices) it shares the work, which is a quarter of a nano step.
     Source: K. Jordan et al., "Muon" (2024); length: arXiv 2502.16982, Eq. 4.
     """
 
@@ -78,30 +80,37 @@ class Muon(torch.optim.Optimizer):
         """Update every matrix that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                average = state.setdefault("momentum", torch.zeros_like(matrix.grad))
+            matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+            updates = []
+            for number, matrix in enumerate(matrices):
+                average = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix.grad))
                 average.lerp_(matrix.grad, 1 - group["momentum"])
                 ahead = matrix.grad.lerp(average, group["momentum"])
+                # Ranks have the same gradients: each does its share of the work.
+                own = number % world_size() == rank()
+                updates.append(orthogonalised(ahead) if own else torch.zeros_like(ahead))
+            sum_over_ranks(updates)
+            for matrix, update in zip(matrices, updates, strict=True):
                 length = 0.2 * max(matrix.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.sub_(orthogonalised(ahead), alpha=group["lr"] * length)
+                matrix.sub_(update, alpha=group["lr"] * length)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """(rows, columns) -> the same with singular values between about 0.7 and 1.2, in float32.
+    """(rows, columns) -> the same with singular values between about 0.7 and 1.2.
 
-    Five steps of a quintic Newton-Schulz iteration, which needs no decomposition.
+    Five steps of a quintic Newton-Schulz iteration, which needs no decomposition; in bfloat16, as
+    its authors do, where the device multiplies it, else in float32.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
+    wide = matrix.to(dtype_of("auto", matrix.device))
+    wide = wide if matrix.shape[0] <= matrix.shape[1] else wide.T
     wide = wide / wide.norm().clamp(min=1e-7)
     for _ in range(_ITERATIONS):
         gram = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+    whole = wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+    return whole.to(matrix.dtype).contiguous()  # as an exchange between ranks wants it
 
 
 def matrices_of(model: nn.Module) -> list[Tensor]:
