@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.distributed import rank, sum_over_ranks, world_size
-from core.runtime import Precision, dtype_of
+from core.runtime import Precision
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -97,14 +97,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """(rows, columns) -> the same with singular values between about 0.7 and 1.2.
+    """(rows, columns) -> the same with singular values between about 0.7 and 1.2, in float32.
 
-    Five steps of a quintic Newton-Schulz iteration, which needs no decomposition; in bfloat16, as
-    its authors do, where the device multiplies it, else in float32.
+    Five steps of a quintic Newton-Schulz iteration, which needs no decomposition.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrix.to(dtype_of("auto", matrix.device))
-    wide = wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+    wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
     wide = wide / wide.norm().clamp(min=1e-7)
     for _ in range(_ITERATIONS):
         gram = wide @ wide.T
