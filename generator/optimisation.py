@@ -62,7 +62,7 @@ class Muon(torch.optim.Optimizer):
     about equal, as long as AdamW's updates are (root mean square 0.2), so that `lr` means the same.
 
     torch.optim.Muon computes in bfloat16, four times slower than float32 on CPUs without it. In
-    ranks (each holding whole matrices) it shares the work, which is a quarter of a nano step.
+    ranks (each holding whole matrices) it shares the work (docs/log.md).
     Source: K. Jordan et al., "Muon" (2024); length: arXiv 2502.16982, Eq. 4.
     """
 
