@@ -36,7 +36,8 @@ from core.errors import UserError, exit_code
 from core.files import read_json, write_json
 
 FREE = ("first_seed", "seeds", "name")  # what may differ; runs in one folder have two names
-OWN = ("seeds", "commit", "device", "threads", "versions", "stages")  # of run.json, by part
+# Of run.json, by part.
+OWN = ("seeds", "commit", "device", "threads", "machine", "versions", "stages")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def read_part(folder: Path) -> Part:
     except (KeyError, TypeError, pydantic.ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder}: no run of this version ({reason}): run it again") from None
+    if absent := [name for name in OWN if name not in record]:
+        raise UserError(f"{folder}: run.json has no `{absent[0]}`: run it again")
     there = {str(cell.path): cell for cell in load_cells(folder)}
     if missing := [path for path in record["cells"] if path not in there]:
         raise UserError(f"{folder}: {missing[0]} is missing: copy the whole folder")

@@ -31,7 +31,7 @@ from benchmarks.terminal import cell_row, final_screen, plan_line, say, stage_na
 from core.files import write_json
 from core.frame_cache import FrameCache
 from core.progress import clock
-from core.runtime import commit_of, library_versions, map_unordered
+from core.runtime import commit_of, library_versions, machine, map_unordered
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
 
@@ -237,6 +237,7 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
         "seeds": list(range(config.first_seed, config.first_seed + config.seeds)),
         "device": str(config.runtime.torch_device()),
         "threads": config.runtime.threads,
+        "machine": machine(config.runtime.torch_device()),
         "versions": library_versions(),
         "commit": commit_of(PROJECT_ROOT),
         "datasets": {task: data.run() for task, data in datasets.items()},

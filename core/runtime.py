@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import multiprocessing
 import os
+import platform
 import random
 import signal
 import sys
@@ -250,6 +251,20 @@ def library_versions() -> dict[str, str]:
     names: tuple[str, ...] = ("torch", "diffusers", "transformers", "pytorchvideo", "mmaction2")
     names += ("timm", "scikit-learn", "decord", "av", "numpy", "opencv-contrib-python-headless")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The processor, its cores, and what `precision: auto` means on `device`: another number format
+    gives other generated clips."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    dtype = dtype_of("auto", device)
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "auto_precision": next(name for name, known in _DTYPES.items() if known == dtype),
+    }
 
 
 def commit_of(folder: Path) -> str | None:

@@ -46,6 +46,7 @@ def write_part(folder: Path, seeds: range, *changes: str, fvd: float = 9.0) -> l
         "commit": f"commit of {seeds[0]}",
         "device": "cpu",
         "threads": 1,
+        "machine": {},
         "versions": {},
         "unreadable_files": [],
         "cells": [str(cell.path) for cell in cells],
@@ -97,6 +98,12 @@ def spoil_config(folder: Path) -> None:
     write_json(folder / "run.json", record | {"config": {"name": "x"}})
 
 
+def forget_machine(folder: Path) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    del record["machine"]
+    write_json(folder / "run.json", record)
+
+
 def lose_a_cell(folder: Path) -> None:
     next(folder.glob("cells/*/*/*/*.json")).unlink()
 
@@ -109,6 +116,7 @@ def lose_a_cell(folder: Path) -> None:
         ([], spoil_config, r"b: no run of this version .*: run it again"),
         ([], lambda folder: (folder / "run.json").unlink(), r"give the folder of a finished run"),
         (["first_seed=1"], None, r"a seed appears twice"),
+        ([], forget_machine, r"b: run\.json has no `machine`: run it again"),
         ([], lose_a_cell, r"seed2\.json is missing: copy the whole folder"),
     ],
 )

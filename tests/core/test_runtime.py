@@ -20,6 +20,7 @@ from core.runtime import (
     derive_seed,
     library_versions,
     limit_threads,
+    machine,
     map_unordered,
     seed_everything,
 )
@@ -180,6 +181,15 @@ def test_library_versions() -> None:
     assert versions["torch"] == torch.__version__.split("+")[0]
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"decord", "av", "diffusers", "opencv-contrib-python-headless"} <= set(versions)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_machine(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: precision == "bf16")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    found = machine(torch.device("cpu"))
+    assert found["processor"] and found["cores"] == os.cpu_count()
+    assert found["auto_precision"] == precision
 
 
 def test_commit_of(tmp_path: Path) -> None:
