@@ -254,16 +254,16 @@ def library_versions() -> dict[str, str]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The processor, its cores, and what `precision: auto` means on `device`: another number format
-    gives other generated clips."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.is_file() else []
+    """The processor's name, its cores, and the `Precision` that "auto" stands for on `device`:
+    another number format gives other generated clips."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     dtype = dtype_of("auto", device)
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "auto_precision": next(name for name, known in _DTYPES.items() if known == dtype),
+        "auto_precision": next(name for name, known in _DTYPES.items() if known is dtype),
     }
 
 
