@@ -1,0 +1,51 @@
+"""The committed reference results: tables follow from cells, and each page says how it came."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import run_benchmark
+from benchmarks.merge import merged_table, read_part
+from benchmarks.plan import PROJECT_ROOT
+from benchmarks.tables.render import markdown
+from core.files import read_json
+
+FOLDERS = sorted(path.parent for path in (PROJECT_ROOT / "results/reference").glob("*/run.json"))
+COMMAND = re.compile(r"^\S*python (run_benchmark\.py --config reference/.+?)(?: +#.*)?$", re.M)
+
+
+def test_there_are_reference_results() -> None:
+    assert FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_its_page_names_command_and_commit(folder: Path) -> None:
+    record, page = read_json(folder / "run.json"), (folder / "README.md").read_text()
+    command = COMMAND.search(page)
+    assert command is not None
+    options = run_benchmark.parser().parse_args(shlex.split(command[1])[1:])
+    assert options.config == record["config"]["name"] == f"reference/{folder.name}"
+    assert options.seeds in (None, record["config"]["seeds"])
+    assert record["commit"][:7] in page and "dirty" not in record["commit"]
+    assert record["data"] == "OphSim" and record["scale"] == "nano"
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in FOLDERS if (path / "table2.json").is_file()], ids=lambda p: p.name
+)
+def test_table_2_follows_from_the_cells(folder: Path) -> None:
+    part = read_part(folder)
+    assert markdown(merged_table([part])) == (folder / "table2.md").read_text()
+    assert all(row.audit != "not run" for row in part.table.rows)
+
+
+def test_the_readme_shows_rows_of_the_reference_table() -> None:
+    page = (PROJECT_ROOT / "README.md").read_text()
+    shown = page.partition("<!-- table2:begin -->")[2].partition("<!-- table2:end -->")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("| ")]
+    table = (PROJECT_ROOT / "results/reference/ophnet_phase/table2.md").read_text().splitlines()
+    assert len(rows) > 1 and set(rows) <= set(table)
