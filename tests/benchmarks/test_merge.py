@@ -74,7 +74,7 @@ def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     whole, found = (read_json(each / "table2.json") for each in (tmp_path / "whole", output))
     assert found["rows"] == whole["rows"]
     assert found["rows"][0]["top1"]["n_seeds"] == 3
-    assert AUDITS in found["notes"] and "Synthetic clips: 16 a class" in str(found["notes"])
+    assert AUDITS in found["notes"] and "Synthetic clips: 5 a class" in str(found["notes"])
     assert "Source + Ophora, phase: the parts made clips anew, FVD 8.50 and 9.00." in found["notes"]
     assert len(load_cells(output)) == 6 and (output / "audits.json").is_file()
     assert {file.stem for file in (output / "figures").iterdir()} == {
