@@ -27,7 +27,7 @@ from benchmarks.report.classes import (
 from benchmarks.report.curves import Curve, curve_chart, read_curve
 from benchmarks.report.page import Report
 from benchmarks.report.pictures import Panel, caption_panels, class_panels, shared_classes
-from benchmarks.report.players import Scene, caption_scenes, class_scenes
+from benchmarks.report.players import caption_scenes, class_scenes
 from benchmarks.scores import Predictions, frequency_groups
 from benchmarks.tables.schema import Table1, Table2
 from classifiers.training import LOG_NAME
@@ -102,7 +102,7 @@ def _panels(plan: Plan) -> list[Panel]:
     return class_panels(clips, task, CLASS_NAMES[task], shown)
 
 
-def _scenes(plan: Plan, folder: Path) -> list[Scene]:
+def _scenes(plan: Plan, folder: Path) -> list[Panel]:
     if not plan.config.sources:
         return caption_scenes(_captioned(plan), CAPTION_SCENES, folder)
     task = plan.config.tasks[0]

@@ -19,7 +19,6 @@ from benchmarks.figures import Chart
 from benchmarks.funnel import HEADER
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.pictures import Panel
-from benchmarks.report.players import Scene
 from benchmarks.report.provenance import (
     ORIGIN_HEADER,
     STAGES_HEADER,
@@ -75,7 +74,7 @@ class Report:
     curation: Sequence[Sequence[str]] = ()
     panels: Sequence[Panel] = ()
     curves: Sequence[Chart] = ()
-    scenes: Sequence[Scene] = ()
+    scenes: Sequence[Panel] = ()
     classes: Sequence[ClassTable] = ()
     mistakes: Sequence[Chart] = ()
     mistaken: Sequence[Sequence[str]] = ()

@@ -19,11 +19,14 @@ JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Frames of one clip side by side. `image` is a data URI, empty where no clip was readable."""
+class Exhibit:
+    """One clip of a source as the page shows it: a strip of its frames, or a video.
+
+    url: a data URI, a path relative to the page, or "" where no clip was readable.
+    """
 
     source: str
-    image: str
+    url: str
     clip_id: str = ""
     prompt: str = ""
     seed: int | None = None
@@ -31,10 +34,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Panel:
-    """One class or caption: a strip of each source."""
+    """One class or caption with an exhibit of each source."""
 
     title: str
-    strips: tuple[Strip, ...]
+    exhibits: tuple[Exhibit, ...]
 
 
 def class_panels(
@@ -99,7 +102,7 @@ def label_of(clip: Clip, task: Task) -> int | None:
     return clip.phase_id if task == "phase" else clip.operation_id
 
 
-def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Strip:
+def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Exhibit:
     """Of the first of `clips` that can be read."""
     for clip in clips:
         try:
@@ -112,8 +115,8 @@ def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Strip:
         except UnreadableVideo:
             continue
         image = strip_image(frames)
-        return Strip(source, image, clip.clip_id, clip.caption or "", clip.seed)
-    return Strip(source, "")
+        return Exhibit(source, image, clip.clip_id, clip.caption or "", clip.seed)
+    return Exhibit(source, "")
 
 
 def strip_image(frames: Frames) -> str:

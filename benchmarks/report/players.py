@@ -9,11 +9,10 @@ import base64
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks.report.pictures import label_of, spread
+from benchmarks.report.pictures import Exhibit, Panel, label_of, spread
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo
 from core.video import FPS, Frames, read_span, resize, write_video
@@ -25,32 +24,13 @@ HEIGHT_PX = 144  # larger clips are made smaller
 CRF = 23
 
 
-@dataclass(frozen=True)
-class Player:
-    """One video. url: a data URI, a path relative to the page, or "" where no clip was readable."""
-
-    source: str
-    url: str
-    clip_id: str = ""
-    prompt: str = ""
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A class or a caption with a player of each source."""
-
-    title: str
-    players: tuple[Player, ...]
-
-
 def class_scenes(
     manifests: Mapping[str, Manifest],
     task: Task,
     class_names: Sequence[str],
     page_folder: Path,
     room_bytes: int = ROOM_BYTES,
-) -> list[Scene]:
+) -> list[Panel]:
     """A scene for each class that any source has clips of, the first source's commonest first.
 
     Args: manifests: source name -> clips, real ones first; room_bytes: of embedded videos; what
@@ -70,7 +50,7 @@ def class_scenes(
 
 def caption_scenes(
     manifests: Mapping[str, Manifest], count: int, page_folder: Path, room_bytes: int = ROOM_BYTES
-) -> list[Scene]:
+) -> list[Panel]:
     """A scene for each of `count` captions of the last source; all clips of one have one id."""
     *_, last = manifests.values()
 
@@ -89,7 +69,7 @@ def _scenes(
     manifests: Mapping[str, Manifest],
     page_folder: Path,
     room_bytes: int,
-) -> list[Scene]:
+) -> list[Panel]:
     scenes = []
     for title, belongs in titles:
         players = []
@@ -97,7 +77,7 @@ def _scenes(
             player, size = _player(name, manifest, belongs, page_folder, room_bytes)
             room_bytes -= size
             players.append(player)
-        scenes.append(Scene(title, tuple(players)))
+        scenes.append(Panel(title, tuple(players)))
     return scenes
 
 
@@ -107,7 +87,7 @@ def _player(
     belongs: Callable[[Clip], bool],
     page_folder: Path,
     room_bytes: int,
-) -> tuple[Player, int]:
+) -> tuple[Exhibit, int]:
     """A player of the first readable clip that belongs, and how many bytes it takes."""
     for clip in filter(belongs, manifest.clips):
         path = manifest.path_of(clip)
@@ -118,10 +98,10 @@ def _player(
         video = small_video(frames)
         facts = (clip.clip_id, clip.caption or "", clip.seed)
         if len(video) > room_bytes:
-            return Player(source, _link(path, clip, page_folder), *facts), 0
+            return Exhibit(source, _link(path, clip, page_folder), *facts), 0
         url = "data:video/mp4;base64," + base64.b64encode(video).decode()
-        return Player(source, url, *facts), len(video)
-    return Player(source, ""), 0
+        return Exhibit(source, url, *facts), len(video)
+    return Exhibit(source, ""), 0
 
 
 def small_video(frames: Frames) -> bytes:

@@ -129,12 +129,12 @@ def test_strips_show_the_frames_of_the_right_clip(tmp_path: Path) -> None:
     }
     (tmp_path / "ophora1.mp4").write_bytes(b"broken")
     (panel,) = class_panels(manifests, "phase", [f"p{k}" for k in range(52)], [7])
-    real, ophora, mine = panel.strips
+    real, ophora, mine = panel.exhibits
     assert (real.clip_id, real.seed) == ("real0", 0)
-    data = base64.b64decode(real.image.split(",")[1])
+    data = base64.b64decode(real.url.split(",")[1])
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (96, 6 * 144, 3) and abs(float(image.mean()) - 200) < 4
-    assert ophora.image == mine.image == ""  # unreadable; none of this class
+    assert ophora.url == mine.url == ""  # unreadable; none of this class
 
 
 def test_classes_are_the_commonest_that_all_sources_share(tmp_path: Path) -> None:

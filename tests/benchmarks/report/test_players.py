@@ -43,9 +43,9 @@ def test_each_class_has_a_small_clip_of_each_source(tmp_path: Path) -> None:
     (tmp_path / "real1.mp4").write_bytes(b"broken")
     scenes = class_scenes({"Real": real, "Made": made}, "phase", NAMES, tmp_path)
     assert [scene.title for scene in scenes] == ["3 · p3", "7 · p7", "9 · p9"]
-    first = scenes[0].players
+    first = scenes[0].exhibits
     assert [(player.source, player.clip_id) for player in first] == [("Real", "c2"), ("Made", "c0")]
-    assert scenes[1].players[1].url == "" and scenes[2].players[0].url == ""
+    assert scenes[1].exhibits[1].url == "" and scenes[2].exhibits[0].url == ""
     video = played(first[0].url, tmp_path)
     info = probe(video)
     assert (info.width, info.height) == (216, HEIGHT_PX)
@@ -61,18 +61,18 @@ def test_clips_beyond_the_room_are_linked(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "run"
     folder.mkdir(parents=True)
     (scene,) = class_scenes({"Real": real, "Made": made}, "phase", NAMES, folder, room_bytes=10)
-    assert [player.url for player in scene.players] == [
+    assert [player.url for player in scene.exhibits] == [
         "../../cache/real0.mp4#t=1,2.5",
         "../../cache/made0.mp4",
     ]
-    assert (folder / scene.players[1].url).is_file()
+    assert (folder / scene.exhibits[1].url).is_file()
 
 
 def test_clips_of_a_caption_are_found_by_its_id(tmp_path: Path) -> None:
     real, made = manifest(tmp_path, "real", [1, 2], 100), manifest(tmp_path, "made", [1, 2], 50)
     scenes = caption_scenes({"Real": real, "Made": made}, 5, tmp_path)
     assert [scene.title for scene in scenes] == ["caption 0", "caption 1"]
-    assert all(len({p.clip_id for p in scene.players}) == 1 for scene in scenes)
+    assert all(len({p.clip_id for p in scene.exhibits}) == 1 for scene in scenes)
 
 
 def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> No
     }  # fmt: skip
     names = [f"operation {label}" for label in range(107)]
     scenes = class_scenes(manifests, "operation", names, tmp_path)
-    players = [player for scene in scenes for player in scene.players]
+    players = [player for scene in scenes for player in scene.exhibits]
     linked = [player for player in players if player.url == "noise.mp4"]
     assert len(scenes) == 106 and len(players) == 636 and 0 < len(linked) < 636
     cells = [
