@@ -96,15 +96,21 @@ def without_origin(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "_name_or_path"}
 
 
-def samples_seen(training: DenoiserTraining) -> dict[str, int]:
+def samples_seen(training: DenoiserTraining) -> dict[str, Any]:
     """Clips (`samples`), and single frames (`stills`) if any, that a training and what it went on
-    from saw."""
-    samples, stills, begun = training.optimisation.samples, 0, training.init
+    from saw; `before`: how many of them the model that it went on from had seen."""
+    own = {"samples": training.optimisation.samples, "stills": 0}
+    begun = training.init
     if isinstance(begun, DenoiserTraining) and begun.diffusion.single_frames:
-        stills, begun = begun.optimisation.samples, begun.init
-    before = begun.run()
-    samples, stills = samples + before.get("samples", 0), stills + before.get("stills", 0)
-    return {"samples": samples} | ({"stills": stills} if stills else {})
+        own["stills"], begun = begun.optimisation.samples, begun.init
+    record = begun.run()
+    before = {kind: record.get(kind, 0) for kind in own}
+    seen = {kind: before[kind] + count for kind, count in own.items()}
+    return {**_if_any(seen), "before": _if_any(before)}
+
+
+def _if_any(counts: dict[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def save_half(source: Path, target: Path) -> None:
