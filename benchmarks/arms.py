@@ -16,6 +16,7 @@ import numpy as np
 import pydantic
 from scipy.special import softmax
 
+from augment.controls import group_by_class
 from classifiers.prediction import predict
 from classifiers.training import ClassifierTraining
 from core.clip import MANIFEST_NAME
@@ -60,11 +61,13 @@ class AloneArm(DerivedArm):
 
 class ConfidentArm(DerivedArm):
     """The clips that a classifier trained on Source gives their label with a probability of
-    `at_least`. It has seen what the arm's own classifier sees and nothing more."""
+    `at_least`, of each class at most the `clips_per_class` likeliest. It has seen what the arm's
+    own classifier sees and nothing more."""
 
     kind: Literal["confident"] = "confident"
     classifier: Literal["slowfast", "mvit_v2"] = "slowfast"
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
 
 
 class UnlabelledArm(DerivedArm):
@@ -120,12 +123,14 @@ Arm: TypeAlias = Annotated[
 class ConfidentClips(ClipSource):
     """The clips of `clips` to whose label `classifier` gives a probability of `at_least`.
 
+    clips_per_class: how many of each class, the likeliest; None keeps all.
     Raises: UserError: if none is left. Clips that cannot be read are left out.
     """
 
     clips: ClipSource
     classifier: ClassifierTraining
     at_least: float = pydantic.Field(gt=0, lt=1)
+    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
@@ -134,12 +139,15 @@ class ConfidentClips(ClipSource):
         rows = [table.rows[clip.clip_id] for clip in shown]
         chances = softmax(predict(self.classifier.model(), table.frames, rows), axis=1)
         labels = [clip.label(self.classifier.task) for clip in shown]
-        kept = chances[np.arange(len(shown)), labels] >= self.at_least
-        confident = manifest.keep(clip for clip, keep in zip(shown, kept, strict=True) if keep)
-        if not len(confident):
+        chance = chances[np.arange(len(shown)), labels]
+        order = np.argsort(-chance, kind="stable")
+        likely = [shown[index] for index in order if chance[index] >= self.at_least]
+        if not likely:
             raise UserError(
                 f"arm 'confident': none of {len(shown)} clips has a probability of "
                 f"{self.at_least} for its label: lower at_least"
             )
-        confident.save(folder / MANIFEST_NAME)
-        return {"clips": len(confident), "offered": len(manifest)}
+        groups = group_by_class(likely, self.classifier.task)
+        kept = {c.clip_id for group in groups.values() for c in group[: self.clips_per_class]}
+        manifest.keep(clip for clip in shown if clip.clip_id in kept).save(folder / MANIFEST_NAME)
+        return {"clips": len(kept), "classes": len(groups), "offered": len(manifest)}

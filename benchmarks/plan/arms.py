@@ -105,6 +105,7 @@ class ArmPlan(QualityStages):
                     clips=self.clips_of(arm.of, task),
                     classifier=self.classifier(task, arm.classifier, self.config.first_seed),
                     at_least=arm.at_least,
+                    clips_per_class=arm.clips_per_class,
                     **self.common,
                 )
             case OversampledArm():

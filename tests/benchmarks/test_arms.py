@@ -1,0 +1,72 @@
+"""Choosing an arm's clips by a classifier, with a real training on real mp4 files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from augment.training_set import TrainingSet
+from benchmarks.arms import ConfidentClips
+from classifiers.networks import MViTv2
+from classifiers.prediction import predict
+from classifiers.recipe import Recipe
+from classifiers.training import ClassifierTraining
+from core.errors import UserError
+from core.runtime import Runtime
+from tests.classifiers.toy import CLASSES, ToyClips
+
+NETWORK = MViTv2(
+    embed_dims=8,
+    num_layers=2,
+    downscale_indices=(1,),
+    patch_stride=(2, 8, 8),
+    pool_kernel=(1, 3, 3),
+    kv_stride=(1, 2, 2),
+)
+RECIPE = Recipe(
+    optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, epochs=2, batch_size=4, grad_clip=1.0
+)
+
+
+def chances_of(classifier: ClassifierTraining, clips: ToyClips) -> dict[int, dict[str, float]]:
+    """By class, the probability of that class for each of its clips."""
+    manifest, table = clips.manifest(), classifier.cache_of(clips).table()
+    rows = [table.rows[clip.clip_id] for clip in manifest.clips]
+    chances = softmax(predict(classifier.model(), table.frames, rows), axis=1)
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    for clip, row in zip(manifest.clips, chances, strict=True):
+        found[clip.label("phase")][clip.clip_id] = float(row[clip.label("phase")])
+    return found
+
+
+def test_the_likeliest_of_each_class_are_chosen_and_none_below_the_limit(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"infra": {"folder": str(tmp_path)}, "runtime": Runtime(workers=1)}
+    real, offered = ToyClips(**common), ToyClips(videos=9, seed=5, splits=False, **common)
+    classifier = ClassifierTraining(
+        task="phase",
+        num_classes=CLASSES,
+        network=NETWORK,
+        recipe=RECIPE,
+        mixture=TrainingSet(sources=(real,), task="phase", **common),
+        evaluation=real,
+        size=16,
+        **common,
+    )
+    chances = chances_of(classifier, offered)
+    limit = float(np.median([chance for group in chances.values() for chance in group.values()]))
+    stage = ConfidentClips(
+        clips=offered, classifier=classifier, at_least=limit, clips_per_class=3, **common
+    )
+    kept = {clip.clip_id for clip in stage.manifest().clips}
+    wanted = set()
+    for group in chances.values():
+        likely = sorted((-chance, name) for name, chance in group.items() if chance >= limit)
+        wanted |= {name for _, name in likely[:3]}
+    assert kept == wanted and 0 < len(kept) < 9 * CLASSES / 2
+    with pytest.raises(UserError, match=r"^arm 'confident': none of 36 clips has a probability of"):
+        ConfidentClips(clips=offered, classifier=classifier, at_least=0.999, **common).run()
