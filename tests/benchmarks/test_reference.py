@@ -30,7 +30,8 @@ def test_its_page_names_command_and_commit(folder: Path) -> None:
     options = run_benchmark.parser().parse_args(shlex.split(command[1])[1:])
     assert options.config == record["config"]["name"] == f"reference/{folder.name}"
     assert options.seeds in (None, record["config"]["seeds"])
-    assert record["commit"][:7] in page and "dirty" not in record["commit"]
+    for part in record.get("parts", [record]):  # of a merged run
+        assert part["commit"][:7] in page and "dirty" not in part["commit"]
     assert record["data"] == "OphSim" and record["scale"] == "nano"
 
 
