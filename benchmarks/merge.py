@@ -79,14 +79,20 @@ def check(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
         for name in BenchmarkConfig.model_fields:
-            values = [getattr(each.config, name) for each in (first, part)]
-            if name not in FREE and values[0] != values[1]:
+            if name not in FREE and _used(first.config, name) != _used(part.config, name):
                 raise UserError(f"{part.folder}: {name} is not as in {first.folder}: not one run")
         if part.record["data"] != first.record["data"]:
             raise UserError(f"{part.folder}: data {part.record['data']}, not as in {first.folder}")
     for name in first.config.sources:
         if isinstance(first.config.arms.get(name), ConfidentArm):
             raise UserError(f"arm {name}: its clips follow a run's first seed; leave it out")
+
+
+def _used(config: BenchmarkConfig, field: str) -> Any:
+    """A field's value; of the arms, those that the run's sources are or are made from."""
+    if field != "arms":
+        return getattr(config, field)
+    return {name: arm for name, arm in config.arms.items() if name in config.origins()}
 
 
 def differing_clips(parts: Sequence[Part]) -> list[str]:

@@ -65,7 +65,7 @@ def write_part(folder: Path, seeds: range, *changes: str, fvd: float = 9.0) -> l
 
 def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     write_part(tmp_path / "a", range(2), fvd=8.5)
-    write_part(tmp_path / "b", range(2, 3), "name=b")
+    write_part(tmp_path / "b", range(2, 3), "name=b", "arms.oversampled.clips_per_class=7")
     stray = make_cell(tmp_path / "c", "Source + Bora", accuracy=0.2, seed=7)
     save_cell(tmp_path / "b", stray)  # of an earlier run in the same folder
     parts, output = [tmp_path / "a", tmp_path / "b"], tmp_path / "merged"
@@ -153,4 +153,12 @@ def test_clips_that_follow_the_first_seed_are_refused(tmp_path: Path) -> None:
     for name, seeds in (("a", range(1)), ("b", range(1, 2))):
         write_part(tmp_path / name, seeds, *changes)
     with pytest.raises(UserError, match=r"arm confident: its clips follow a run's first seed"):
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
+
+
+def test_an_arm_of_the_run_that_differs_is_refused(tmp_path: Path) -> None:
+    changes = ["sources=[source,ophora,oversampled]", "arms.oversampled.clips_per_class=5"]
+    write_part(tmp_path / "a", range(1), *changes)
+    write_part(tmp_path / "b", range(1, 2), changes[0], "arms.oversampled.clips_per_class=7")
+    with pytest.raises(UserError, match=r"b: arms is not as in .*a: not one run$"):
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
