@@ -42,7 +42,7 @@ OWN = ("seeds", "commit", "device", "threads", "machine", "versions", "stages")
 
 @dataclass(frozen=True)
 class Part:
-    """A finished run. record: its run.json."""
+    """A finished run, or a merged one. record: its run.json."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -62,8 +62,9 @@ def read_part(folder: Path) -> Part:
     except (KeyError, TypeError, pydantic.ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder}: no run of this version ({reason}): run it again") from None
-    if absent := [name for name in OWN if name not in record]:
-        raise UserError(f"{folder}: run.json has no `{absent[0]}`: run it again")
+    for own in record.get("parts", [record]):  # of a merged run, those of its parts
+        if absent := [name for name in OWN if name not in own]:
+            raise UserError(f"{folder}: run.json has no `{absent[0]}`: run it again")
     there = {str(cell.path): cell for cell in load_cells(folder)}
     if missing := [path for path in record["cells"] if path not in there]:
         raise UserError(f"{folder}: {missing[0]} is missing: copy the whole folder")
@@ -145,7 +146,11 @@ def merged_record(parts: Sequence[Part]) -> dict[str, Any]:
         "config": config,
         "seeds": seeds,
         "cells": [str(cell.path) for part in parts for cell in part.cells],
-        "parts": [{key: part.record[key] for key in OWN} for part in parts],
+        "parts": [
+            {key: own[key] for key in OWN}
+            for part in parts
+            for own in part.record.get("parts", [part.record])
+        ],
     }
 
 

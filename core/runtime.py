@@ -268,7 +268,10 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def commit_of(folder: Path) -> str | None:
-    """The git commit checked out at `folder` ("-dirty" appended if files differ), else None."""
+    """The git commit checked out at `folder` ("-dirty" appended if files differ), else None.
+
+    What a run has written into `results/` does not count: it made no number.
+    """
     import subprocess
 
     def git(*arguments: str) -> str:
@@ -276,7 +279,8 @@ def commit_of(folder: Path) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+        code = (":(top)", ":(top,exclude)results")
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", *code))
         return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -83,6 +83,11 @@ def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     record = read_json(output / "run.json")
     assert record["seeds"] == [0, 1, 2] and record["config"]["seeds"] == 3
     assert [part["commit"] for part in record["parts"]] == ["commit of 0", "commit of 2"]
+    write_part(tmp_path / "d", range(3, 4))
+    merge([output, tmp_path / "d"], tmp_path / "all")  # a merged run is a part as well
+    record = read_json(tmp_path / "all" / "run.json")
+    assert [part["seeds"] for part in record["parts"]] == [[0, 1], [2], [3]]
+    assert record["seeds"] == [0, 1, 2, 3] and len(load_cells(tmp_path / "all")) == 8
     before = (output / "table2.json").read_bytes()
     merge(parts, output)
     assert (output / "table2.json").read_bytes() == before

@@ -201,12 +201,15 @@ def test_commit_of(tmp_path: Path) -> None:
 
     git("init", "--quiet")
     (tmp_path / "a").write_text("1")
-    git("add", "a")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table").write_text("1")
+    git("add", "a", "results")
     git("commit", "--quiet", "--message", "a")
     commit = commit_of(tmp_path)
     assert commit is not None and len(commit) == 40
     (tmp_path / "b").write_text("untracked files do not count")
-    assert commit_of(tmp_path) == commit
+    (tmp_path / "results" / "table").write_text("nor do results")
+    assert commit_of(tmp_path) == commit == commit_of(tmp_path / "results")
     (tmp_path / "a").write_text("2")
     assert commit_of(tmp_path) == f"{commit}-dirty"
 
