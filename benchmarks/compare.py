@@ -134,8 +134,9 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
     for run in runs:
         table, record = run.tables[0], run.record
         seeds = [str(seed) for seed in record.get("seeds", ())]
-        commit = str(record.get("commit") or MISSING)[:DIGITS]
-        about = [table.data, table.scale, ", ".join(seeds) or MISSING, commit]
+        parts = record.get("parts", [record])  # of a merged run
+        commits = dict.fromkeys(str(part.get("commit") or MISSING)[:DIGITS] for part in parts)
+        about = [table.data, table.scale, ", ".join(seeds) or MISSING, ", ".join(commits)]
         rows.append([run.label, *about, str(run.folder)])
     return rows
 

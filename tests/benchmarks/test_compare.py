@@ -71,6 +71,15 @@ def test_equal_rows_of_both_tables_stand_together(folders: list[Path]) -> None:
     assert all(line in text for line in warned) and text.count("| a/phase") >= 5
 
 
+def test_a_merged_run_shows_the_commits_of_its_parts(tmp_path: Path, folders: list[Path]) -> None:
+    folder = write_run(tmp_path / "merged", tmp_path / "cells")
+    commits = ("0123456789abcdef", "fedcba9876543210", "0123456789abcdef")
+    record = {"seeds": [0, 1, 2], "parts": [{"commit": commit} for commit in commits]}
+    (folder / "run.json").write_text(json.dumps(record))
+    shown = run_rows(read_runs([folder, folders[0]]))[0]
+    assert shown[3:5] == ["0, 1, 2", "0123456789ab, fedcba987654"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
