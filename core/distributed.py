@@ -8,6 +8,7 @@ The libraries behind it take seconds to import, so they are imported where they 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import uuid
@@ -75,6 +76,7 @@ def _rank_main(
     function: Callable[..., object], arguments: tuple[Any, ...], runtime: Runtime
 ) -> None:
     die_with_parent()
+    faulthandler.enable()  # a rank that a signal ends says where it was
     local = int(os.environ["LOCAL_RANK"])
     runtime.apply()
     cuda = runtime.torch_device().type == "cuda"
