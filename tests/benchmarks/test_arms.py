@@ -12,22 +12,13 @@ from scipy.special import softmax
 
 from augment.training_set import TrainingSet
 from benchmarks.arms import ConfidentClips
-from classifiers.networks import MViTv2
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.runtime import Runtime
-from tests.classifiers.toy import CLASSES, ToyClips
+from tests.classifiers.toy import CLASSES, TINY, ToyClips
 
-NETWORK = MViTv2(
-    embed_dims=8,
-    num_layers=2,
-    downscale_indices=(1,),
-    patch_stride=(2, 8, 8),
-    pool_kernel=(1, 3, 3),
-    kv_stride=(1, 2, 2),
-)
 RECIPE = Recipe(
     optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, epochs=2, batch_size=4, grad_clip=1.0
 )
@@ -50,7 +41,7 @@ def test_the_likeliest_of_each_class_are_chosen_and_none_below_the_limit(tmp_pat
     classifier = ClassifierTraining(
         task="phase",
         num_classes=CLASSES,
-        network=NETWORK,
+        network=TINY,
         recipe=RECIPE,
         mixture=TrainingSet(sources=(real,), task="phase", **common),
         evaluation=real,

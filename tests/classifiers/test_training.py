@@ -18,24 +18,16 @@ import torch
 
 from classifiers import fitting
 from classifiers.checkpoints import Checkpoint
-from classifiers.networks import MViTv2, Network, SlowFast
+from classifiers.networks import Network, SlowFast
 from classifiers.prediction import predict
 from classifiers.recipe import FixMatch, Recipe
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.mixture import MIXTURE_NAME, Chosen
 from core.runtime import Runtime
-from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
+from tests.classifiers.toy import CLASSES, TINY, ToyClips, ToyMixture
 from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
-TINY = MViTv2(
-    embed_dims=8,
-    num_layers=2,
-    downscale_indices=(1,),
-    patch_stride=(2, 8, 8),
-    pool_kernel=(1, 3, 3),
-    kv_stride=(1, 2, 2),
-)
 TINY_SLOWFAST = SlowFast(depth=18, stem_dim_outs=(8, 1), stem_kernel=3)
 ADAMW = Recipe(
     optimizer="adamw",

@@ -7,11 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.networks import MViTv2
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed
 from core.stage import ClipSource
 from core.video import Frames, write_video
+
+# A network that trains in a second, for tests of what is around it.
+TINY = MViTv2(
+    embed_dims=8,
+    num_layers=2,
+    downscale_indices=(1,),
+    patch_stride=(2, 8, 8),
+    pool_kernel=(1, 3, 3),
+    kv_stride=(1, 2, 2),
+)
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CLASSES = 4  # a disc that rests, moves sideways, moves up or down, grows; told by motion alone
