@@ -9,19 +9,9 @@ A configuration names them under `arms`; `sources` and `--sources` then take tho
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-import numpy as np
 import pydantic
-from scipy.special import softmax
-
-from augment.controls import group_by_class
-from classifiers.prediction import predict
-from classifiers.training import ClassifierTraining
-from core.clip import MANIFEST_NAME
-from core.errors import UserError
-from core.stage import ClipSource
 
 
 class ArmSection(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -62,10 +52,24 @@ class AloneArm(DerivedArm):
 class ConfidentArm(DerivedArm):
     """The clips that a classifier trained on Source gives their label with a probability of
     `at_least`, of each class at most the `clips_per_class` likeliest. It has seen what the arm's
-    own classifier sees and nothing more."""
+    own classifier sees and nothing more.
+
+    seed: of that classifier's training; None takes the run's first.
+    """
 
     kind: Literal["confident"] = "confident"
     classifier: Literal["slowfast", "mvit_v2"] = "slowfast"
+    seed: int | None = pydantic.Field(default=None, ge=0)
+    at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+
+
+class AlignedArm(DerivedArm):
+    """The clips that look like their class's prompts to the metrics' image-text encoder: a
+    probability of `at_least` among all classes, of each class at most the `clips_per_class`
+    likeliest. The encoder has seen captions and no label."""
+
+    kind: Literal["aligned"] = "aligned"
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
 
@@ -113,41 +117,9 @@ Arm: TypeAlias = Annotated[
     | AloneArm
     | UnlabelledArm
     | ConfidentArm
+    | AlignedArm
     | OversampledArm
     | ExtraRealArm
     | CaptionedArm,
     pydantic.Field(discriminator="kind"),
 ]
-
-
-class ConfidentClips(ClipSource):
-    """The clips of `clips` to whose label `classifier` gives a probability of `at_least`.
-
-    clips_per_class: how many of each class, the likeliest; None keeps all.
-    Raises: UserError: if none is left. Clips that cannot be read are left out.
-    """
-
-    clips: ClipSource
-    classifier: ClassifierTraining
-    at_least: float = pydantic.Field(gt=0, lt=1)
-    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
-
-    def execute(self, folder: Path) -> dict[str, Any]:
-        manifest = self.clips.manifest()
-        table = self.classifier.cache_of(self.clips).table()
-        shown = [clip for clip in manifest.clips if clip.clip_id in table.rows]
-        rows = [table.rows[clip.clip_id] for clip in shown]
-        chances = softmax(predict(self.classifier.model(), table.frames, rows), axis=1)
-        labels = [clip.label(self.classifier.task) for clip in shown]
-        chance = chances[np.arange(len(shown)), labels]
-        order = np.argsort(-chance, kind="stable")
-        likely = [shown[index] for index in order if chance[index] >= self.at_least]
-        if not likely:
-            raise UserError(
-                f"arm 'confident': none of {len(shown)} clips has a probability of "
-                f"{self.at_least} for its label: lower at_least"
-            )
-        groups = group_by_class(likely, self.classifier.task)
-        kept = {c.clip_id for group in groups.values() for c in group[: self.clips_per_class]}
-        manifest.keep(clip for clip in shown if clip.clip_id in kept).save(folder / MANIFEST_NAME)
-        return {"clips": len(kept), "classes": len(groups), "offered": len(manifest)}

@@ -85,8 +85,12 @@ def check(parts: Sequence[Part]) -> None:
         if part.record["data"] != first.record["data"]:
             raise UserError(f"{part.folder}: data {part.record['data']}, not as in {first.folder}")
     for name in first.config.sources:
-        if isinstance(first.config.arms.get(name), ConfidentArm):
-            raise UserError(f"arm {name}: its clips follow a run's first seed; leave it out")
+        arm = first.config.arms.get(name)
+        if isinstance(arm, ConfidentArm) and arm.seed is None:
+            raise UserError(
+                f"arm {name}: its clips follow each run's first seed: leave it out, or give it a "
+                "seed of its own (arms.NAME.seed)"
+            )
 
 
 def _used(config: BenchmarkConfig, field: str) -> Any:

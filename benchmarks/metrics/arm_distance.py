@@ -8,7 +8,6 @@ measures the very clips that a classifier was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,12 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics.clip_features import check_protocol, load_video_encoder
 from benchmarks.metrics.encoders import BATCH, MetricEncoder
-from benchmarks.metrics.frames import FrameProtocol, read_clip
+from benchmarks.metrics.frames import FrameProtocol, readable
 from benchmarks.metrics.quality import Naming, video_distances
-from core.clip import Manifest
-from core.errors import UnreadableVideo, UserError
+from core.errors import UserError
 from core.files import atomic_path
-from core.progress import track
 from core.runtime import derive_seed
 from core.stage import ClipSource, Stage
-from core.video import Frames
 
 FEATURES_NAME = "features.npy"
 
@@ -47,7 +43,8 @@ class VideoFeatures(Stage):
         encoder = load_video_encoder(self.encoder, self.runtime.torch_device())
         check_protocol(encoder, self.protocol)
         manifest = self.clips.manifest()
-        encoded = [encoder.features(frames) for frames in readable(manifest, self.protocol)]
+        found = readable(manifest, self.protocol, BATCH)
+        encoded = [encoder.features(frames) for _, frames in found]
         if not encoded:
             raise UserError(f"{manifest.root}: no clip of it can be read")
         features = np.concatenate(encoded)
@@ -64,23 +61,6 @@ class VideoFeatures(Stage):
         self.run()
         found: NDArray[np.float32] = np.load(self.folder / FEATURES_NAME)
         return found
-
-
-def readable(manifest: Manifest, protocol: FrameProtocol) -> Iterator[Frames]:
-    """Yield (B, T, H, W, 3) uint8 of the clips that can be read, as the metrics see them."""
-    batch: list[Frames] = []
-    for clip in track(
-        manifest.clips, total=len(manifest), description="encoding clips", unit="clips"
-    ):
-        try:
-            batch.append(read_clip(manifest, clip, protocol))
-        except UnreadableVideo:
-            continue
-        if len(batch) == BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
 
 
 class ArmDistance(Stage):

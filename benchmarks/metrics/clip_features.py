@@ -94,13 +94,20 @@ def load_encoders(
     device: torch.device,
 ) -> Encoders:
     """The encoders of these stages, on `device`.  Raises: UserError: if one is of another kind."""
-    folder = image_text.weights()
-    is_clip = read_json(folder / CONFIG_NAME).get("model_type") == "clip"
     return Encoders(
         video=load_video_encoder(video, device),
-        image_text=TransformersClip(folder, device) if is_clip else OphClip(folder, device),
+        image_text=load_image_text_encoder(image_text, device),
         image=InceptionV3(image.weights(), device) if image is not None else None,
     )
+
+
+def load_image_text_encoder(
+    stage: MetricEncoder, device: torch.device
+) -> OphClip | TransformersClip:
+    """The encoder behind CLIPScore.  Raises: UserError: if the stage provides another kind."""
+    folder = stage.weights()
+    is_clip = read_json(folder / CONFIG_NAME).get("model_type") == "clip"
+    return TransformersClip(folder, device) if is_clip else OphClip(folder, device)
 
 
 def check_protocol(

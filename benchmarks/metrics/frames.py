@@ -14,6 +14,8 @@ import numpy as np
 import pydantic
 
 from core.clip import Clip, Manifest
+from core.errors import UnreadableVideo
+from core.progress import track
 from core.video import FPS, Frames, read_span, resize, write_video
 
 CODEC_RULE = "h264 crf 18, written once at the compared size"
@@ -66,3 +68,24 @@ def batches(
     for start in range(0, len(manifest), batch_size):
         clips = manifest.clips[start : start + batch_size]
         yield clips, np.stack([read_clip(manifest, clip, protocol) for clip in clips])
+
+
+def readable(
+    manifest: Manifest, protocol: FrameProtocol, batch_size: int = CHUNK
+) -> Iterator[tuple[tuple[Clip, ...], Frames]]:
+    """As `batches`, less the clips that cannot be read."""
+    clips: list[Clip] = []
+    frames: list[Frames] = []
+    for clip in track(
+        manifest.clips, total=len(manifest), description="encoding clips", unit="clips"
+    ):
+        try:
+            frames.append(read_clip(manifest, clip, protocol))
+        except UnreadableVideo:
+            continue
+        clips.append(clip)
+        if len(clips) == batch_size:
+            yield tuple(clips), np.stack(frames)
+            clips, frames = [], []
+    if clips:
+        yield tuple(clips), np.stack(frames)

@@ -157,6 +157,11 @@ class OphClip:
         model = OphClipModel(network, self.tokenizer.get_vocab_size())
         self.model: Any = load_weights(folder, model, device)
 
+    @property
+    def logit_scale(self) -> float:
+        """What the training multiplied cosines by."""
+        return float(self.model.log_scale.exp().clamp(max=MAX_LOGIT_SCALE).item())
+
     @torch.inference_mode()
     def frames(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, T, H, W, 3) uint8 -> features (B, T, D) and embeddings (B, T, E), float32."""

@@ -35,6 +35,11 @@ class TransformersClip:
         self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
         self.device = device
 
+    @property
+    def logit_scale(self) -> float:
+        """What the training multiplied cosines by."""
+        return float(self.model.logit_scale.exp().item())
+
     @torch.inference_mode()
     def frames(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, T, H, W, 3) uint8 -> features (B, T, D) and embeddings (B, T, E), float32."""

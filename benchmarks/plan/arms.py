@@ -13,11 +13,11 @@ from augment.synthesis import ClassSynthesis
 from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
 from benchmarks.arms import (
+    AlignedArm,
     AloneArm,
     Arm,
     CaptionedArm,
     ConfidentArm,
-    ConfidentClips,
     ExtraRealArm,
     FrozenArm,
     OversampledArm,
@@ -32,6 +32,7 @@ from benchmarks.evaluation import ALONE, SOURCE, Schedule
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
 from benchmarks.plan.quality import QualityStages
+from benchmarks.selection import AlignedClips, ConfidentClips
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task
@@ -101,12 +102,23 @@ class ArmPlan(QualityStages):
             case UnlabelledArm():
                 return self.clips_of(arm.of, task)
             case ConfidentArm():
+                seed = self.config.first_seed if arm.seed is None else arm.seed
                 return ConfidentClips(
                     clips=self.clips_of(arm.of, task),
-                    classifier=self.classifier(task, arm.classifier, self.config.first_seed),
+                    classifier=self.classifier(task, arm.classifier, seed),
                     at_least=arm.at_least,
                     clips_per_class=arm.clips_per_class,
                     **self.common,
+                )
+            case AlignedArm():
+                return AlignedClips(
+                    clips=self.clips_of(arm.of, task),
+                    encoder=self.image_text_encoder,
+                    protocol=self.config.quality.protocol,
+                    prompts_of_class=self._prompts(task),
+                    at_least=arm.at_least,
+                    clips_per_class=arm.clips_per_class,
+                    **labelled,
                 )
             case OversampledArm():
                 clips = self.datasets[task]

@@ -52,12 +52,17 @@ class QualityStages(GeneratorPlan):
         section = self.config.quality
         found: dict[str, MetricEncoder] = {
             "video_encoder": self._video(self.missing),
-            "image_text_encoder": self._folder(section.image_text_encoder, self.missing),
+            "image_text_encoder": self.image_text_encoder,
         }
         if section.image_encoder is not None:
             image = self._script(section.image_encoder, "inception_v3", self.missing)
             found["image_encoder"] = image
         return found
+
+    @cached_property
+    def image_text_encoder(self) -> MetricEncoder:
+        """The encoder behind CLIPScore."""
+        return self._folder(self.config.quality.image_text_encoder, self.missing)
 
     @cached_property
     def video_encoder(self) -> MetricEncoder | None:

@@ -1,4 +1,4 @@
-"""Choosing an arm's clips by a classifier, with a real training on real mp4 files."""
+"""Choosing an arm's clips, by a real training and by the shipped OphCLIP, from real mp4 files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from augment.training_set import TrainingSet
-from benchmarks.arms import ConfidentClips
+from benchmarks.metrics.encoders import EncoderFolder
+from benchmarks.metrics.frames import FrameProtocol, read_clip
+from benchmarks.metrics.ophclip import OphClip
+from benchmarks.plan.data import PROJECT_ROOT
+from benchmarks.selection import AlignedClips, ConfidentClips
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining
@@ -59,5 +64,36 @@ def test_the_likeliest_of_each_class_are_chosen_and_none_below_the_limit(tmp_pat
         likely = sorted((-chance, name) for name, chance in group.items() if chance >= limit)
         wanted |= {name for _, name in likely[:3]}
     assert kept == wanted and 0 < len(kept) < 9 * CLASSES / 2
-    with pytest.raises(UserError, match=r"^arm 'confident': none of 36 clips has a probability of"):
+    with pytest.raises(UserError, match=r"^arm: none of 36 clips has a probability of"):
         ConfidentClips(clips=offered, classifier=classifier, at_least=0.999, **common).run()
+
+
+def test_clips_that_look_like_another_class_are_left_out(tmp_path: Path) -> None:
+    """Zero-shot probabilities by hand, from the frames as the metrics see them."""
+    common: dict[str, Any] = {"infra": {"folder": str(tmp_path)}, "runtime": Runtime(workers=1)}
+    offered = ToyClips(corrupt=1, **common)
+    folder, prompts = PROJECT_ROOT / "generator/weights/ophclip_nano", ("red", "eye", "dye", "lens")
+    encoder = OphClip(folder, torch.device("cpu"))
+
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+    texts, manifest = unit(encoder.texts(prompts)), offered.manifest()
+    limit, wanted = 1 / CLASSES, set()
+    for clip in manifest.clips[CLASSES:]:  # those of the first file cannot be read
+        frames = read_clip(manifest, clip, FrameProtocol())[np.newaxis]
+        shown = unit(unit(encoder.frames(frames)[1][0]).mean(axis=0))
+        if softmax(encoder.logit_scale * texts @ shown)[clip.label("phase")] >= limit:
+            wanted.add(clip.clip_id)
+    stage = AlignedClips(
+        clips=offered,
+        task="phase",
+        encoder=EncoderFolder(**EncoderFolder.identify(folder), **common),
+        protocol=FrameProtocol(),
+        prompts_of_class=tuple((prompt,) for prompt in prompts),
+        at_least=limit,
+        **common,
+    )
+    assert {clip.clip_id for clip in stage.manifest().clips} == wanted
+    assert 0 < len(wanted) < len(manifest) - CLASSES
+    assert stage.run()["offered"] == len(manifest)

@@ -157,8 +157,12 @@ def test_clips_that_follow_the_first_seed_are_refused(tmp_path: Path) -> None:
     changes = ["sources=[source,ophora,confident]"]
     for name, seeds in (("a", range(1)), ("b", range(1, 2))):
         write_part(tmp_path / name, seeds, *changes)
-    with pytest.raises(UserError, match=r"arm confident: its clips follow a run's first seed"):
+    with pytest.raises(UserError, match=r"arm confident: its clips follow each run's first seed"):
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
+    changes.append("arms.confident.seed=0")
+    for name, seeds in (("c", range(1)), ("d", range(1, 2))):
+        write_part(tmp_path / name, seeds, *changes)
+    merge([tmp_path / "c", tmp_path / "d"], tmp_path / "merged")
 
 
 def test_an_arm_of_the_run_that_differs_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from benchmarks.metrics.clip_score import mean_embedding_scores, mean_frame_scores
+from benchmarks.metrics.clip_score import (
+    class_probabilities,
+    mean_embedding_scores,
+    mean_frame_scores,
+)
 from benchmarks.metrics.frechet import Gaussian, frechet_distance, gaussian_of
 from benchmarks.metrics.kernel import jedi_mmd, polynomial_mmd, subset_mmd, subset_size
 
@@ -98,6 +102,15 @@ def test_clip_score_variants_on_known_angles() -> None:
     texts = np.array([[3.0, 0.0]])
     assert mean_embedding_scores(frames, texts) == pytest.approx([100 / 2**0.5])
     assert mean_frame_scores(frames, texts) == pytest.approx([50.0])
+
+
+def test_class_probabilities_on_known_angles() -> None:
+    """Two texts a class count as their mean direction, frames too."""
+    frames = np.array([[[1.0, 1.0], [4.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    texts = [np.array([[9.0, 0.0], [0.0, 2.0]]), np.array([[0.0, 7.0]]), None]
+    away = np.exp(2 * (1 / 2**0.5 - 1))
+    expected = [1 / (1 + away), away / (1 + away), 0]
+    assert class_probabilities(frames, texts, 2.0) == pytest.approx(np.array([expected] * 2))
 
 
 def test_clip_score_clips_negative_cosines_at_zero() -> None:

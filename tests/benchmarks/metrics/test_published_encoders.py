@@ -10,6 +10,7 @@ from torch import nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from benchmarks.metrics.clip_features import load_encoders
+from benchmarks.metrics.clip_score import class_probabilities
 from benchmarks.metrics.encoders import CONFIG_NAME, WEIGHTS_NAME, EncoderFolder
 from benchmarks.metrics.frechet import frechet_distance, gaussian_of
 from benchmarks.metrics.torchscript_encoders import (
@@ -134,6 +135,14 @@ def test_clip_of_a_folder_equals_the_library(tmp_path: Path) -> None:
         text = model.get_text_features(**texts).pooler_output
     np.testing.assert_allclose(embeddings[1, 2], image[0], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(clip.texts(["a b", "b"])[0], text[0], rtol=1e-4, atol=1e-6)
+    # One frame, one text a class: the library's own zero-shot probabilities.
+    rows = [clip.texts(["a b"]), None, clip.texts(["b"])]
+    chances = class_probabilities(embeddings[1:2, 2:3], rows, clip.logit_scale)
+    tokens = clip.tokenizer(["a b", "b"], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(pixel_values=pixels, **tokens).logits_per_image
+    assert chances[0, 1] == 0
+    np.testing.assert_allclose(chances[0, [0, 2]], logits.softmax(dim=1)[0], rtol=1e-4)
     assert clip.texts(["a b " * 50]).shape == (1, 8)  # cut
     assert clip.sha256 == sha256_of_file(folder / WEIGHTS_NAME)
     assert clip.name == "clip_16_patch8_16"
