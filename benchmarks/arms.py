@@ -50,28 +50,27 @@ class AloneArm(DerivedArm):
 
 
 class ConfidentArm(DerivedArm):
-    """The clips that a classifier trained on Source gives their label with a probability of
-    `at_least`, of each class at most the `clips_per_class` likeliest. It has seen what the arm's
-    own classifier sees and nothing more.
+    """The clips whose label is likely: a probability of `at_least`, of each class at most the
+    `clips_per_class` likeliest.
 
-    seed: of that classifier's training; None takes the run's first.
+    classifier: says how likely, trained on Source, so that it has seen what the arm's own
+    classifier sees and nothing more; None for none. seed: of its training; None takes the run's
+    first. prompts: whether CLIPScore's encoder has a say too, by the class's prompts; it has seen
+    captions and no label.
     """
 
     kind: Literal["confident"] = "confident"
-    classifier: Literal["slowfast", "mvit_v2"] = "slowfast"
+    classifier: Literal["slowfast", "mvit_v2"] | None = "slowfast"
     seed: int | None = pydantic.Field(default=None, ge=0)
+    prompts: bool = False
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
 
-
-class AlignedArm(DerivedArm):
-    """The clips that look like their class's prompts to the metrics' image-text encoder: a
-    probability of `at_least` among all classes, of each class at most the `clips_per_class`
-    likeliest. The encoder has seen captions and no label."""
-
-    kind: Literal["aligned"] = "aligned"
-    at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
-    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+    @pydantic.model_validator(mode="after")
+    def _someone_chooses(self) -> ConfidentArm:
+        if self.classifier is None and not self.prompts:
+            raise ValueError("name a classifier or say prompts: true: someone has to choose")
+        return self
 
 
 class UnlabelledArm(DerivedArm):
@@ -117,7 +116,6 @@ Arm: TypeAlias = Annotated[
     | AloneArm
     | UnlabelledArm
     | ConfidentArm
-    | AlignedArm
     | OversampledArm
     | ExtraRealArm
     | CaptionedArm,

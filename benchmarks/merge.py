@@ -86,7 +86,7 @@ def check(parts: Sequence[Part]) -> None:
             raise UserError(f"{part.folder}: data {part.record['data']}, not as in {first.folder}")
     for name in first.config.sources:
         arm = first.config.arms.get(name)
-        if isinstance(arm, ConfidentArm) and arm.seed is None:
+        if isinstance(arm, ConfidentArm) and arm.classifier and arm.seed is None:
             raise UserError(
                 f"arm {name}: its clips follow each run's first seed: leave it out, or give it a "
                 "seed of its own (arms.NAME.seed)"

@@ -151,9 +151,9 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
         "arms:\n"
         "  extra_real: {clips_per_class: 2, cases: 4, clips: 60}\n"
         "  confident: {at_least: 0.0001}\n"
-        "  aligned: {kind: aligned, of: ophora, at_least: 0.0001}\n"
+        "  by_prompts: {kind: confident, of: ophora, prompts: true, at_least: 0.0001}\n"
         "  one: {kind: part, of: ophora, clips_per_class: 1}\n"
-        f"sources: [{', '.join(sources)}, aligned, one]\n"
+        f"sources: [{', '.join(sources)}, by_prompts, one]\n"
     )
     done = run_here("run_benchmark", "--config", config, "--results", finished)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -161,7 +161,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     assert {row["training_data"] for row in rows} == {
         "Source", "Source + Bora", "Source + Ophora", "Source + shuffled", "Source + frozen",
         "Source + confident", "Only Ophora", "Source + oversampled", "Source + extra_real",
-        "Source + captioned", "Source + aligned", "Source + one",
+        "Source + captioned", "Source + by_prompts", "Source + one",
     }  # fmt: skip
     others = [row for row in rows if row["training_data"] != "Source"]
     assert all(row["delta_vs_source"] is not None for row in others)

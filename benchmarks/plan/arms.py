@@ -13,7 +13,6 @@ from augment.synthesis import ClassSynthesis
 from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
 from benchmarks.arms import (
-    AlignedArm,
     AloneArm,
     Arm,
     CaptionedArm,
@@ -29,10 +28,11 @@ from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
 from benchmarks.evaluation import ALONE, SOURCE, Schedule
+from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
 from benchmarks.plan.quality import QualityStages
-from benchmarks.selection import AlignedClips, ConfidentClips
+from benchmarks.selection import ConfidentClips
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task
@@ -102,24 +102,7 @@ class ArmPlan(QualityStages):
             case UnlabelledArm():
                 return self.clips_of(arm.of, task)
             case ConfidentArm():
-                seed = self.config.first_seed if arm.seed is None else arm.seed
-                return ConfidentClips(
-                    clips=self.clips_of(arm.of, task),
-                    classifier=self.classifier(task, arm.classifier, seed),
-                    at_least=arm.at_least,
-                    clips_per_class=arm.clips_per_class,
-                    **self.common,
-                )
-            case AlignedArm():
-                return AlignedClips(
-                    clips=self.clips_of(arm.of, task),
-                    encoder=self.image_text_encoder,
-                    protocol=self.config.quality.protocol,
-                    prompts_of_class=self._prompts(task),
-                    at_least=arm.at_least,
-                    clips_per_class=arm.clips_per_class,
-                    **labelled,
-                )
+                return self._confident(arm, task)
             case OversampledArm():
                 clips = self.datasets[task]
                 return Oversampled(clips=clips, clips_per_class=arm.clips_per_class, **labelled)
@@ -127,6 +110,26 @@ class ArmPlan(QualityStages):
                 return self._extra_real(arm, labelled)
             case CaptionedArm():
                 return self._captioned(arm, labelled)
+
+    def _confident(self, arm: ConfidentArm, task: Task) -> ConfidentClips:
+        clips = self.clips_of(arm.of, task)
+        seed = self.config.first_seed if arm.seed is None else arm.seed
+        zero_shot = ZeroShot(
+            clips=clips,
+            encoder=self.image_text_encoder,
+            protocol=self.config.quality.protocol,
+            prompts_of_class=self._prompts(task),
+            **self.common,
+        )
+        return ConfidentClips(
+            clips=clips,
+            task=task,
+            classifier=self.classifier(task, arm.classifier, seed) if arm.classifier else None,
+            zero_shot=zero_shot if arm.prompts else None,
+            at_least=arm.at_least,
+            clips_per_class=arm.clips_per_class,
+            **self.common,
+        )
 
     def _extra_real(self, arm: ExtraRealArm, labelled: dict[str, Any]) -> ClipSource:
         if self.inputs.data_root is not None:
