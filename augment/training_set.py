@@ -23,6 +23,8 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     swap: synthetic clips do not join but stand in: each time that a real clip is drawn, a random
     synthetic clip of its class takes its place with this probability, so that an epoch stays as
     long as without them (None: they join).
+    until: synthetic clips are drawn in this share of a training's steps, the first ones, and the
+    real ones alone in the others (1: in all). The number of steps stays as it is.
     real_per_class: at most this many real training clips a class, chosen by `seed`: what a lab with
     few labels has (None: all).
     seed: which synthetic clips a ratio keeps, and which real ones.
@@ -34,6 +36,7 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     rare_below: int | None = pydantic.Field(default=None, ge=1)
     class_balanced: bool = False
     swap: float | None = pydantic.Field(default=None, gt=0, le=1)
+    until: float = pydantic.Field(default=1.0, gt=0, le=1)
     real_per_class: int | None = pydantic.Field(default=None, ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
@@ -55,8 +58,13 @@ class TrainingSet(Mixture):
         """Write `mixture.jsonl`; return clips and clips per class, for each source in order.
 
         Raises: UserError: if `sources[0]` has no training clip, a clip lacks the task's label, or
-        clips are to stand in for real ones that are left out.
+        clips are to stand in for real ones, or to make room for them, that are left out.
         """
+        if self.mixing.until < 1 and not (self.with_real and self.with_labels):
+            raise UserError(
+                "mixing.until: an arm without real clips, or of clips without labels, has nothing "
+                "to end with: leave the arm out or set it to 1"
+            )
         if self.mixing.swap is not None and not self.with_real:
             raise UserError("mixing.swap: without real clips there is nothing to stand in for")
         if self.mixing.swap is not None and not self.with_labels:
@@ -132,9 +140,9 @@ def select(real: list[Chosen], offered: list[Chosen], mixing: Mixing) -> list[Ch
 
 
 def swap(real: list[Chosen], synthetic: list[Chosen], mixing: Mixing) -> list[Chosen]:
-    """Real clips, then synthetic ones, which join or stand in."""
+    """Real clips, then synthetic ones, which join (for a time) or stand in."""
     if mixing.swap is None:
-        return real + synthetic
+        return real + [item.model_copy(update={"until": mixing.until}) for item in synthetic]
     return [item.model_copy(update={"swap": mixing.swap}) for item in real] + [
         item.model_copy(update={"stand_in": True}) for item in synthetic
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -101,8 +102,10 @@ class TrainingSet:
         unlabelled = np.array([item.unlabelled for item in items])
         self.drawn = np.flatnonzero(~(stand_in | unlabelled))
         self.unlabelled = np.flatnonzero(unlabelled)
-        weights = np.array([item.weight for item in items], dtype=np.float64)
-        self.weights = weights[self.drawn]
+        self.weights = np.array([item.weight for item in items], dtype=np.float64)
+        until = np.array([item.until for item in items])
+        self.until = float(until[self.drawn].min())
+        self.drawn_late = self.drawn[until[self.drawn] == 1]
         self.stand_ins = {
             int(label): np.flatnonzero(stand_in & (self.labels == label))
             for label in np.unique(self.labels[stand_in])
@@ -116,12 +119,17 @@ class TrainingSet:
         parts = [self.tables[self.sources[i]].frames[self.rows[i]] for i in indices]
         return np.stack(parts)
 
-    def order(self, seed: int, number: int) -> NDArray[np.int64]:
-        """Indices of pass `number` over the set: a shuffle; a weighted draw if weights differ."""
-        rng = np.random.default_rng(derive_seed(seed, "order", number))
-        if np.all(self.weights == self.weights[0]):
-            return self.drawn[rng.permutation(len(self))]
-        return self.drawn[rng.choice(len(self), len(self), p=self.weights / self.weights.sum())]
+    def order(self, seed: int, number: int, *, late: bool = False) -> NDArray[np.int64]:
+        """Indices of pass `number` over the set: a shuffle; a weighted draw if weights differ.
+
+        late: over the clips that are still drawn when others no longer are, numbered anew.
+        """
+        drawn, purpose = (self.drawn_late, "late") if late else (self.drawn, "order")
+        rng = np.random.default_rng(derive_seed(seed, purpose, number))
+        weights = self.weights[drawn]
+        if np.all(weights == weights[0]):
+            return drawn[rng.permutation(len(drawn))]
+        return drawn[rng.choice(len(drawn), len(drawn), p=weights / weights.sum())]
 
     def swapped(self, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """`indices` with stand-ins of the same class in some places, as `Chosen.swap` says."""
@@ -143,12 +151,17 @@ class Batches:
 
     Nothing has to be remembered to go on after a kill, and arms that share a seed and a size see
     the same order.
+
+    steps: of the whole training; with clips that are drawn in a part of it only.
+    Raises: UserError: if no clip is left to be drawn after that.
     """
 
-    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int) -> None:
+    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, steps: int = 0) -> None:
         self.data, self.recipe, self.seed = data, recipe, seed
-        self._per_pass = recipe.steps_per_pass(len(data))
-        self._pass, self._order = -1, np.empty(0, dtype=np.int64)
+        self._early_steps = round(data.until * steps) if data.until < 1 else sys.maxsize
+        if data.until < 1 and not len(data.drawn_late):
+            raise UserError("mixture: no readable real clip to end with; set mixing.until to 1")
+        self._pass, self._order = (False, -1), np.empty(0, dtype=np.int64)
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Augmented clips (B, T, size, size, 3) uint8 and their labels (B,) int64."""
@@ -156,9 +169,14 @@ class Batches:
 
     def part(self, step: int, rank: int, parts: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """What process `rank` of `parts` gets of a batch, its clips as in the whole one."""
-        number, position = divmod(step, self._per_pass)
-        if number != self._pass:
-            self._pass, self._order = number, self.data.order(self.seed, number)
+        late = step >= self._early_steps
+        drawn = self.data.drawn_late if late else self.data.drawn
+        number, position = divmod(
+            step - late * self._early_steps, self.recipe.steps_per_pass(len(drawn))
+        )
+        if (late, number) != self._pass:
+            self._pass = (late, number)
+            self._order = self.data.order(self.seed, number, late=late)
         start = position * self.recipe.batch_size
         indices = self._order[start : start + self.recipe.batch_size]
         if self.data.stand_ins:

@@ -66,8 +66,8 @@ class Fitting:
         self.build, self.recipe, self.seed, self.runtime = build, recipe, seed, runtime
         self.data, self.frames, self.val, self.folder = data, frames, val, folder
         self.device = runtime.torch_device()
-        self.batches = Batches(data, recipe, seed)
         self.steps_per_epoch = self._steps_per_epoch()
+        self.batches = Batches(data, recipe, seed, recipe.epochs * self.steps_per_epoch)
         self.epochs_done, self.steps_done, self.diverged = 0, 0, False
         self.history: list[dict[str, float]] = []
         self.named: list[float] = []  # this epoch's steps, of clips without labels

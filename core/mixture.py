@@ -23,7 +23,8 @@ class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
     weight 1.0 for all means plain shuffling; other weights make an epoch a weighted draw.
     stand_in: the clip is never drawn itself; it stands in for clips of its class. swap: how likely
     one does so, each time that this clip is drawn. unlabelled: the clip teaches without its label
-    (see `classifiers.recipe.FixMatch`).
+    (see `classifiers.recipe.FixMatch`). until: the share of a training's steps, the first ones, in
+    which the clip is drawn.
     """
 
     source: int = pydantic.Field(ge=0)
@@ -33,6 +34,7 @@ class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
     stand_in: bool = False
     swap: float = pydantic.Field(default=0.0, ge=0, le=1)
     unlabelled: bool = False
+    until: float = pydantic.Field(default=1.0, gt=0, le=1)
 
 
 class Mixture(Stage):
