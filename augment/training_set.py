@@ -40,6 +40,12 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
     real_per_class: int | None = pydantic.Field(default=None, ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
+    @pydantic.model_validator(mode="after")
+    def _until_stands_alone(self) -> Mixing:
+        if self.until < 1 and (self.swap is not None or self.class_balanced):
+            raise ValueError("mixing.until below 1 goes with neither swap nor class_balanced")
+        return self
+
 
 class TrainingSet(Mixture):
     """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic).

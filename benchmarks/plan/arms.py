@@ -198,10 +198,13 @@ class ArmPlan(QualityStages):
         section = self.config.classifiers[kind]
         real = self.datasets[task]
         synthetic = None if training_data == SOURCE else self.arms[task][training_data]
+        mixing = self.config.mixing
+        if synthetic is None:  # the same training, whatever is mixed in elsewhere
+            mixing = mixing.model_copy(update={"until": 1.0})
         mixture = TrainingSet(
             sources=(real,) if synthetic is None else (real, synthetic),
             task=task,
-            mixing=self.config.mixing,
+            mixing=mixing,
             with_real=not training_data.startswith(ALONE),
             with_labels=training_data not in self.without_labels,
             **self.common,

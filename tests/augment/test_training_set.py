@@ -123,6 +123,13 @@ def test_clips_without_labels_say_so(build: Any) -> None:
         build({0: 3}, with_labels=False, swap=0.5).run()
 
 
+def test_only_synthetic_clips_leave_before_the_end(build: Any) -> None:
+    chosen = build({0: 3}, until=0.25).chosen()
+    assert {(item.source, item.until) for item in chosen} == {(0, 1.0), (1, 0.25)}
+    with pytest.raises(UserError, match=r"mixing\.until: an arm without real clips"):
+        build({0: 3}, with_labels=False, until=0.25).run()
+
+
 def test_ratio_keeps_classes_even(build: Any) -> None:
     stage = build({0: 10, 1: 10, 2: 10}, ratio=0.6)  # 15 clips for 25 real ones
     assert {key: n for key, n in counts(stage.chosen()).items() if key[0]} == {
@@ -187,6 +194,7 @@ def test_every_setting_is_part_of_the_key(build: Any) -> None:
         {"ratio": 1.0},
         {"rare_below": 3},
         {"class_balanced": True},
+        {"until": 0.5},
         {"seed": 1},
     ]
     stages = [build({0: 3}, **mixing) for mixing in settings] + [build({0: 4}), build()]
@@ -195,7 +203,16 @@ def test_every_setting_is_part_of_the_key(build: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"ratio": 0}, {"ratio": float("inf")}, {"rare_below": 0}, {"ratoi": 1}]
+    "bad",
+    [
+        {"ratio": 0},
+        {"ratio": float("inf")},
+        {"rare_below": 0},
+        {"ratoi": 1},
+        {"until": 0},
+        {"until": 0.5, "swap": 0.5},
+        {"until": 0.5, "class_balanced": True},
+    ],
 )
 def test_bad_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):

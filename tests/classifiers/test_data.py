@@ -121,6 +121,27 @@ def test_stand_ins_are_drawn_only_in_the_place_of_their_class() -> None:
     np.testing.assert_array_equal(Batches(data, plain, seed=0)[9][0], pairs[9][0])
 
 
+def test_clips_for_a_part_of_the_steps_make_room_for_the_others() -> None:
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 3) for i in range(9)]
+    chosen += [Chosen(source=0, clip_id=f"c{i}", label=i % 3, until=0.4) for i in range(9, 15)]
+    data = TrainingSet([_table(15)], chosen, num_classes=3)
+    plain = RECIPE.model_copy(update={"max_shift": 0.0, "flip": False})
+    batches = Batches(data, plain, seed=0, steps=15)  # 6 steps, then 9
+    seen = [batches[step][0][:, 0, 0, 0, 0] for step in range(15)]
+    passes = [np.concatenate(seen[start : start + 3]) for start in (0, 3)]
+    assert all(len(set(values)) == 12 and values.max() >= 9 for values in passes)
+    late = [np.concatenate(seen[start : start + 2]) for start in range(6, 14, 2)]
+    assert all(len(set(values)) == 8 and values.max() < 9 for values in late)
+    assert len({tuple(values) for values in late}) == len(late)
+    again = Batches(data, plain, seed=0, steps=15)
+    for step in (14, 2, 7, 5):  # after a kill at any step
+        np.testing.assert_array_equal(again[step][0][:, 0, 0, 0, 0], seen[step])
+    for_all = TrainingSet([_table(15)], [c.model_copy(update={"until": 1.0}) for c in chosen], 3)
+    np.testing.assert_array_equal(seen[1], Batches(for_all, plain, seed=0)[1][0][:, 0, 0, 0, 0])
+    with pytest.raises(UserError, match="no readable real clip to end with"):
+        Batches(TrainingSet([_table(15)], chosen[9:], 3), plain, seed=0, steps=15)
+
+
 def test_unreadable_clips_drop_out_and_unknown_ones_are_errors() -> None:
     data = _set(6, lost=("c2", "c4"))
     assert len(data) == 4 and data.unreadable == ["c2", "c4"]
