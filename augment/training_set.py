@@ -46,6 +46,22 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ValueError("mixing.until below 1 goes with neither swap nor class_balanced")
         return self
 
+    def check(self, *, with_real: bool, with_labels: bool) -> None:
+        """Whether a training set that leaves real clips or labels out can be mixed so.
+
+        Raises: UserError: if clips are to stand in for real ones, or to make room for them, that
+        are left out, or have no label by which to do so.
+        """
+        if self.until < 1 and not (with_real and with_labels):
+            raise UserError(
+                "mixing.until: an arm without real clips, or of clips without labels, has nothing "
+                "to end with: leave the arm out or set it to 1"
+            )
+        if self.swap is not None and not with_real:
+            raise UserError("mixing.swap: without real clips there is nothing to stand in for")
+        if self.swap is not None and not with_labels:
+            raise UserError("mixing.swap: a clip without a label cannot stand in for one with it")
+
 
 class TrainingSet(Mixture):
     """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic).
@@ -64,17 +80,9 @@ class TrainingSet(Mixture):
         """Write `mixture.jsonl`; return clips and clips per class, for each source in order.
 
         Raises: UserError: if `sources[0]` has no training clip, a clip lacks the task's label, or
-        clips are to stand in for real ones, or to make room for them, that are left out.
+        the mixing does not suit the clips (`Mixing.check`).
         """
-        if self.mixing.until < 1 and not (self.with_real and self.with_labels):
-            raise UserError(
-                "mixing.until: an arm without real clips, or of clips without labels, has nothing "
-                "to end with: leave the arm out or set it to 1"
-            )
-        if self.mixing.swap is not None and not self.with_real:
-            raise UserError("mixing.swap: without real clips there is nothing to stand in for")
-        if self.mixing.swap is not None and not self.with_labels:
-            raise UserError("mixing.swap: a clip without a label cannot stand in for one with it")
+        self.mixing.check(with_real=self.with_real, with_labels=self.with_labels)
         real = few(self._clips(0), self.mixing)
         if not real:
             raise UserError(

@@ -79,9 +79,7 @@ def _classified(
     classifier: ClassifierTraining, clips: ClipSource
 ) -> dict[str, NDArray[np.floating]]:
     """By id of a clip that can be read, the classifier's probability of each class, (C,)."""
-    rows = classifier.cache_of(clips).table()
-    known = {
-        c.clip_id: rows.rows[c.clip_id] for c in clips.manifest().clips if c.clip_id in rows.rows
-    }
-    logits = predict(classifier.model(), rows.frames, list(known.values()))
-    return dict(zip(known, softmax(logits, axis=1), strict=True))
+    table = classifier.cache_of(clips).table()
+    shown = [clip.clip_id for clip in clips.manifest().clips if clip.clip_id in table.rows]
+    logits = predict(classifier.model(), table.frames, [table.rows[clip_id] for clip_id in shown])
+    return dict(zip(shown, softmax(logits, axis=1), strict=True))

@@ -114,20 +114,22 @@ class ArmPlan(QualityStages):
     def _confident(self, arm: ConfidentArm, task: Task) -> ConfidentClips:
         clips = self.clips_of(arm.of, task)
         seed = self.config.first_seed if arm.seed is None else arm.seed
-        zero_shot = ZeroShot(
-            clips=clips,
-            encoder=self.image_text_encoder,
-            protocol=self.config.quality.protocol,
-            prompts_of_class=self._prompts(task),
-            **self.common,
-        )
         return ConfidentClips(
             clips=clips,
             task=task,
             classifier=self.classifier(task, arm.classifier, seed) if arm.classifier else None,
-            zero_shot=zero_shot if arm.prompts else None,
+            zero_shot=self._zero_shot(clips, task) if arm.prompts else None,
             at_least=arm.at_least,
             clips_per_class=arm.clips_per_class,
+            **self.common,
+        )
+
+    def _zero_shot(self, clips: ClipSource, task: Task) -> ZeroShot:
+        return ZeroShot(
+            clips=clips,
+            encoder=self.image_text_encoder,
+            protocol=self.config.quality.protocol,
+            prompts_of_class=self._prompts(task),
             **self.common,
         )
 
@@ -201,12 +203,16 @@ class ArmPlan(QualityStages):
         mixing = self.config.mixing
         if synthetic is None:  # the same training, whatever is mixed in elsewhere
             mixing = mixing.model_copy(update={"until": 1.0})
+        kept = {
+            "with_real": not training_data.startswith(ALONE),
+            "with_labels": training_data not in self.without_labels,
+        }
+        mixing.check(**kept)
         mixture = TrainingSet(
             sources=(real,) if synthetic is None else (real, synthetic),
             task=task,
             mixing=mixing,
-            with_real=not training_data.startswith(ALONE),
-            with_labels=training_data not in self.without_labels,
+            **kept,
             **self.common,
         )
         return ClassifierTraining(

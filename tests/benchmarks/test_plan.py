@@ -114,6 +114,39 @@ def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
     assert "arm 'extra_real' draws more cases" in fault("sources=[source, extra_real]")
 
 
+@pytest.mark.parametrize(
+    ("arm", "mixing", "words"),
+    [
+        ("alone", "until=0.5", r"mixing\.until: an arm without real clips, or of"),
+        ("unlabelled", "until=0.5", r"mixing\.until: an arm without real clips, or of"),
+        ("alone", "swap=0.5", r"mixing\.swap: without real clips there is nothing to stand in for"),
+        ("unlabelled", "swap=0.5", r"mixing\.swap: a clip without a label cannot stand in for one"),
+    ],
+)
+def test_a_mixing_that_an_arm_cannot_have_is_refused_before_anything_runs(
+    arm: str, mixing: str, words: str, tmp_path: Path
+) -> None:
+    def check(name: str) -> None:
+        chosen = [f"arms.a={{kind: {arm}, of: ophora}}", f"sources=[source, {name}]"]
+        Plan(load_config("smoke", [f"mixing.{mixing}", *chosen]), Inputs(tmp_path)).check()
+
+    check("ophora")
+    with pytest.raises(UserError, match=f"^{words}"):
+        check("a")
+
+
+def test_an_arm_needs_the_encoder_of_prompts_only_where_prompts_choose(tmp_path: Path) -> None:
+    def missing(prompts: str) -> list[str]:
+        chosen = [f"arms.a={{kind: confident, of: ophora, prompts: {prompts}}}"]
+        chosen += ["sources=[source, a]", "quality.image_text_encoder=nowhere"]
+        plan = Plan(load_config("smoke", chosen), Inputs(tmp_path))
+        _ = plan.arms
+        return plan.missing
+
+    assert missing("false") == []
+    assert "nowhere" in " ".join(missing("true"))
+
+
 def test_an_arm_brings_the_generator_that_it_comes_from(tmp_path: Path) -> None:
     def generators(*sources: str) -> set[str]:
         config = load_config("smoke", [f"sources=[source, {', '.join(sources)}]"])
