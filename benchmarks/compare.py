@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pydantic
 
 from benchmarks.drawing import inline, page
-from benchmarks.evidence import Gains, gains
+from benchmarks.evidence import GainKey, Gains, gains
 from benchmarks.figures import Chart, gain_chart
 from benchmarks.report.page import TEMPLATE, verdict_of
 from benchmarks.report.provenance import DIGITS
@@ -28,7 +28,6 @@ from benchmarks.tables.render import (
     score_text,
 )
 from benchmarks.tables.schema import Table1, Table2
-from core.clip import Task
 from core.errors import UserError
 from core.files import read_json, write_text
 
@@ -158,13 +157,14 @@ def cautions(runs: Sequence[Run]) -> list[str]:
 
 
 def gain_charts(runs: Sequence[Run]) -> list[Chart]:
-    """The gains of every run's arms on test, a figure for each task and classifier."""
-    gathered: dict[tuple[Task, str], Gains] = {}
+    """The gains of every run's arms on test, a figure for each task, classifier and
+    schedule."""
+    gathered: dict[GainKey, Gains] = {}
     for run in runs:
         for key, gained in (gains(run.table2) if run.table2 is not None else {}).items():
             named = {f"{arm} ({run.label})": gain for arm, gain in gained.items()}
             gathered[key] = {**gathered.get(key, {}), **named}
-    return [gain_chart(task, network, gained) for (task, network), gained in gathered.items()]
+    return [gain_chart(key, gained) for key, gained in gathered.items()]
 
 
 def markdown(runs: Sequence[Run]) -> str:

@@ -6,7 +6,7 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 
@@ -14,7 +14,7 @@ from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.arms import Arm, DerivedArm, UnlabelledArm
 from benchmarks.dispatch import Cluster
-from benchmarks.evaluation import CLASSIFIER_LABELS
+from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from benchmarks.sections import (
@@ -100,7 +100,7 @@ class BenchmarkConfig(Section):
     arms: dict[str, Arm] = {}
     classifiers: dict[str, ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
-    schedules: tuple[Literal["matched_epochs", "matched_steps"], ...] = ("matched_epochs",)
+    schedules: tuple[Schedule, ...] = pydantic.Field(default=("matched_epochs",), min_length=1)
     seeds: int = pydantic.Field(default=1, ge=1, le=100)
     first_seed: int = pydantic.Field(default=0, ge=0)
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -170,6 +170,11 @@ class BenchmarkConfig(Section):
             if name in names and isinstance(arm, DerivedArm) and wanted:
                 names.add(arm.of)
         return names
+
+    @pydantic.field_validator("schedules")
+    @classmethod
+    def _schedules_in_the_tables_order(cls, value: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+        return tuple(schedule for schedule in get_args(Schedule) if schedule in value)
 
     @pydantic.field_validator("classifiers", mode="before")
     @classmethod

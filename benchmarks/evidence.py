@@ -2,7 +2,7 @@
 ones, and what a classifier trained on real clips alone sees in them.
 
 plan (stages that ran) -> ClipSet of each arm -.
-Table 2 -> gains of each classifier -----------+-> points of the figures (`benchmarks/figures.py`)
+Table 2 -> gains of each classifier, schedule -+-> points of the figures (`benchmarks/figures.py`)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.audits.verdict import agreement
-from benchmarks.evaluation import arm_name
+from benchmarks.evaluation import Schedule, arm_name
 from benchmarks.plan import Plan
 from benchmarks.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
@@ -45,6 +45,7 @@ class ClipSet:
 
 ClipSets = Mapping[Task, Mapping[str, ClipSet]]
 Gains = Mapping[str, Delta]
+GainKey = tuple[Task, str, Schedule]  # the str: a classifier
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,14 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("clips", "top1", "top5")}
 
 
-def gains(table: Table2) -> dict[tuple[Task, str], dict[str, Delta]]:
-    """Differences from Source on test at matched epochs, by task and classifier, then by training
-    data in the table's order."""
-    found: dict[tuple[Task, str], dict[str, Delta]] = {}
+def gains(table: Table2) -> dict[GainKey, dict[str, Delta]]:
+    """Differences from Source on test, by task, classifier and schedule, then by training data in
+    the table's order."""
+    found: dict[GainKey, dict[str, Delta]] = {}
     for row in table.rows:
-        measured = row.split == "test" and row.schedule == "matched_epochs"
-        if measured and row.delta_vs_source is not None:
-            found.setdefault((row.task, row.classifier), {})[row.training_data] = (
-                row.delta_vs_source
-            )
+        if row.split == "test" and row.delta_vs_source is not None:
+            of_key = found.setdefault((row.task, row.classifier, row.schedule), {})
+            of_key[row.training_data] = row.delta_vs_source
     return found
 
 

@@ -21,6 +21,7 @@ from benchmarks.evaluation import arm_name
 from benchmarks.evidence import (
     ClipSets,
     DistancePoint,
+    GainKey,
     Gains,
     VolumePoint,
     distance_points,
@@ -52,24 +53,26 @@ class Chart:
 
 
 def charts(table: Table2, sets: ClipSets, sweeps: Mapping[str, Sequence[str]]) -> list[Chart]:
-    """All figures that the numbers allow, test split, matched epochs.
+    """All figures that the numbers allow, test split, each schedule.
 
     Args: sets: by task and training data; sweeps: what arms are parts of -> their training data.
     """
-    by_classifier = gains(table)
-    found = [gain_chart(*key, gained) for key, gained in by_classifier.items()]
-    for task in dict.fromkeys(task for task, _ in by_classifier):
+    every = gains(table)
+    found = [gain_chart(key, gained) for key, gained in every.items()]
+    for task in dict.fromkeys(task for task, *_ in every):
         for whole, names in sweeps.items():
             curves = {
-                classifier: volume_points(names, gained, sets[task])
-                for (of, classifier), gained in by_classifier.items()
+                f"{classifier}, {schedule.replace('_', ' ')}": volume_points(
+                    names, gained, sets[task]
+                )
+                for (of, classifier, schedule), gained in every.items()
                 if of == task
             }
             found.append(volume_chart(task, whole, curves))
-    for (task, classifier), gained in by_classifier.items():
-        points = distance_points(gained, sets[task])
+    for key, gained in every.items():
+        points = distance_points(gained, sets[key[0]])
         if points:
-            found.append(distance_chart(task, classifier, points))
+            found.append(distance_chart(key, points))
     return found
 
 
@@ -79,7 +82,7 @@ def write_charts(folder: Path, drawn: Sequence[Chart]) -> None:
         write_text(folder / f"{chart.name}.svg", chart.svg)
 
 
-def gain_chart(task: Task, classifier: str, gained: Gains) -> Chart:
+def gain_chart(key: GainKey, gained: Gains) -> Chart:
     """A dot with its interval for each arm, in the order given, from top to bottom."""
     names = ["\n".join(textwrap.wrap(arm_name(name), WRAPPED)) for name in gained]
     lines = 1 + max(name.count("\n") for name in names)
@@ -93,7 +96,7 @@ def gain_chart(task: Task, classifier: str, gained: Gains) -> Chart:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel(GAIN)
 
-    title = f"Gain by arm: {task}, {classifier}"
+    title = f"Gain by arm: {_named(key)}"
     height = 0.9 + (LINE * lines + 0.1) * len(names)
     sure = sum(gain.significant for gain in gained.values())
     best = max(gained, key=lambda name: gained[name].top1)
@@ -102,20 +105,20 @@ def gain_chart(task: Task, classifier: str, gained: Gains) -> Chart:
         f" Largest gain: {arm_name(best)}, {gained[best].top1:+.2f} points."
     )
     svg = draw(title, (WIDTH, height), paint)
-    return Chart(f"gain_{task}_{classifier.lower()}", title, svg, reading)
+    return Chart(f"gain_{_file_name(key)}", title, svg, reading)
 
 
 def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoint]]) -> Chart:
-    """Gain against clips per class, a curve for each classifier, from Source at (0, 0)."""
+    """Gain against clips per class, a curve for each name, from Source at (0, 0)."""
 
     def paint(axes: Any) -> None:
         axes.axhline(0, color=INK, linewidth=0.8)
-        for number, (classifier, points) in enumerate(curves.items()):
+        for number, (name, points) in enumerate(curves.items()):
             colour = PALETTE[number % len(PALETTE)]
             counts = [0.0, *(point.clips_per_class for point in points)]
             values = [0.0, *(point.gain.top1 for point in points)]
             width = THIN + 2 * (len(curves) - 1 - number)  # a later one hides no earlier one
-            axes.plot(counts, values, color=colour, linewidth=1.0, label=classifier)
+            axes.plot(counts, values, color=colour, linewidth=1.0, label=name)
             for point in points:
                 _interval(axes, point.clips_per_class, point.gain, colour, width)
         axes.set(xlabel=f"clips per class of {whole} (0: Source)", ylabel=GAIN)
@@ -123,8 +126,8 @@ def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoi
 
     title = f"Gain by volume: {task}, {whole}"
     best = [
-        f"{classifier} {top.gain.top1:+.2f} points at {top.clips_per_class:g}"
-        for classifier, points in curves.items()
+        f"{name} {top.gain.top1:+.2f} points at {top.clips_per_class:g}"
+        for name, points in curves.items()
         for top in [max(points, key=lambda point: point.gain.top1)]
     ]
     reading = (
@@ -134,7 +137,7 @@ def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoi
     return Chart(f"volume_{task}_{whole}", title, draw(title, (WIDTH, 3.4), paint), reading)
 
 
-def distance_chart(task: Task, classifier: str, points: Sequence[DistancePoint]) -> Chart:
+def distance_chart(key: GainKey, points: Sequence[DistancePoint]) -> Chart:
     """Gain against FVD, arms named at the right."""
 
     def paint(axes: Any) -> None:
@@ -144,10 +147,10 @@ def distance_chart(task: Task, classifier: str, points: Sequence[DistancePoint])
         axes.set(xlabel=f"FVD from real training clips\n({points[0].protocol})", ylabel=GAIN)
         _name_at_right(axes, points, gap=LINE / (height - 1.0))
 
-    title = f"Gain by distance: {task}, {classifier}"
+    title = f"Gain by distance: {_named(key)}"
     height = max(3.4, 1.0 + LINE * len(points))
     svg = draw(title, (WIDTH, height), paint)
-    return Chart(f"fvd_{task}_{classifier.lower()}", title, svg, distance_reading(points))
+    return Chart(f"fvd_{_file_name(key)}", title, svg, distance_reading(points))
 
 
 def distance_reading(points: Sequence[DistancePoint]) -> str:
@@ -176,6 +179,14 @@ def spread_out(places: NDArray[np.floating], gap: float) -> NDArray[np.float64]:
         spread[index] = max(spread[index], spread[index - 1] + gap)
     ceiling = 1 - gap * np.arange(len(spread))[::-1]
     return np.minimum(spread, ceiling)
+
+
+def _named(key: GainKey) -> str:
+    return ", ".join(key).replace("_", " ")
+
+
+def _file_name(key: GainKey) -> str:
+    return "_".join(key).lower()
 
 
 def _marker(gain: Delta) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def build_report(
         funnel=funnel_chart(steps) if steps else None,
         curation=funnel_rows(steps),
         panels=_panels(plan),
-        curves=_curves(plan),
+        curves=learning_curves(plan),
         scenes=_scenes(plan, folder),
         classes=_classes(plan, cells),
         mistakes=[each.chart for each in mistakes],
@@ -109,15 +109,17 @@ def _scenes(plan: Plan, folder: Path) -> list[Panel]:
     return class_scenes(_clips(plan, task), task, CLASS_NAMES[task], folder)
 
 
-def _curves(plan: Plan) -> list[Chart]:
-    """A figure for each task, classifier and schedule."""
+def learning_curves(plan: Plan) -> list[Chart]:
+    """A figure for each task, classifier and schedule. Source, trained once, is in all of them."""
     found: dict[str, list[Curve]] = {}
     for planned in plan.cells:
         log = planned.stage.folder / LOG_NAME
-        title = f"{planned.task}, {planned.classifier}, {planned.schedule.replace('_', ' ')}"
         curve = read_curve(planned.training_data, planned.seed, log) if log.is_file() else None
-        if curve is not None:
-            found.setdefault(title, []).append(curve)
+        everywhere = planned.training_data == SOURCE
+        for schedule in plan.config.schedules if everywhere else [planned.schedule]:
+            title = f"{planned.task}, {planned.classifier}, {schedule.replace('_', ' ')}"
+            if curve is not None:
+                found.setdefault(title, []).append(curve)
     return [curve_chart(title, curves) for title, curves in found.items()]
 
 

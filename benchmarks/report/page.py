@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.audits.rows import AUDIT_HEADER, RULES
 from benchmarks.drawing import inline, page
-from benchmarks.evaluation import SOURCE, arm_name
+from benchmarks.evaluation import arm_name
 from benchmarks.evidence import SEEN_HEADER
 from benchmarks.figures import Chart
 from benchmarks.funnel import HEADER
@@ -155,21 +155,24 @@ def quality_verdict(table: Table1) -> str:
 
 
 def verdict(table: Table2) -> str:
-    """Whether each source helped on the test split, with intervals, in one sentence.
+    """Whether each source helped on test, with intervals: a sentence for each schedule.
 
     Its p values are the corrected ones, as are the marks in the table.
     """
-    rows = [row for row in table.rows if row.split == "test" and row.schedule == "matched_epochs"]
-    arms = dict.fromkeys(row.training_data for row in rows if row.training_data != SOURCE)
-    clauses = [
-        clause for arm in arms if (clause := _clause([r for r in rows if r.training_data == arm]))
-    ]
     runs = max(row.top1.n_seeds for row in table.rows)
     basis = "a single run" if runs == 1 else f"{runs} seeds"
     where = f"On {table.data} ({table.scale}, {basis}), test split"
-    if not clauses:
+    found = []
+    for schedule in dict.fromkeys(row.schedule for row in table.rows):
+        rows = [row for row in table.rows if (row.split, row.schedule) == ("test", schedule)]
+        arms = dict.fromkeys(row.training_data for row in rows)
+        clauses = [_clause([row for row in rows if row.training_data == arm]) for arm in arms]
+        if any(clauses):
+            named = schedule.replace("_", " ")
+            found.append(f"{named}: {'; '.join(clause for clause in clauses if clause)}.")
+    if not found:
         return f"{where}: no augmented arm was compared with Source."
-    return f"{where}: {'; '.join(clauses)}."
+    return f"{where}, " + " Test split, ".join(found)
 
 
 def _clause(rows: Sequence[Row2]) -> str:

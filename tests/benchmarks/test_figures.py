@@ -14,6 +14,7 @@ from benchmarks.drawing import INK, PALETTE, PAPER
 from benchmarks.evidence import (
     ClipSet,
     DistancePoint,
+    GainKey,
     VolumePoint,
     distance_points,
     gains,
@@ -35,6 +36,7 @@ from benchmarks.tables.schema import Delta, Table2
 from tests.benchmarks.scores import make_cell
 
 LONG = "our_own_videos_of_cataract_surgery_2019_to_2023"
+KEY: GainKey = ("phase", "SlowFast", "matched_epochs")
 ARMS = {"Bora": 0.4001, "Ophora": 0.65, "ophora_2": 0.55, LONG: 0.3}
 
 
@@ -73,9 +75,9 @@ def markers(svg: str) -> list[tuple[float, float, str]]:
 
 
 def test_the_gain_figure_shows_every_arm_and_marks_what_is_sure(table: Table2) -> None:
-    gained = gains(table)["phase", "SlowFast"]
+    gained = gains(table)[KEY]
     assert list(gained) == [f"Source + {name}" for name in ARMS]  # the table's order, no Source
-    chart = gain_chart("phase", "SlowFast", gained)
+    chart = gain_chart(KEY, gained)
     assert "".join(texts(chart.svg)).count(LONG) == 1  # in two lines
     places = {text: index for index, text in enumerate(texts(chart.svg))}
     assert places["Bora"] < places["Ophora"] < places["ophora_2"]
@@ -91,6 +93,26 @@ def test_the_gain_figure_shows_every_arm_and_marks_what_is_sure(table: Table2) -
     assert ": 2 of 4." in chart.reading and f"Ophora, {gained['Source + Ophora'].top1:+.2f}" in (
         chart.reading
     )
+
+
+def test_each_schedule_has_its_figures_and_its_curve(tmp_path: Path) -> None:
+    accuracies = {"matched_epochs": 0.6, "matched_steps": 0.3}
+    cells = [make_cell(tmp_path, "Source", accuracy=0.4)] + [
+        make_cell(tmp_path, "Source + Ophora", accuracy=accuracy, schedule=schedule)
+        for schedule, accuracy in accuracies.items()
+    ]
+    both = build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+    sets = {"phase": {"Source + Ophora": measured(9.0, 0.1)}}
+    drawn = {each.name: each for each in charts(both, sets, {"ophora": ["Source + Ophora"]})}
+    assert set(drawn) == {"volume_phase_ophora"} | {
+        f"{kind}_phase_slowfast_{schedule}" for kind in ("gain", "fvd") for schedule in accuracies
+    }
+    for schedule in accuracies:
+        chart = drawn[f"gain_phase_slowfast_{schedule}"]
+        gain = gains(both)["phase", "SlowFast", schedule]["Source + Ophora"].top1
+        assert (gain > 0) == (schedule == "matched_epochs") and f"{gain:+.2f}" in chart.reading
+        assert schedule.replace("_", " ") in chart.title
+        assert f"SlowFast, {schedule.replace('_', ' ')}" in texts(drawn["volume_phase_ophora"].svg)
 
 
 def test_volume_points_lie_at_what_an_arm_has() -> None:
@@ -116,14 +138,14 @@ def test_spearman_is_scipy_s_with_its_number_of_arms() -> None:
     sets = {name: measured(float(f), float(k)) for name, f, k in zip(names, fvd, kvd, strict=True)}
     deltas = {name: delta(float(gain)) for name, gain in zip(names, gained, strict=True)}
     points = distance_points(deltas, sets)
-    chart = distance_chart("phase", "SlowFast", points)
+    chart = distance_chart(KEY, points)
     assert f"{spearmanr(fvd, gained).statistic:+.2f} (n = 7 arms)." in chart.reading
     assert "KVD" not in chart.reading
     assert {f"arm{k}" for k in range(7)} <= set(texts(chart.svg))
     dots = markers(chart.svg)
     assert np.corrcoef([x for x, _, _ in dots], fvd)[0, 1] == pytest.approx(1)
     assert np.corrcoef([y for _, y, _ in dots], gained)[0, 1] == pytest.approx(-1)
-    few = distance_chart("phase", "SlowFast", points[:3])
+    few = distance_chart(KEY, points[:3])
     assert "No rank correlation: 3 arms" in few.reading
 
 
@@ -131,7 +153,7 @@ def test_kvd_stands_in_where_fvd_is_biased() -> None:
     sets = {f"a{k}": measured(4.0 - k, float(k), clips=20 + k, warning="biased") for k in range(4)}
     points = distance_points({name: delta(float(k)) for k, name in enumerate(sets)}, sets)
     assert isinstance(points[0], DistancePoint) and points[0].biased
-    reading = distance_chart("phase", "SlowFast", points).reading
+    reading = distance_chart(KEY, points).reading
     assert "FVD and gain: -1.00 (n = 4 arms)" in reading
     assert "biased at 20 to 23 clips; of KVD, which is not, and gain: +1.00." in reading
 
@@ -153,7 +175,8 @@ def test_figures_are_files_in_black_and_on_the_page_in_its_colours(
     drawn = all_charts(table)
     write_charts(tmp_path, drawn)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "gain_phase_slowfast.svg", "volume_phase_ophora.svg", "fvd_phase_slowfast.svg",
+        "gain_phase_slowfast_matched_epochs.svg", "fvd_phase_slowfast_matched_epochs.svg",
+        "volume_phase_ophora.svg",
     }  # fmt: skip
     for chart in drawn:
         file = (tmp_path / f"{chart.name}.svg").read_text()

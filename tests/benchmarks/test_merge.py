@@ -78,7 +78,7 @@ def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     assert "Source + Ophora, phase: the parts made clips anew, FVD 8.50 and 9.00." in found["notes"]
     assert len(load_cells(output)) == 6 and (output / "audits.json").is_file()
     assert {file.stem for file in (output / "figures").iterdir()} == {
-        "gain_phase_slowfast", "fvd_phase_slowfast",
+        "gain_phase_slowfast_matched_epochs", "fvd_phase_slowfast_matched_epochs",
     }  # fmt: skip
     record = read_json(output / "run.json")
     assert record["seeds"] == [0, 1, 2] and record["config"]["seeds"] == 3

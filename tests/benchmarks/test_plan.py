@@ -176,6 +176,19 @@ def test_evidence_costs_no_training_and_refuses_no_run(tmp_path: Path) -> None:
     assert {verdict.judge.infra.uid() for verdict in matched.verdicts.values()} <= trained
 
 
+def test_source_is_trained_once_whatever_the_order_of_the_schedules(tmp_path: Path) -> None:
+    def cells(schedules: str) -> list[tuple[str, str, str]]:
+        config = load_config("smoke", ["sources=[source, oversampled]", f"schedules={schedules}"])
+        planned = Plan(config, Inputs(tmp_path)).cells
+        return [(each.training_data, each.schedule, each.stage.infra.uid()) for each in planned]
+
+    both = cells("[matched_steps, matched_epochs]")
+    assert [schedule for name, schedule, _ in both if name == "Source"].count("matched_epochs") == 2
+    assert len(both) == 6 and both == cells("[matched_epochs, matched_steps, matched_epochs]")
+    with pytest.raises(UserError, match="schedules"):
+        load_config("smoke", ["schedules=[]"])
+
+
 def test_a_sweep_is_an_arm_s_parts_and_the_arm(tmp_path: Path) -> None:
     arms = [
         "arms.ten={kind: part, of: ophora, clips_per_class: 10}",

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from benchmarks.config_files import load_config
 from benchmarks.drawing import PALETTE
+from benchmarks.plan import Inputs, Plan
+from benchmarks.report.build import learning_curves
 from benchmarks.report.curves import Curve, curve_chart, read_curve
+from classifiers.training import LOG_NAME
 
 
 def test_only_evaluated_epochs_are_points(tmp_path: Path) -> None:
@@ -31,3 +35,19 @@ def test_seeds_share_their_arm_s_colour_and_the_best_is_named() -> None:
 
 def test_of_equal_epochs_the_earliest_counts() -> None:
     assert "after epoch 1." in curve_chart("x", [Curve("Source", 0, (1, 2), (5.0, 5.0))]).reading
+
+
+def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> None:
+    chosen = ["sources=[source, oversampled]", "schedules=[matched_epochs, matched_steps]"]
+    plan = Plan(load_config("smoke", [*chosen, "seeds=1"]), Inputs(tmp_path))
+    for cell in plan.cells:
+        cell.stage.folder.mkdir(parents=True)
+        (cell.stage.folder / LOG_NAME).write_text('{"epoch": 1, "val_top1": 0.25}\n')
+    drawn = {chart.name: chart.svg for chart in learning_curves(plan)}
+    assert sorted(drawn) == [
+        f"curves_phase_{network}_{schedule}"
+        for network in ("mvitv2", "slowfast")
+        for schedule in ("matched_epochs", "matched_steps")
+    ]
+    for svg in drawn.values():
+        assert svg.count(">Source</text>") == svg.count(">oversampled</text>") == 1

@@ -150,7 +150,8 @@ def test_classes_are_the_commonest_that_all_sources_share(tmp_path: Path) -> Non
 
 def test_verdict_says_what_is_reliable(table: Table2) -> None:
     sentence = verdict(table)
-    assert sentence.startswith("On OphSim (nano, a single run), test split: Bora's clips showed no")
+    start = "On OphSim (nano, a single run), test split, matched epochs: Bora's clips showed no"
+    assert sentence.startswith(start)
     assert "Ophora's clips raised top-1 (SlowFast +" in sentence
     alone = table.model_copy(
         update={"rows": tuple(r for r in table.rows if r.training_data == "Source")}
@@ -165,3 +166,15 @@ def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
     worse = build_table2(cells, data="OphNet2024", scale="paper", recipe="reference")
     assert "mine's clips lowered top-1 (SlowFast -" in verdict(worse)
     assert "p = 0.000" not in verdict(worse)
+
+
+def test_a_verdict_on_both_schedules_says_both(tmp_path: Path) -> None:
+    cells = [make_cell(tmp_path, "Source", accuracy=0.45)]
+    cells += [
+        make_cell(tmp_path, "Source + mine", accuracy=accuracy, schedule=schedule)
+        for schedule, accuracy in (("matched_epochs", 0.7), ("matched_steps", 0.2))
+    ]
+    sentence = verdict(build_table2(cells, data="OphSim", scale="nano", recipe="reference"))
+    epochs, steps = sentence.split(" Test split, ")
+    assert "matched epochs: mine's clips raised top-1" in epochs
+    assert steps.startswith("matched steps: mine's clips lowered top-1")
