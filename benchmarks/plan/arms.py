@@ -201,8 +201,9 @@ class ArmPlan(QualityStages):
         real = self.datasets[task]
         synthetic = None if training_data == SOURCE else self.arms[task][training_data]
         mixing = self.config.mixing
-        if synthetic is None:  # the same training, whatever is mixed in elsewhere
+        if synthetic is None:  # the same training, whatever is mixed in elsewhere and for how long
             mixing = mixing.model_copy(update={"until": 1.0})
+            schedule = "matched_epochs"
         kept = {
             "with_real": not training_data.startswith(ALONE),
             "with_labels": training_data not in self.without_labels,

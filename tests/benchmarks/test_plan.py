@@ -185,6 +185,8 @@ def test_source_is_trained_once_whatever_the_order_of_the_schedules(tmp_path: Pa
     both = cells("[matched_steps, matched_epochs]")
     assert [schedule for name, schedule, _ in both if name == "Source"].count("matched_epochs") == 2
     assert len(both) == 6 and both == cells("[matched_epochs, matched_steps, matched_epochs]")
+    alone = {uid for name, _, uid in cells("[matched_steps]") if name == "Source"}
+    assert alone == {uid for name, _, uid in both if name == "Source"}  # read from the cache
     with pytest.raises(UserError, match="schedules"):
         load_config("smoke", ["schedules=[]"])
 
