@@ -66,9 +66,9 @@ class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
 class TrainingSet(Mixture):
     """Train clips of `sources[0]` (real), then chosen clips of the other sources (synthetic).
 
-    with_real: False leaves the real ones out (train on synthetic, test on real); a ratio or a
-    limit for rare classes still counts them. with_labels: False takes the synthetic clips without
-    their labels.
+    with_real: False leaves the real ones out (train on synthetic, test on real); a ratio, a limit
+    for rare classes and equal steps still count them. with_labels: False takes the synthetic clips
+    without their labels.
     """
 
     task: Task
@@ -107,6 +107,9 @@ class TrainingSet(Mixture):
                 for label in sorted({item.label for item in chosen})
             },
         }
+
+    def counted(self) -> list[Chosen]:
+        return few(self._clips(0), self.mixing)
 
     def _clips(self, index: int) -> list[Chosen]:
         manifest = self.sources[index].manifest()

@@ -70,14 +70,21 @@ class TrainingSet:
     tables: one a source. chosen: the mixture's choice; clips that could not be read drop out and
     are listed in `unreadable`. Its length is that of the clips that are drawn; stand-ins have
     indices as well, but no order contains them; nor those without labels, `unlabelled`.
+    counted: the clips of the first source that equal steps are counted by; `num_counted` of them
+    could be read.
     Raises: UserError: if none is left, or the choice names a source or clip that does not exist,
     or a label is out of range.
     """
 
     def __init__(
-        self, tables: Sequence[FrameTable], chosen: Sequence[Chosen], num_classes: int
+        self,
+        tables: Sequence[FrameTable],
+        chosen: Sequence[Chosen],
+        num_classes: int,
+        counted: Sequence[Chosen] = (),
     ) -> None:
         self.tables = tables
+        self.num_counted = sum(item.clip_id in tables[0].rows for item in counted)
         self.unreadable: list[str] = []
         kept: list[tuple[int, int, Chosen]] = []
         for item in chosen:

@@ -193,7 +193,7 @@ class Fitting:
         return (losses * named).mean()
 
     def _steps_per_epoch(self) -> int:
-        first = int(np.count_nonzero(self.data.sources == 0))
+        first = self.data.num_counted
         if self.recipe.schedule == "matched_steps" and not first:
             raise UserError(
                 "schedule 'matched_steps': the mixture's first source has no readable clip "

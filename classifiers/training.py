@@ -117,7 +117,7 @@ class ClassifierTraining(TrainedClassifier):
     def _inputs(self) -> tuple[TrainingSet, FrameTable]:
         chosen = self.mixture.chosen()
         tables = [self.cache_of(clips).table() for clips in self.mixture.sources]
-        data = TrainingSet(tables, chosen, self.num_classes)
+        data = TrainingSet(tables, chosen, self.num_classes, self.mixture.counted())
         return data, self.cache_of(self.evaluation).table()
 
     def _splits(self, frames: FrameTable) -> dict[Split, LabelledSplit]:

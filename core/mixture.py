@@ -51,6 +51,10 @@ class Mixture(Stage):
         text = (self.folder / MIXTURE_NAME).read_text(encoding="utf-8")
         return [Chosen.model_validate_json(line) for line in text.splitlines()]
 
+    def counted(self) -> list[Chosen]:
+        """The clips of `sources[0]` that equal steps are counted by, drawn or not."""
+        return [item for item in self.chosen() if item.source == 0]
+
     @staticmethod
     def save(folder: Path, chosen: list[Chosen]) -> None:
         """Write the choice as `mixture.jsonl`."""

@@ -138,6 +138,7 @@ def test_captions_find_their_class_and_others_stay_out(tmp_path: Path) -> None:
 def test_without_real_clips_only_the_others_are_drawn(tmp_path: Path) -> None:
     real, other = (ToyClips(videos=3, seed=seed, **common(tmp_path)) for seed in (0, 1))
     stage = TrainingSet(sources=(real, other), task="phase", with_real=False, **common(tmp_path))
+    assert [item.source for item in stage.counted()] == [0] * len(stage.counted()) != []
     chosen = stage.chosen()
     assert {item.source for item in chosen} == {1} and len(chosen) == len(other.manifest())
     swapped = TrainingSet(

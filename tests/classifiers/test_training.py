@@ -230,6 +230,19 @@ def test_clips_without_labels_teach_what_the_network_is_sure_of(tmp_path: Path) 
     assert losses(0.01, 1.0)[0] > labelled[0] + 0.1  # sure of all: the guesses' loss comes on top
 
 
+class OthersAlone(ToyMixture):
+    """The first source's clips are counted and not drawn."""
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        result = super().execute(folder)
+        self.save(folder, [item for item in _chosen(folder) if item.source > 0])
+        return result
+
+    def counted(self) -> list[Chosen]:
+        first = self.sources[0].manifest().of_split("train").clips
+        return [Chosen(source=0, clip_id=clip.clip_id, label=0) for clip in first]
+
+
 def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Path) -> None:
     more = ({"videos": 6}, {"videos": 4, "seed": 1, "splits": False})  # 8 real, 16 other clips
     matched = ADAMW.model_copy(update={"schedule": "matched_steps"})
@@ -238,6 +251,8 @@ def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Pa
     assert alone["steps"] == both.run()["steps"] == 3 * 2
     assert both.run()["train_clips"] == 24 and len(_epochs(both)) == 3
     assert stage_in(tmp_path, sources=more).run()["steps"] == 3 * 6
+    only_others = stage_in(tmp_path, recipe=matched, sources=more, mixture=OthersAlone).run()
+    assert only_others["steps"] == 3 * 2 and only_others["train_clips"] == 16
 
 
 WILD = ADAMW.model_copy(
