@@ -100,6 +100,11 @@ def source_id(training_data: str) -> str:
     return arm_name(training_data).lower().replace(" ", "-")
 
 
+def joins_real(training_data: str) -> bool:
+    """Whether real clips are among these training data."""
+    return not training_data.startswith(ALONE)
+
+
 def arm_name(training_data: str) -> str:
     """An arm by itself, for a figure or a sentence: "Source + Bora" -> "Bora"."""
     return training_data.rsplit(" + ", 1)[-1]

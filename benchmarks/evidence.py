@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.audits.verdict import agreement
-from benchmarks.evaluation import Schedule, arm_name
+from benchmarks.evaluation import Schedule, arm_name, joins_real
 from benchmarks.plan import Plan
 from benchmarks.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
@@ -116,10 +116,11 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def gains(table: Table2) -> dict[GainKey, dict[str, Delta]]:
     """Differences from Source on test, by task, classifier and schedule, then by training data in
-    the table's order."""
+    the table's order. Clips without the real ones are left out: they add nothing to Source."""
     found: dict[GainKey, dict[str, Delta]] = {}
     for row in table.rows:
-        if row.split == "test" and row.delta_vs_source is not None:
+        added = row.split == "test" and joins_real(row.training_data)
+        if added and row.delta_vs_source is not None:
             of_key = found.setdefault((row.task, row.classifier, row.schedule), {})
             of_key[row.training_data] = row.delta_vs_source
     return found

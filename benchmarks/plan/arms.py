@@ -27,7 +27,7 @@ from benchmarks.arms import (
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
-from benchmarks.evaluation import ALONE, SOURCE, Schedule
+from benchmarks.evaluation import ALONE, SOURCE, Schedule, joins_real
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
@@ -205,7 +205,7 @@ class ArmPlan(QualityStages):
             mixing = mixing.model_copy(update={"until": 1.0})
             schedule = "matched_epochs"
         kept = {
-            "with_real": not training_data.startswith(ALONE),
+            "with_real": joins_real(training_data),
             "with_labels": training_data not in self.without_labels,
         }
         mixing.check(**kept)

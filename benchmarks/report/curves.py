@@ -13,6 +13,9 @@ from benchmarks.drawing import PALETTE, draw
 from benchmarks.evaluation import arm_name
 from benchmarks.figures import Chart
 
+FEW = 3  # arms whose names find room among the curves
+DASHES = ("-", "--", ":")  # a style for each round of the palette
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -41,21 +44,24 @@ def read_curve(training_data: str, seed: int, log: Path) -> Curve | None:
 
 
 def curve_chart(title: str, curves: Sequence[Curve]) -> Chart:
-    """A line for each training, a colour for each training set, seeds alike."""
+    """A line for each training, a style for each training set, seeds alike."""
     arms = list(dict.fromkeys(curve.training_data for curve in curves))
-    colours = {arm: PALETTE[number % len(PALETTE)] for number, arm in enumerate(arms)}
+    styles = {arm: divmod(number, len(PALETTE)) for number, arm in enumerate(arms)}
 
     def paint(axes: Any) -> None:
         for number, curve in enumerate(curves):
             first = all(other.training_data != curve.training_data for other in curves[:number])
+            dashes, colour = styles[curve.training_data]
             axes.plot(
                 curve.epochs, curve.top1, marker=".", linewidth=1.0,
-                color=colours[curve.training_data],
+                color=PALETTE[colour], linestyle=DASHES[dashes % len(DASHES)],
                 label=arm_name(curve.training_data) if first else None,
             )  # fmt: skip
         axes.set(xlabel="epoch", ylabel="val top-1 (%)")
-        axes.legend(frameon=False, ncols=1 + len(arms) // 6)
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(arms) > FEW else {}
+        axes.legend(frameon=False, **beside)
 
+    width = 4.6 if len(arms) <= FEW else 6.0  # inches
     best = max(curves, key=lambda curve: curve.best)
     top1, epoch = best.best
     reading = (
@@ -63,4 +69,4 @@ def curve_chart(title: str, curves: Sequence[Curve]) -> Chart:
         f"Highest: {best.training_data}, seed {best.seed}, {top1:.1f}% after epoch {-epoch:g}."
     )
     name = "curves_" + re.sub(r"[^a-z0-9]+", "_", title.lower())
-    return Chart(name, f"Learning curves: {title}", draw(title, (4.6, 2.8), paint), reading)
+    return Chart(name, f"Learning curves: {title}", draw(title, (width, 2.8), paint), reading)

@@ -32,6 +32,7 @@ from benchmarks.tables.schema import Row2, Table1, Table2
 from core.files import write_text
 
 DISTANCES = ("fid_", "fvd_")
+FEW_ARMS = 3  # whose numbers find room in a sentence
 HEADINGS: dict[type, str] = {
     Table2: "Does it help? Table 2",
     Table1: "How good are the clips? Table 1",
@@ -155,9 +156,10 @@ def quality_verdict(table: Table1) -> str:
 
 
 def verdict(table: Table2) -> str:
-    """Whether each source helped on test, with intervals: a sentence for each schedule.
+    """Whether each source helped on test: a sentence for each schedule.
 
-    Its p values are the corrected ones, as are the marks in the table.
+    With intervals and p values, the corrected ones, as are the marks in the table; where there are
+    many sources, those that fared alike are named together and the numbers left to the table.
     """
     runs = max(row.top1.n_seeds for row in table.rows)
     basis = "a single run" if runs == 1 else f"{runs} seeds"
@@ -165,35 +167,50 @@ def verdict(table: Table2) -> str:
     found = []
     for schedule in dict.fromkeys(row.schedule for row in table.rows):
         rows = [row for row in table.rows if (row.split, row.schedule) == ("test", schedule)]
-        arms = dict.fromkeys(row.training_data for row in rows)
-        clauses = [_clause([row for row in rows if row.training_data == arm]) for arm in arms]
-        if any(clauses):
-            named = schedule.replace("_", " ")
-            found.append(f"{named}: {'; '.join(clause for clause in clauses if clause)}.")
+        compared = [row for row in rows if row.delta_vs_source is not None]
+        arms = dict.fromkeys(row.training_data for row in compared)
+        by_arm = {arm: [row for row in compared if row.training_data == arm] for arm in arms}
+        clauses = _clauses(by_arm) if len(arms) <= FEW_ARMS else _grouped(by_arm)
+        if clauses:
+            found.append(f"{schedule.replace('_', ' ')}: {'; '.join(clauses)}.")
     if not found:
         return f"{where}: no augmented arm was compared with Source."
     return f"{where}, " + " Test split, ".join(found)
 
 
-def _clause(rows: Sequence[Row2]) -> str:
-    compared = [(row, row.delta_vs_source) for row in rows if row.delta_vs_source is not None]
-    if not compared:
-        return ""
-    better = [d.top1 > 0 and d.significant for _, d in compared]
-    worse = [d.top1 < 0 and d.significant for _, d in compared]
+def _clauses(by_arm: Mapping[str, Sequence[Row2]]) -> list[str]:
+    """What each arm's clips did, with its numbers."""
+    clauses = []
+    for arm, rows in by_arm.items():
+        tasks = len({row.task for row in rows})
+        numbers = ", ".join(
+            f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
+            f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_holm)}"
+            for row in rows
+            if (delta := row.delta_vs_source) is not None
+        )
+        clauses.append(f"{arm_name(arm)}'s clips {_finding(rows)} ({numbers})")
+    return clauses
+
+
+def _grouped(by_arm: Mapping[str, Sequence[Row2]]) -> list[str]:
+    """The arms of each finding, in the table's order."""
+    alike: dict[str, list[str]] = {}
+    for arm, rows in by_arm.items():
+        alike.setdefault(_finding(rows), []).append(arm_name(arm))
+    return [f"{', '.join(names)} {finding}" for finding, names in alike.items()]
+
+
+def _finding(rows: Sequence[Row2]) -> str:
+    deltas = [row.delta_vs_source for row in rows if row.delta_vs_source is not None]
+    better = [delta.top1 > 0 and delta.significant for delta in deltas]
+    worse = [delta.top1 < 0 and delta.significant for delta in deltas]
     findings = [
         f"{verb} top-1" + ("" if all(found) else " for some")
         for verb, found in (("raised", better), ("lowered", worse))
         if any(found)
     ]
-    finding = " and ".join(findings) or "showed no reliable difference in top-1"
-    tasks = len({row.task for row, _ in compared})
-    numbers = ", ".join(
-        f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
-        f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_holm)}"
-        for row, delta in compared
-    )
-    return f"{arm_name(rows[0].training_data)}'s clips {finding} ({numbers})"
+    return " and ".join(findings) or "showed no reliable difference in top-1"
 
 
 def _p(value: float) -> str:

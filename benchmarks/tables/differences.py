@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name
+from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name, joins_real
 from benchmarks.scores import SplitScores, percent
 from benchmarks.statistics import (
     SIGNIFICANCE,
@@ -115,7 +115,8 @@ def notes_on_ceilings(differences: Mapping[Place, Delta], ceilings: Collection[s
 
     A ceiling is training data with real clips where the others have synthetic ones. The share is
     an arm's gain, and the ends of its interval, over the ceiling's gain as measured: the ceiling's
-    own uncertainty is not in it. A ceiling whose interval holds 0 has no share to speak of.
+    own uncertainty is not in it. A ceiling whose interval holds 0 has no share to speak of, and
+    clips without the real ones have none.
     """
     notes = []
     for (arm, split), gain in differences.items():
@@ -130,7 +131,9 @@ def notes_on_ceilings(differences: Mapping[Place, Delta], ceilings: Collection[s
         shares = [
             f"{arm_name(other[3])} {_share(found, gain)}"
             for (other, where), found in differences.items()
-            if (other[:3], where) == (arm[:3], split) and other[3] not in ceilings
+            if (other[:3], where) == (arm[:3], split)
+            and other[3] not in ceilings
+            and joins_real(other[3])
         ]
         if shares:
             notes.append(f"Share of the gain of {measured}: {', '.join(shares)}.")

@@ -95,6 +95,13 @@ def test_the_gain_figure_shows_every_arm_and_marks_what_is_sure(table: Table2) -
     )
 
 
+def test_clips_without_the_real_ones_are_no_gain(tmp_path: Path) -> None:
+    accuracies = {"Source": 0.5, "Source + Ophora": 0.6, "Only Ophora": 0.1}
+    cells = [make_cell(tmp_path, arm, accuracy=value) for arm, value in accuracies.items()]
+    table = build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+    assert list(gains(table)[KEY]) == ["Source + Ophora"]
+
+
 def test_each_schedule_has_its_figures_and_its_curve(tmp_path: Path) -> None:
     accuracies = {"matched_epochs": 0.6, "matched_steps": 0.3}
     cells = [make_cell(tmp_path, "Source", accuracy=0.4)] + [

@@ -204,7 +204,8 @@ def test_matched_steps_stand_beside_matched_epochs(tmp_path: Path, cells: list[C
 
 
 def test_gains_are_shares_of_what_extra_real_clips_gain(tmp_path: Path, cells: list[Cell]) -> None:
-    found = table2(cells, ceilings=["Source + Ophora", "Source + none"])
+    alone = make_cell(tmp_path, "Only mine", accuracy=0.1)  # adds nothing to Source: no share
+    found = table2([*cells, alone], ceilings=["Source + Ophora", "Source + none"])
     notes = [note for note in found.notes if note.startswith("Share of the gain of Ophora")]
     assert ["MViTv2" in note for note in notes] == [False, True]  # on test alone, none of `none`
     gain = {

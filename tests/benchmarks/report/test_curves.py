@@ -1,5 +1,6 @@
 """Learning curves: what the training's log says, a colour for each training set."""
 
+import re
 from pathlib import Path
 
 from benchmarks.config_files import load_config
@@ -51,3 +52,14 @@ def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> Non
     ]
     for svg in drawn.values():
         assert svg.count(">Source</text>") == svg.count(">oversampled</text>") == 1
+
+
+def test_many_arms_have_styles_of_their_own_and_a_legend_beside() -> None:
+    arms = [f"Source + arm{number}" for number in range(8)]
+    svg = curve_chart("many", [Curve(arm, 0, (1, 2), (5.0, 6.0)) for arm in arms]).svg
+    stroke = r'style="fill: none; (?:stroke-dasharray: ([\d.,]+);[^"]*)?stroke: (#\w+)'
+    lines = re.findall(stroke, svg)
+    assert len({line for line in lines if line[1] in {c.lower() for c in PALETTE}}) == 8
+    width = float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0])
+    few = curve_chart("few", [Curve(arm, 0, (1, 2), (5.0, 6.0)) for arm in arms[:3]]).svg
+    assert width > float(re.findall(r'viewBox="0 0 ([\d.]+)', few)[0])

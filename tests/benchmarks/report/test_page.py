@@ -178,3 +178,13 @@ def test_a_verdict_on_both_schedules_says_both(tmp_path: Path) -> None:
     epochs, steps = sentence.split(" Test split, ")
     assert "matched epochs: mine's clips raised top-1" in epochs
     assert steps.startswith("matched steps: mine's clips lowered top-1")
+
+
+def test_many_arms_are_named_by_what_they_did(tmp_path: Path) -> None:
+    accuracies = {"Source": 0.5, "Source + a": 0.8, "Source + b": 0.2, "Source + c": 0.21}
+    accuracies |= {"Source + d": 0.5001, "Only a": 0.1}
+    cells = [make_cell(tmp_path, arm, accuracy=value) for arm, value in accuracies.items()]
+    sentence = verdict(build_table2(cells, data="OphSim", scale="nano", recipe="reference"))
+    assert sentence.partition("matched epochs: ")[2] == (
+        "a raised top-1; b, c, Only a lowered top-1; d showed no reliable difference in top-1."
+    )
