@@ -102,11 +102,15 @@ class ExtraRealArm(ArmSection):
 
 class CaptionedArm(ArmSection):
     """Clips of the curated corpus, each labelled with the class whose prompts its caption is
-    nearest to (see `augment.controls.CaptionedAs`)."""
+    nearest to (see `augment.controls.CaptionedAs`).
+
+    without_text: only those that the privacy filter keeps.
+    """
 
     kind: Literal["captioned"] = "captioned"
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
     at_least: float = pydantic.Field(default=0.3, ge=0, le=1)
+    without_text: bool = False
 
 
 Arm: TypeAlias = Annotated[

@@ -12,7 +12,7 @@ SOURCES = {
     "shuffled, frozen, confident": "controls made from Ophora's clips (docs/controls.md)",
     "ophora_only": "Ophora's clips without the real ones",
     "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
-    "captioned": "narrated real clips, labelled by their captions",
+    "captioned, captioned_clean": "narrated real clips by their captions; those without text",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
 }
 CLASSIFIERS = {

@@ -5,6 +5,7 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Any, Literal, get_args
 
@@ -89,7 +90,9 @@ class QualitySection(Section):
 class BenchmarkConfig(Section):
     """Everything that decides a run's numbers; `runtime` and `cluster` do not.
 
-    chosen_classifiers: those of `classifiers` to train; empty means all.
+    chosen_classifiers: those of `classifiers` to train; empty means all. contrasts: pairs of
+    sources, the first one's top-1 minus the second's is tested where the run has both; null: every
+    two.
     """
 
     name: str = pydantic.Field(pattern=r"^[\w./-]+$")
@@ -98,6 +101,7 @@ class BenchmarkConfig(Section):
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
     sources: tuple[str, ...] = DEFAULT_SOURCES
     arms: dict[str, Arm] = {}
+    contrasts: tuple[tuple[str, str], ...] | None = None
     classifiers: dict[str, ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
     schedules: tuple[Schedule, ...] = pydantic.Field(default=("matched_epochs",), min_length=1)
@@ -135,7 +139,7 @@ class BenchmarkConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _sources_are_known(self) -> BenchmarkConfig:
-        names = [source.partition("=")[0] for source in self.sources]
+        names = self.names()
         for source, name in zip(self.sources, names, strict=True):
             if "=" in source:
                 if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
@@ -158,6 +162,30 @@ class BenchmarkConfig(Section):
                 raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
             known.append(name)
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _contrasts_are_of_sources(self) -> BenchmarkConfig:
+        known = [*self.names(), *BUILT_IN_SOURCES[1:], *self.arms]
+        for pair in self.contrasts or ():
+            for name in pair:
+                if name == "source":
+                    raise ValueError("contrasts: Table 2 has every difference from source")
+                if name not in known:
+                    raise ValueError(f"contrasts: no {name!r}: {did_you_mean(name, known)}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"contrasts: {pair[0]!r} against itself")
+        return self
+
+    def names(self) -> list[str]:
+        """Those of the sources, folders without their path."""
+        return [source.partition("=")[0] for source in self.sources]
+
+    def compared(self) -> list[tuple[str, str]]:
+        """Names of the sources that are tested against each other: the first minus the second."""
+        names = [name for name in self.names() if name != "source"]
+        if self.contrasts is None:
+            return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
+        return [pair for pair in self.contrasts if set(pair) <= set(names)]
 
     def origins(self, *, labelled: bool = False) -> set[str]:
         """The plain sources that the run's sources and arms are made from.

@@ -27,10 +27,10 @@ from benchmarks.evaluation import Cell, load_cells, save_cell
 from benchmarks.evidence import ClipSet
 from benchmarks.figures import charts, write_charts
 from benchmarks.plan import Inputs, Plan
-from benchmarks.run import ceilings, notes, show
+from benchmarks.run import ceilings, contrasts_of, notes, show
 from benchmarks.tables.build import build_table2
-from benchmarks.tables.render import write_table
-from benchmarks.tables.schema import Audit, Table2
+from benchmarks.tables.render import write_tables
+from benchmarks.tables.schema import Audit, Table2, Tables
 from core.clip import Task
 from core.errors import UserError, exit_code
 from core.files import read_json, write_json
@@ -158,8 +158,8 @@ def merged_record(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def merge(folders: Sequence[Path], output: Path) -> Table2:
-    """Write Table 2, figures, cells and run.json of all runs into `output`.
+def merge(folders: Sequence[Path], output: Path) -> Tables:
+    """Write Table 2, contrasts, figures, cells and run.json of all runs into `output`.
 
     Raises: UserError: if they do not belong together, or `output` is one of them.
     """
@@ -167,19 +167,21 @@ def merge(folders: Sequence[Path], output: Path) -> Table2:
         raise UserError(f"--output {output}: is one of the runs; name another folder")
     parts = [read_part(folder) for folder in folders]
     check(parts)
-    table = merged_table(parts)
-    for cell in (cell for part in parts for cell in part.cells):
+    plan, table = _plan(parts[0]), merged_table(parts)
+    cells = [cell for part in parts for cell in part.cells]
+    for cell in cells:
         save_cell(output, cell)
-    write_table(table, output, "table2")
+    tables = Tables(table, contrasts_of(plan, cells, table))
+    write_tables(tables, output)
     sets: dict[Task, dict[str, ClipSet]] = {
         task: {name: ClipSet(**clips) for name, clips in arms.items()}
         for task, arms in parts[0].record["arms"].items()
     }
-    write_charts(output / "figures", charts(table, sets, _plan(parts[0]).sweeps))
+    write_charts(output / "figures", charts(table, sets, plan.sweeps))
     for file in (*parts[0].folder.glob("table1.*"), *audited(parts).folder.glob("audits.*")):
         shutil.copyfile(file, output / file.name)
     write_json(output / "run.json", merged_record(parts))
-    return table
+    return tables
 
 
 def _plan(part: Part) -> Plan:
@@ -193,7 +195,7 @@ def main() -> int:
     command.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR")
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
     options = command.parse_args()
-    return exit_code(lambda: show(None, merge(options.runs, options.output)))
+    return exit_code(lambda: show(merge(options.runs, options.output)))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report.build import build_report
 from benchmarks.report.page import write_report
 from benchmarks.report.provenance import generator_origins
-from benchmarks.tables.build import build_table1, build_table2
-from benchmarks.tables.render import markdown, write_table
-from benchmarks.tables.schema import Table1, Table2
+from benchmarks.tables.build import build_contrasts, build_table1, build_table2
+from benchmarks.tables.render import markdown, write_tables
+from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from benchmarks.terminal import cell_row, final_screen, plan_line, say, stage_name
 from core.files import write_json
 from core.frame_cache import FrameCache
@@ -107,27 +107,26 @@ def run_stage(stage: Stage) -> dict[str, Any]:
     return result
 
 
-def write_results(plan: Plan, folder: Path) -> tuple[Table1 | None, Table2 | None]:
+def write_results(plan: Plan, folder: Path) -> Tables:
     """Cells, tables, report, run.json (last); prints the tables and returns them."""
     cells = [cell_of(plan, planned) for planned in plan.cells]
     for cell in cells:
         save_cell(folder, cell)
     table2 = accuracy_table(plan, cells, folder) if cells else None
-    table1 = quality_table(plan)
-    for stem, table in (("table2", table2), ("table1", table1)):
-        if table is not None:
-            write_table(table, folder, stem)
+    contrasts = contrasts_of(plan, cells, table2) if table2 is not None else None
+    tables = Tables(table2, contrasts, quality_table(plan))
+    write_tables(tables, folder)
     sets = clip_sets(plan)
     record = run_record(plan, cells, sets)
-    report = build_report(plan, cells, (table1, table2), sets, folder, record)
+    report = build_report(plan, cells, tables, sets, folder, record)
     funnel = [report.funnel] if report.funnel is not None else []
     write_charts(folder / "figures", [*report.charts, *report.mistakes, *report.curves, *funnel])
     for name, origin in generator_origins(record["generators"]):
         say(f"{name}: {origin}")
     write_report(folder / "report.html", report)
     write_json(folder / "run.json", record)
-    show(table1, table2)
-    return table1, table2
+    show(tables)
+    return tables
 
 
 def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
@@ -145,17 +144,25 @@ def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
     )
 
 
+def contrasts_of(plan: Plan, cells: Sequence[Cell], table: Table2) -> Contrasts | None:
+    """The differences between two arms that the configuration asks for. table: of the cells."""
+    pairs = [
+        (plan.training_data(first), plan.training_data(second))
+        for first, second in plan.config.compared()
+    ]
+    return build_contrasts(cells, pairs, data=table.data, scale=table.scale)
+
+
 def ceilings(plan: Plan) -> list[str]:
     """The training data that adds real clips of other cases."""
     arms = plan.config.arms
     return [plan.training_data(name) for name, arm in arms.items() if isinstance(arm, ExtraRealArm)]
 
 
-def show(table1: Table1 | None, table2: Table2 | None) -> None:
-    """Print the tables to stdout."""
-    for table in (table1, table2):
-        if table is not None:
-            print(markdown(table))
+def show(tables: Tables) -> None:
+    """Print the tables to stdout, Table 2 last: it stays in sight."""
+    for table in reversed(tables.made):
+        print(markdown(table))
 
 
 def cell_of(plan: Plan, planned: CellPlan) -> Cell:

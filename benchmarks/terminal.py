@@ -11,10 +11,15 @@ from pathlib import Path
 
 from benchmarks.config import BenchmarkConfig
 from benchmarks.evaluation import Cell
-from benchmarks.tables.schema import Table1, Table2
+from benchmarks.tables.schema import Table2, Tables
 from core.progress import CLEAR_LINE, clock
 from core.stage import Stage
 
+TABLES = {
+    "table2": "Table 2",
+    "contrasts": "differences between two sources",
+    "table1": "Table 1",
+}
 _WIDTHS = (9, 8, 24, 7, 17, 18)  # of a cell's columns: task ("operation") to test
 
 
@@ -62,18 +67,16 @@ def cell_row(cell: Cell) -> str:
 def final_screen(
     config: BenchmarkConfig,
     folder: Path,
-    tables: tuple[Table1 | None, Table2 | None],
+    tables: Tables,
     seconds: float,
 ) -> str:
     """What was made, where it lies, and what to do next."""
-    table1, table2 = tables
     made = [(folder / "report.html", "all of it on one page, for a browser")]
-    if table2 is not None:
-        made.append((folder / "table2.md", "Table 2; also as tex, csv and json"))
-    if table1 is not None:
-        made.append((folder / "table1.md", "Table 1; also as tex, csv and json"))
+    for stem, what in TABLES.items():
+        if getattr(tables, stem) is not None:
+            made.append((folder / f"{stem}.md", f"{what}; also as tex, csv and json"))
     made.append((folder / "run.json", "configuration, data, versions, seconds of each stage"))
-    following = _following(config, table2)
+    following = _following(config, tables.table2)
     width = max(len(str(place)) for place, _ in [*made, *following])
     return "\n".join(
         [f"done in {clock(seconds)}; the same command again reads it from the cache"]

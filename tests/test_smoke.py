@@ -161,7 +161,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     assert {row["training_data"] for row in rows} == {
         "Source", "Source + Bora", "Source + Ophora", "Source + shuffled", "Source + frozen",
         "Source + confident", "Only Ophora", "Source + oversampled", "Source + extra_real",
-        "Source + captioned", "Source + by_prompts", "Source + one",
+        "Source + captioned", "Source + captioned_clean", "Source + by_prompts", "Source + one",
     }  # fmt: skip
     others = [row for row in rows if row["training_data"] != "Source"]
     assert all(row["delta_vs_source"] is not None for row in others)

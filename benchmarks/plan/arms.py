@@ -150,9 +150,9 @@ class ArmPlan(QualityStages):
 
     def _captioned(self, arm: CaptionedArm, labelled: dict[str, Any]) -> ClipSource:
         if self.inputs.data_root is not None and self.inputs.corpus_root is None:
-            raise UserError("arm 'captioned' needs narrated clips: give --corpus-root DIR")
+            raise UserError("captioned: an arm of narrated clips needs --corpus-root DIR")
         return CaptionedAs(
-            clips=self.curated,
+            clips=self.clean if arm.without_text else self.curated,
             prompts_of_class=self._prompts(labelled["task"]),
             clips_per_class=arm.clips_per_class,
             at_least=arm.at_least,

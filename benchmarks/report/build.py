@@ -29,7 +29,7 @@ from benchmarks.report.page import Report
 from benchmarks.report.pictures import Panel, caption_panels, class_panels, shared_classes
 from benchmarks.report.players import caption_scenes, class_scenes
 from benchmarks.scores import Predictions, frequency_groups
-from benchmarks.tables.schema import Table1, Table2
+from benchmarks.tables.schema import Tables
 from classifiers.training import LOG_NAME
 from core.clip import Manifest, Task
 
@@ -41,19 +41,18 @@ REAL_HELD_OUT = "Real (held out)"
 def build_report(
     plan: Plan,
     cells: Sequence[Cell],
-    tables: tuple[Table1 | None, Table2 | None],
+    tables: Tables,
     sets: ClipSets,
     folder: Path,
     run: Mapping[str, Any],
 ) -> Report:
     """Everything that the run allows. folder: where the page will lie and the audits do; run: the
     run's record."""
-    table1, table2 = tables
+    table2 = tables.table2
     steps = funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else []
     mistakes = _mistakes(plan)
     return Report(
-        table2=table2,
-        table1=table1,
+        tables=tables,
         charts=charts(table2, sets, plan.sweeps) if table2 is not None else [],
         seen=seen_rows(sets),
         audits=_audits(plan, folder),

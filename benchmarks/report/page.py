@@ -27,14 +27,16 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
-from benchmarks.tables.render import TEXT_COLUMNS, csv_text, grid, latex, markdown, title
-from benchmarks.tables.schema import Row2, Table1, Table2
+from benchmarks.tables.plain import csv_text
+from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
+from benchmarks.tables.schema import Contrasts, Row2, Table, Table1, Table2, Tables
 from core.files import write_text
 
 DISTANCES = ("fid_", "fvd_")
 FEW_ARMS = 3  # whose numbers find room in a sentence
 HEADINGS: dict[type, str] = {
     Table2: "Does it help? Table 2",
+    Contrasts: "Is one source better than another?",
     Table1: "How good are the clips? Table 1",
 }
 SEEN = (
@@ -66,8 +68,7 @@ class Report:
     run: the content of run.json.
     """
 
-    table2: Table2 | None = None
-    table1: Table1 | None = None
+    tables: Tables
     charts: Sequence[Chart] = ()
     seen: Sequence[Sequence[str]] = ()
     audits: Sequence[Sequence[str]] = ()
@@ -90,12 +91,13 @@ def write_report(path: Path | str, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as HTML; every name and prompt in it is escaped."""
-    tables: list[Table1 | Table2] = [t for t in (report.table2, report.table1) if t is not None]
+    tables = report.tables.made
+    main = next(table for table in tables if not isinstance(table, Contrasts))
     return page(
         TEMPLATE,
-        data=tables[0].data,
-        scale=tables[0].scale,
-        verdict=" ".join(map(verdict_of, tables[:1])),
+        data=main.data,
+        scale=main.scale,
+        verdict=verdict_of(main),
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),
@@ -116,7 +118,7 @@ def render(report: Report) -> str:
     )
 
 
-def _shown(table: Table1 | Table2) -> dict[str, Any]:
+def _shown(table: Table) -> dict[str, Any]:
     header, body = grid(table)
     texts = sum(name in TEXT_COLUMNS for name in header)
     return {

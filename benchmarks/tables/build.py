@@ -23,12 +23,24 @@ from benchmarks.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
     Arm,
     Place,
+    differences,
     differences_from_source,
     hits_of,
     notes_on_ceilings,
     notes_on_tests,
 )
-from benchmarks.tables.schema import Audit, Delta, Metric, Row1, Row2, Score, Table1, Table2
+from benchmarks.tables.schema import (
+    Audit,
+    Contrast,
+    Contrasts,
+    Delta,
+    Metric,
+    Row1,
+    Row2,
+    Score,
+    Table1,
+    Table2,
+)
 from core.clip import Split, Task
 from core.errors import UserError
 
@@ -88,15 +100,7 @@ def build_table2(
     arms' gains are compared; notes: further sentences for below the table.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
-    arms: dict[Arm, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        arms[cell.task, cell.classifier, cell.schedule, cell.training_data].append(cell)
-    if not arms:
-        raise UserError("no cell to make Table 2 of: run the benchmark first")
-    for arm, members in arms.items():
-        members.sort(key=lambda cell: cell.seed)
-        if len({cell.seed for cell in members}) != len(members):
-            raise UserError(f"{' / '.join(arm)}: a seed appears twice")
+    arms = _arms(cells)
     order = _order(list(arms))
     deltas = differences_from_source(arms, order)
     rows = [_row2(arms, place, deltas.get(place), audits) for place in order]
@@ -107,12 +111,63 @@ def build_table2(
         rows=tuple(rows),
         notes=(
             *_notes2(arms, slowfast_reading=slowfast_reading, unreadable=unreadable),
-            *notes_on_tests(arms, list(deltas)),
+            *notes_on_tests(
+                arms, [(*place, SOURCE) for place in deltas], "differences from Source"
+            ),
             *notes_on_ceilings(deltas, ceilings),
             *notes,
             PAPER_NOTE,
         ),
     )
+
+
+def build_contrasts(
+    cells: Sequence[Cell], pairs: Sequence[tuple[str, str]], *, data: str, scale: str
+) -> Contrasts | None:
+    """The tested differences between two arms, in the order of Table 2's rows.
+
+    None if no pair has cells of the same task, classifier and schedule.
+    Args: pairs: training data; the first one's top-1 minus the second's is tested.
+    Raises: as `build_table2`.
+    """
+    arms = _arms(cells)
+    tests = [
+        (arm, split, second)
+        for arm, split in _order(list(arms))
+        for first, second in pairs
+        if arm[3] == first
+    ]
+    found = differences(arms, tests)
+    if not found:
+        return None
+    rows = [
+        Contrast(
+            task=task,
+            split=split,
+            schedule=schedule,
+            classifier=classifier,
+            first=first,
+            second=second,
+            difference=delta,
+        )
+        for ((task, classifier, schedule, first), split, second), delta in found.items()
+    ]
+    below = notes_on_tests(arms, list(found), "differences")
+    return Contrasts(data=data, scale=scale, rows=tuple(rows), notes=tuple(below))
+
+
+def _arms(cells: Sequence[Cell]) -> dict[Arm, list[Cell]]:
+    """Cells by arm, seeds in order.  Raises: UserError: if there is none, or a seed repeats."""
+    arms: dict[Arm, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        arms[cell.task, cell.classifier, cell.schedule, cell.training_data].append(cell)
+    if not arms:
+        raise UserError("no cell to make Table 2 of: run the benchmark first")
+    for arm, members in arms.items():
+        members.sort(key=lambda cell: cell.seed)
+        if len({cell.seed for cell in members}) != len(members):
+            raise UserError(f"{' / '.join(arm)}: a seed appears twice")
+    return arms
 
 
 def _order(arms: list[Arm]) -> list[Place]:

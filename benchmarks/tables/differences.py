@@ -1,4 +1,4 @@
-"""Differences of Table 2's arms from Source: cells -> hits of both -> tests, corrected by task."""
+"""Differences between Table 2's arms: cells -> hits of both -> tests, corrected by task."""
 
 from __future__ import annotations
 
@@ -22,47 +22,57 @@ from core.errors import UserError
 
 Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
 Place = tuple[Arm, Split]  # a row of Table 2
+Test = tuple[Arm, Split, str]  # the str: training data of the control
+
+
+def differences(arms: Mapping[Arm, list[Cell]], tests: Sequence[Test]) -> dict[Test, Delta]:
+    """Top-1 of each test's arm minus that of its control, for those that have both.
+
+    p values are corrected over those of a task.
+    Raises: UserError: if two arms were scored on different clips or trained with other seeds.
+    """
+    found = {test: paired_difference(*pair) for test in tests if (pair := _pair(arms, *test))}
+    corrected: dict[Test, float] = {}
+    for task in HEAD_SIZES:
+        family = [test for test in found if test[0][0] == task]
+        p_values = holm([found[test].p_value for test in family])
+        corrected |= dict(zip(family, p_values, strict=True))
+    return {
+        test: Delta(
+            top1=percent(difference.mean),
+            ci95=(percent(difference.ci95[0]), percent(difference.ci95[1])),
+            p_value=round(difference.p_value, 4),
+            p_holm=round(corrected[test], 4),
+        )
+        for test, difference in found.items()
+    }
 
 
 def differences_from_source(
     arms: Mapping[Arm, list[Cell]], places: Sequence[Place]
 ) -> dict[Place, Delta]:
-    """The difference of every row that has one; p values are corrected over those of its task.
-
-    Raises: UserError: if an arm was scored on other clips or trained with other seeds than Source.
-    """
-    found = {place: paired_difference(*pair) for place in places if (pair := _pair(arms, *place))}
-    corrected: dict[Place, float] = {}
-    for task in HEAD_SIZES:
-        family = [place for place in found if place[0][0] == task]
-        p_values = holm([found[place].p_value for place in family])
-        corrected |= dict(zip(family, p_values, strict=True))
-    return {
-        place: Delta(
-            top1=percent(difference.mean),
-            ci95=(percent(difference.ci95[0]), percent(difference.ci95[1])),
-            p_value=round(difference.p_value, 4),
-            p_holm=round(corrected[place], 4),
-        )
-        for place, difference in found.items()
-    }
+    """The difference from Source of every row that has one; raises as `differences` does."""
+    found = differences(arms, [(*place, SOURCE) for place in places])
+    return {(arm, split): delta for (arm, split, _), delta in found.items()}
 
 
-def _pair(arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split) -> tuple[Hits, Hits] | None:
-    # Source has the same steps under both schedules, so one training of it serves both.
+def _pair(
+    arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split, control: str
+) -> tuple[Hits, Hits] | None:
     task, classifier, schedule, training_data = arm
-    control = arms.get((task, classifier, schedule, SOURCE)) or arms.get(
-        (task, classifier, "matched_epochs", SOURCE)
-    )
-    if training_data == SOURCE or not control:
+    cells = arms.get((task, classifier, schedule, control))
+    if cells is None and control == SOURCE:
+        # Source has the same steps under both schedules, so one training of it serves both.
+        cells = arms.get((task, classifier, "matched_epochs", SOURCE))
+    if arm not in arms or training_data == control or not cells:
         return None
     name = " / ".join(arm)
-    if _cases(arms[arm][0], split) != _cases(control[0], split):
-        raise UserError(f"{name}, {split}: scored on other clips than Source: run again")
-    seeds, of_source = ([cell.seed for cell in cells] for cells in (arms[arm], control))
-    if seeds != of_source:
-        raise UserError(f"{name}: seeds {seeds}, but Source has {of_source}: run both alike")
-    return hits_of(arms[arm], split, "top1"), hits_of(control, split, "top1")
+    if _cases(arms[arm][0], split) != _cases(cells[0], split):
+        raise UserError(f"{name}, {split}: scored on other clips than {control}: run again")
+    seeds, of_control = ([cell.seed for cell in members] for members in (arms[arm], cells))
+    if seeds != of_control:
+        raise UserError(f"{name}: seeds {seeds}, but {control} has {of_control}: run both alike")
+    return hits_of(arms[arm], split, "top1"), hits_of(cells, split, "top1")
 
 
 def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
@@ -83,23 +93,27 @@ def _cases(cell: Cell, split: Split) -> tuple[tuple[str, int], ...]:
     return tuple((case.video_id, case.clips) for case in cell.splits[split].cases)
 
 
-def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Place]) -> list[str]:
-    """What the tests are, how many of them are corrected for together, what they can find."""
+def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Test], what: str) -> list[str]:
+    """What the tests are, how many of them are corrected for together, what they can find.
+
+    Args: what: the differences of the table, in words.
+    """
     if not tested:
         return []
     tests = {
         "t test over cases and seeds"
         if len(arms[arm]) > 1
         else "sign-flip permutation test over cases"
-        for arm, _ in tested
+        for arm, _, _ in tested
     }
-    tasks = [arm[0] for arm, _ in tested]
+    tasks = [arm[0] for arm, _, _ in tested]
     families = " and for all ".join(f"{tasks.count(t)} {t}" for t in dict.fromkeys(tasks))
     notes = [
         f"p: {', '.join(sorted(tests))}, two-sided, not corrected. p Holm: corrected for all"
-        f" {families} differences from Source in this table. *: p Holm below {SIGNIFICANCE}."
+        f" {families} {what} in this table. *: p Holm below {SIGNIFICANCE}."
     ]
-    pairs = [pair for arm in arms if (pair := _pair(arms, arm, "test"))]
+    on_test = [test for test in tested if test[1] == "test"]
+    pairs = [pair for test in on_test if (pair := _pair(arms, *test))]
     smallest = [minimum_detectable_difference(*pair) for pair in pairs]
     if math.isfinite(max(smallest)):
         low, high = percent(min(smallest)), percent(max(smallest))

@@ -1,4 +1,4 @@
-"""Write a table as md, tex (booktabs), csv and json. No dates: equal tables give equal bytes."""
+"""Write tables as md, tex (booktabs), csv and json. No dates: equal tables give equal bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import tabulate
 
-from benchmarks.evaluation import SOURCE
-from benchmarks.tables.schema import Delta, Metric, Score, Table1, Table2
+from benchmarks.evaluation import arm_name
+from benchmarks.tables.plain import csv_text
+from benchmarks.tables.schema import Contrasts, Delta, Metric, Score, Table, Table1, Table2, Tables
 from core.files import write_json, write_text
 
 MISSING = "–"
@@ -21,6 +22,8 @@ TEXT_COLUMNS = (
     "Split",
     "Training data",
     "Classifier",
+    "Arm",
+    "minus",
     "Model",
     "Fine-tuned on",
 )
@@ -28,6 +31,7 @@ SCHEDULES = {"matched_epochs": "epochs", "matched_steps": "steps"}
 _TEX = str.maketrans(
     {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "Δ": r"$\Delta$", "–": "--"}
 )
+SUFFIXES = (".md", ".tex", ".csv", ".json")
 Cells = list[list[str]]
 
 
@@ -50,22 +54,37 @@ def copies(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, st
     }
 
 
-def write_table(table: Table1 | Table2, folder: Path | str, stem: str) -> list[Path]:
+def write_tables(tables: Tables, folder: Path) -> None:
+    """Write those that there are into `folder`; of the others, an earlier run's are removed."""
+    for stem, table in tables._asdict().items():
+        if table is not None:
+            write_table(table, folder, stem)
+        else:
+            for suffix in SUFFIXES:
+                (folder / f"{stem}{suffix}").unlink(missing_ok=True)
+
+
+def write_table(table: Table, folder: Path | str, stem: str) -> list[Path]:
     """Write `<stem>.md`, `.tex`, `.csv` and `.json` into `folder`; returns the four paths."""
     base = Path(folder) / stem
     write_text(base.with_suffix(".md"), markdown(table))
     write_text(base.with_suffix(".tex"), latex(table))
     write_text(base.with_suffix(".csv"), csv_text(table))
     write_json(base.with_suffix(".json"), table.model_dump(mode="json"))
-    return [base.with_suffix(suffix) for suffix in (".md", ".tex", ".csv", ".json")]
+    return [base.with_suffix(suffix) for suffix in SUFFIXES]
 
 
-def title(table: Table1 | Table2) -> str:
+def title(table: Table) -> str:
     """The caption: what is shown, on which data, at which scale."""
     if isinstance(table, Table1):
         return (
             f"Table 1. Generation quality. Data: {table.data}, scale: {table.scale},"
             f" protocol: {table.protocol}."
+        )
+    if isinstance(table, Contrasts):
+        return (
+            "Differences in top-1 between two arms, in points."
+            f" Data: {table.data}, scale: {table.scale}."
         )
     runs = sorted({row.top1.n_seeds for row in table.rows})
     seeds = " / ".join("single run" if n == 1 else f"{n} seeds" for n in runs)
@@ -75,12 +94,14 @@ def title(table: Table1 | Table2) -> str:
     )
 
 
-def grid(table: Table1 | Table2) -> tuple[list[str], Cells]:
+def grid(table: Table) -> tuple[list[str], Cells]:
     """Header and body of the table as text, one row a line of the table."""
+    if isinstance(table, Contrasts):
+        return _grid_of_contrasts(table)
     return _grid1(table) if isinstance(table, Table1) else _grid2(table)
 
 
-def markdown(table: Table1 | Table2) -> str:
+def markdown(table: Table) -> str:
     """The table with its caption above and its notes below, in GitHub's Markdown."""
     header, body = grid(table)
     # Numbers are formatted already; tabulate must not read them again.
@@ -91,7 +112,7 @@ def markdown(table: Table1 | Table2) -> str:
     return f"**{title(table)}**\n\n{text}\n\n{notes}"
 
 
-def latex(table: Table1 | Table2) -> str:
+def latex(table: Table) -> str:
     """A table environment for LaTeX with the booktabs package."""
     header, body = grid(table)
     text = tabulate.tabulate(
@@ -108,54 +129,6 @@ def latex(table: Table1 | Table2) -> str:
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n"
         f"\\caption{{{caption}}}\n{text}\n\\end{{table}}\n"
     )
-
-
-def csv_text(table: Table1 | Table2) -> str:
-    """One line a row with plain numbers: intervals in two columns, missing values empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    if isinstance(table, Table1):
-        endings = ("", "_ci95_low", "_ci95_high", "_paper")
-        columns = [name + ending for name in table.names for ending in endings]
-        writer.writerow(["model", "fine_tuned_on", *columns])
-        for row in table.rows:
-            values = [value for name in table.names for value in _plain1(row.metrics.get(name))]
-            writer.writerow([row.model, row.fine_tuned_on, *values])
-        return buffer.getvalue()
-    score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
-    writer.writerow(
-        ["task", "split", "schedule", "training_data", "classifier"]
-        + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
-        + [
-            "macro_f1",
-            "delta_top1",
-            "delta_ci95_low",
-            "delta_ci95_high",
-            "delta_paper",
-            "delta_p_value",
-            "delta_p_holm",
-            "audit",
-        ]
-    )
-    for row2, gain in zip(table.rows, paper_gains(table), strict=True):
-        names2 = [row2.task, row2.split, row2.schedule, row2.training_data, row2.classifier]
-        delta = row2.delta_vs_source
-        differences = (
-            [delta.top1, *delta.ci95, gain, delta.p_value, delta.p_holm] if delta else [None] * 6
-        )
-        scores = [*_plain(row2.top1), *_plain(row2.top5)]
-        writer.writerow([*names2, *scores, row2.macro_f1, *differences, row2.audit])
-    return buffer.getvalue()
-
-
-def _plain(score: Score) -> list[float | None]:
-    return [score.mean, score.std, *score.ci95, score.n_seeds, score.paper]
-
-
-def _plain1(metric: Metric | None) -> list[float | None]:
-    if metric is None:
-        return [None] * 4
-    return [metric.value, *(metric.ci95 or (None, None)), metric.paper]
 
 
 def _grid1(table: Table1) -> tuple[list[str], Cells]:
@@ -183,7 +156,7 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
     header += ["F1", "Δ top-1 vs Source", "paper", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
-    papers = paper_gains(table)
+    papers = table.paper_gains
     body = [
         [
             row.task,
@@ -207,29 +180,30 @@ def _grid2(table: Table2) -> tuple[list[str], Cells]:
     return header, body
 
 
+def _grid_of_contrasts(table: Contrasts) -> tuple[list[str], Cells]:
+    header = ["Task", "Matched", "Split", "Arm", "minus", "Classifier", "Δ top-1", "p", "p Holm"]
+    body = [
+        [
+            row.task,
+            SCHEDULES[row.schedule],
+            row.split,
+            arm_name(row.first),
+            arm_name(row.second),
+            row.classifier,
+            delta_text(row.difference),
+            f"{row.difference.p_value:.4f}",
+            f"{row.difference.p_holm:.4f}",
+        ]
+        for row in table.rows
+    ]
+    return header, body
+
+
 def score_text(score: Score) -> str:
     """Percent with spread over seeds, where there are several, and interval."""
     low, high = score.ci95
     mean = f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
     return f"{mean} [{low:.2f}, {high:.2f}]"
-
-
-def paper_gains(table: Table2) -> list[float | None]:
-    """What the paper's arm gains over its Source, in points of top-1, for each row; None where the
-    paper has no such arm."""
-    source = {
-        (row.task, row.split, row.classifier): row.top1.paper
-        for row in table.rows
-        if row.training_data == SOURCE
-    }
-    found: list[float | None] = []
-    for row in table.rows:
-        base, own = source.get((row.task, row.split, row.classifier)), row.top1.paper
-        if row.delta_vs_source is None or base is None or own is None:
-            found.append(None)
-        else:
-            found.append(round(own - base, 2))
-    return found
 
 
 def delta_text(delta: Delta | None) -> str:

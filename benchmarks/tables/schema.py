@@ -1,12 +1,12 @@
-"""The two tables as data: the contract of `table1.json` and `table2.json`."""
+"""The tables as data: the contract of `table1.json`, `table2.json` and `contrasts.json`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 
-from benchmarks.evaluation import Schedule
+from benchmarks.evaluation import SOURCE, Schedule
 from benchmarks.statistics import SIGNIFICANCE
 from core.clip import Split, Task
 
@@ -33,7 +33,7 @@ class Score(Strict):
 
 
 class Delta(Strict):
-    """Top-1 minus that of Source, in points, paired by case; two-sided p value.
+    """Top-1 minus that of another arm, in points, paired by case; two-sided p value.
 
     p_holm is the p value corrected for all tests of the task in the table.
     """
@@ -76,9 +76,9 @@ class Row2(Strict):
             raise ValueError(f"top-1 {self.top1.mean} is above top-5 {self.top5.mean}")
         if self.top1.n_seeds != self.top5.n_seeds:
             raise ValueError("top-1 and top-5 have different numbers of seeds")
-        if self.training_data == "Source" and self.delta_vs_source is not None:
+        if self.training_data == SOURCE and self.delta_vs_source is not None:
             raise ValueError("Source has no difference from itself")
-        if (self.training_data == "Source") != (self.audit is None):
+        if (self.training_data == SOURCE) != (self.audit is None):
             raise ValueError(f"audit {self.audit!r} of {self.training_data}")
         return self
 
@@ -101,6 +101,45 @@ class Table2(Strict):
         if len(set(keys)) != len(keys):
             raise ValueError("a row appears twice")
         return self
+
+    @property
+    def paper_gains(self) -> list[float | None]:
+        """What the paper's arm gains over its Source, in points of top-1, for each row; None where
+        the paper has no such arm."""
+        source = {
+            (row.task, row.split, row.classifier): row.top1.paper
+            for row in self.rows
+            if row.training_data == SOURCE
+        }
+        found: list[float | None] = []
+        for row in self.rows:
+            base, own = source.get((row.task, row.split, row.classifier)), row.top1.paper
+            if row.delta_vs_source is None or base is None or own is None:
+                found.append(None)
+            else:
+                found.append(round(own - base, 2))
+        return found
+
+
+class Contrast(Strict):
+    """first, second: training data; the difference is the first one's top-1 minus the second's."""
+
+    task: Task
+    split: Split
+    schedule: Schedule
+    classifier: str
+    first: str
+    second: str
+    difference: Delta
+
+
+class Contrasts(Strict):
+    """Differences between two arms, neither of them Source. `notes` are printed below."""
+
+    data: str
+    scale: str
+    rows: tuple[Contrast, ...] = pydantic.Field(min_length=1)
+    notes: tuple[str, ...] = ()
 
 
 class Metric(Strict):
@@ -171,3 +210,19 @@ class Table1(Strict):
         if len({row.model for row in self.rows}) != len(self.rows):
             raise ValueError("a model appears twice")
         return self
+
+
+Table = Table1 | Table2 | Contrasts
+
+
+class Tables(NamedTuple):
+    """Of one run, in the order of reading, by the names of their files; None where it has none."""
+
+    table2: Table2 | None = None
+    contrasts: Contrasts | None = None
+    table1: Table1 | None = None
+
+    @property
+    def made(self) -> list[Table]:
+        """Those that there are."""
+        return [table for table in self if table is not None]

@@ -32,7 +32,7 @@ from benchmarks.figures import (
 )
 from benchmarks.report.page import Report, render
 from benchmarks.tables.build import build_table2
-from benchmarks.tables.schema import Delta, Table2
+from benchmarks.tables.schema import Delta, Table2, Tables
 from tests.benchmarks.scores import make_cell
 
 LONG = "our_own_videos_of_cataract_surgery_2019_to_2023"
@@ -190,7 +190,7 @@ def test_figures_are_files_in_black_and_on_the_page_in_its_colours(
         assert file.startswith("<?xml") and INK in file and "currentColor" not in file
     assert [chart.svg for chart in all_charts(table)] == [chart.svg for chart in drawn]
     sets = {"phase": {"Source + Bora": measured(9.0, 0.1)}}
-    page = render(Report(table2=table, charts=drawn, seen=seen_rows(sets)))
+    page = render(Report(Tables(table), charts=drawn, seen=seen_rows(sets)))
     assert page.count("<svg") == 3 and INK not in page and PAPER not in page
     for chart in drawn:
         assert page.count(f'aria-label="{chart.title}"') == 1

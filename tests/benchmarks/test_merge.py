@@ -73,6 +73,7 @@ def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     write_part(tmp_path / "whole", range(3))
     whole, found = (read_json(each / "table2.json") for each in (tmp_path / "whole", output))
     assert found["rows"] == whole["rows"]
+    assert not (output / "contrasts.md").exists()  # there is one arm beside Source
     assert found["rows"][0]["top1"]["n_seeds"] == 3
     assert AUDITS in found["notes"] and "Synthetic clips: 5 a class" in str(found["notes"])
     assert "Source + Ophora, phase: the parts made clips anew, FVD 8.50 and 9.00." in found["notes"]

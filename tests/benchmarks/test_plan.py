@@ -110,8 +110,34 @@ def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
     )
     assert "arm 'ophora': give it a name of its own" in fault("arms.ophora={kind: captioned}")
     assert "unknown source 'froze': did you mean 'frozen'" in fault("sources=[source, froze]")
-    assert "arm 'captioned' needs narrated clips" in fault("sources=[source, captioned]")
+    assert "captioned: an arm of narrated clips needs" in fault("sources=[source, captioned]")
     assert "arm 'extra_real' draws more cases" in fault("sources=[source, extra_real]")
+
+
+def test_contrasts_are_of_every_two_sources_or_of_those_named() -> None:
+    def compared(*overrides: str) -> list[tuple[str, str]]:
+        return load_config(
+            "smoke", ["sources=[source, bora, ophora, mine=/a]", *overrides]
+        ).compared()
+
+    assert compared() == [("ophora", "bora"), ("mine", "bora"), ("mine", "ophora")]
+    assert compared("contrasts=[[bora, mine]]") == [("bora", "mine")]
+    # Of sources that the run leaves out, nothing can be said.
+    assert compared("contrasts=[[ophora, shuffled], [mine, ophora]]") == [("mine", "ophora")]
+    assert compared("contrasts=[]") == []
+    for pair, words in (
+        ("[ophora, source]", "Table 2 has every difference from source"),
+        ("[ophora, ophora]", "'ophora' against itself"),
+        ("[ophora, bara]", "no 'bara': did you mean 'bora'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            compared(f"contrasts=[{pair}]")
+
+
+def test_narrated_clips_come_with_or_without_text(tmp_path: Path) -> None:
+    plan = Plan(load_config("smoke"), Inputs(tmp_path))
+    assert plan.clips_of("captioned", "phase").clips is plan.curated
+    assert plan.clips_of("captioned_clean", "phase").clips is plan.clean
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from benchmarks.report.page import Report, write_report
 from benchmarks.report.players import class_scenes
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.render import markdown
-from benchmarks.tables.schema import Table2
+from benchmarks.tables.schema import Table2, Tables
 from core.clip import Clip, Manifest
 from core.video import write_video
 from tests.benchmarks.browsing import open_page, violations
@@ -62,8 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
     write_report(
         folder / "report.html",
         Report(
-            table2=table,
-            table1=table1,
+            Tables(table2=table, table1=table1),
             classes=[ClassTable("By class", ("Class", "Group", "Source", "Δ Ophora"), rows)],
             scenes=class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder),
             curves=[curve_chart("SlowFast", [Curve("Source", 0, (1, 2), (30.0, 35.0))])],

@@ -14,7 +14,7 @@ from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, render, verdict, write_report
 from benchmarks.report.pictures import class_panels, shared_classes
 from benchmarks.tables.build import build_table1, build_table2
-from benchmarks.tables.schema import Table2
+from benchmarks.tables.schema import Table2, Tables
 from core.clip import Clip, Manifest
 from core.video import write_video
 from tests.benchmarks.scores import make_cell
@@ -96,7 +96,7 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
     metrics = {"fid_x_256x9": {"value": 3.0, "n": 256, "encoder": "x"}}
     quality = build_table1([("Ophora", None, metrics)], data="OphSim", scale="nano", protocol="p")
     run = {"note": NASTY}
-    report = Report(table2=table, table1=quality, panels=panels, curves=curves, run=run)
+    report = Report(Tables(table2=table, table1=quality), panels=panels, curves=curves, run=run)
     write_report(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page == render(report)  # deterministic

@@ -12,6 +12,7 @@ from benchmarks.report.page import Report, render
 from benchmarks.report.pictures import class_panels
 from benchmarks.report.players import HEIGHT_PX, MOST_FRAMES, caption_scenes, class_scenes
 from benchmarks.tables.build import build_table2
+from benchmarks.tables.schema import Tables
 from core.clip import Clip, Manifest
 from core.video import probe, read_span, write_video
 from tests.benchmarks.scores import make_cell
@@ -106,7 +107,7 @@ def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> No
     assert classes is not None
     page = render(
         Report(
-            table2=table,
+            Tables(table),
             scenes=scenes,
             panels=class_panels(manifests, "operation", names, range(6)),
             classes=[classes],

@@ -1,0 +1,70 @@
+"""Tables as csv: plain numbers, every metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.tables.schema import Contrasts, Metric, Score, Table, Table1, Table2
+
+Plain = Iterator[list[Any]]  # lines of the file, the header first
+
+
+def csv_text(table: Table) -> str:
+    """One line a row with plain numbers: intervals in two columns, missing values empty."""
+    plain: dict[type, Callable[[Any], Plain]] = {
+        Table1: _plain_rows1,
+        Table2: _plain_rows2,
+        Contrasts: _plain_contrasts,
+    }
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(plain[type(table)](table))
+    return buffer.getvalue()
+
+
+def _plain_rows1(table: Table1) -> Plain:
+    endings = ("", "_ci95_low", "_ci95_high", "_paper")
+    yield ["model", "fine_tuned_on", *(name + end for name in table.names for end in endings)]
+    for row in table.rows:
+        values = [value for name in table.names for value in _plain1(row.metrics.get(name))]
+        yield [row.model, row.fine_tuned_on, *values]
+
+
+def _plain_rows2(table: Table2) -> Plain:
+    score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
+    yield (
+        ["task", "split", "schedule", "training_data", "classifier"]
+        + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
+        + ["macro_f1", "delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_paper"]
+        + ["delta_p_value", "delta_p_holm", "audit"]
+    )
+    for row, gain in zip(table.rows, table.paper_gains, strict=True):
+        names = [row.task, row.split, row.schedule, row.training_data, row.classifier]
+        delta = row.delta_vs_source
+        differences = (
+            [delta.top1, *delta.ci95, gain, delta.p_value, delta.p_holm] if delta else [None] * 6
+        )
+        scores = [*_plain(row.top1), *_plain(row.top5)]
+        yield [*names, *scores, row.macro_f1, *differences, row.audit]
+
+
+def _plain_contrasts(table: Contrasts) -> Plain:
+    names = ("task", "split", "schedule", "classifier", "first", "second")
+    values = ("top1", "ci95_low", "ci95_high", "p_value", "p_holm")
+    yield [*names, *(f"delta_{value}" for value in values)]
+    for row in table.rows:
+        delta = row.difference
+        line = [row.task, row.split, row.schedule, row.classifier, row.first, row.second]
+        yield [*line, delta.top1, *delta.ci95, delta.p_value, delta.p_holm]
+
+
+def _plain(score: Score) -> list[float | None]:
+    return [score.mean, score.std, *score.ci95, score.n_seeds, score.paper]
+
+
+def _plain1(metric: Metric | None) -> list[float | None]:
+    if metric is None:
+        return [None] * 4
+    return [metric.value, *(metric.ci95 or (None, None)), metric.paper]
