@@ -13,6 +13,7 @@ import pydantic
 
 from augment.synthesis import ClassSynthesis
 from benchmarks.audits.copies import Memorisation, NearDuplicates
+from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import Plan
@@ -52,10 +53,13 @@ class ArmAudit(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """The contents of `audits.json`. table1: text read in the clips of Table 1, by model."""
+    """The contents of `audits.json`. table1: text read in the clips of Table 1, by model; marks:
+    marks of text seen there, detector: the result of what saw them, both empty without a corpus."""
 
     arms: tuple[ArmAudit, ...]
     table1: dict[str, dict[str, Any]]
+    marks: dict[str, dict[str, Any]] = {}
+    detector: dict[str, Any] = {}
 
 
 def synthetic_arms(plan: Plan) -> list[tuple[Task, str, ClipSource]]:
@@ -115,6 +119,25 @@ def text_in(plan: Plan, clips: ClipSource) -> Residue:
     chosen = plan.config.curation.privacy
     ocr = chosen if isinstance(chosen, OcrPrivacy) else OcrPrivacy()
     return Residue(clips=clips, privacy=ocr, **plan.common)
+
+
+def has_text_to_learn(plan: Plan) -> bool:
+    """Whether the run has a corpus that holds clips with text and clips without. Generators that
+    were named, not trained, come without one."""
+    return plan.trains_generators() and len(plan.clean.manifest()) < len(plan.curated.manifest())
+
+
+def marks_in(plan: Plan, clips: ClipSource) -> MarkedClips:
+    """Marks of text, as a detector sees them that learnt from the generators' corpus."""
+    source, split = plan.held_out
+    detector = MarksTraining(
+        frames=_as_measured(plan, plan.curated),
+        clean=plan.clean,
+        held_out=_as_measured(plan, source),
+        held_out_split=split,
+        **plan.common,
+    )
+    return MarkedClips(detector=detector, frames=_as_measured(plan, clips), **plan.common)
 
 
 def identities(stages: Mapping[str, Stage]) -> dict[str, str]:

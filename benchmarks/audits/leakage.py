@@ -24,13 +24,15 @@ from benchmarks.audits.findings import (
     ArmAudit,
     Audits,
     broken_rules,
+    has_text_to_learn,
     identities,
+    marks_in,
     stages_of,
     synthetic_arms,
     text_in,
 )
 from benchmarks.audits.options import parser
-from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, text_interval, text_share
+from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, share_of
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.run import run_wave
@@ -66,7 +68,10 @@ def audit(plan: Plan) -> Audits:
         _must_be_made(plan, name, clips)
     stages = [stages_of(plan, task, clips) for task, _, clips in arms]
     texts = {model: text_in(plan, clips) for model, clips in table1.items()}
-    run_wave("audit", [*(s for each in stages for s in each.values()), *texts.values()], lanes=1)
+    learnt = has_text_to_learn(plan)
+    marks = {model: marks_in(plan, clips) for model, clips in table1.items() if learnt}
+    of_arms = [stage for each in stages for stage in each.values()]
+    run_wave("audit", [*of_arms, *texts.values(), *marks.values()], lanes=1)
     records = []
     for (task, name, _), each in zip(arms, stages, strict=True):
         found = {key: stage.run() for key, stage in each.items()}
@@ -79,8 +84,12 @@ def audit(plan: Plan) -> Audits:
                 broken=broken_rules(found),
             )
         )
-    read = {model: stage.run() for model, stage in texts.items()}
-    return Audits(arms=tuple(records), table1=read)
+    return Audits(
+        arms=tuple(records),
+        table1={model: stage.run() for model, stage in texts.items()},
+        marks={model: stage.run() for model, stage in marks.items()},
+        detector=next((stage.detector.run() for stage in marks.values()), {}),
+    )
 
 
 def _must_be_made(plan: Plan, name: str, clips: ClipSource) -> None:
@@ -96,15 +105,38 @@ def markdown(audits: Audits) -> str:
     """A row for each arm, the rules, the pairs, what chance would give, and text in Table 1."""
     parts = ["# Leakage audit", *(_of_arms(audits) if audits.arms else ())]
     if audits.table1:
-        shown = [
-            [model, *text_share(found), text_interval(found)]
-            for model, found in audits.table1.items()
-        ]
-        parts += [
-            "Text in the clips of Table 1:",
-            plain_table(shown, ["Model", "Clips", "With text", "95% interval"]),
-        ]
+        parts += _of_table1(audits)
     return "\n\n".join(parts) + "\n"
+
+
+def _of_table1(audits: Audits) -> list[str]:
+    header = ["Model", "Clips", "With text", "95% interval"]
+    rows = [[model, *share_of(found, "with_text")] for model, found in audits.table1.items()]
+    parts = ["Text in the clips of Table 1:"]
+    if not audits.marks:
+        return [*parts, plain_table(rows, header)]
+    seen = [share_of(found, "marked")[1:] for found in audits.marks.values()]
+    rows = [[*row, *marks] for row, marks in zip(rows, seen, strict=True)]
+    return [
+        *parts,
+        plain_table(rows, [*header, "With marks of text", "95% interval"]),
+        f"Marks of text: {_about(audits.detector)}.",
+    ]
+
+
+def _about(detector: Mapping[str, Any]) -> str:
+    """What the detector of marks is worth, from its own result."""
+    found, alarms = (
+        ", ".join(f"{percent}%" for percent in detector[key].values())
+        for key in ("found", "false_alarms")
+    )
+    blurs = ", ".join(f"{100 * float(blur):g}%" for blur in detector["false_alarms"])
+    learnt = f"{detector['train_clips']} narrated clips, {detector['with_text']} of them with text"
+    return (
+        f"what a network takes for text, read or not. It learnt from {learnt}; under blurs of"
+        f" {blurs} of a frame's height it finds {found} of {detector['val_with_text']} others with"
+        f" text and calls {alarms} of {detector['held_out']} without so"
+    )
 
 
 def _of_arms(audits: Audits) -> list[str]:

@@ -49,7 +49,7 @@ def audit_row(arm: ArmAudit) -> list[str]:
         _copied(found[key]) if key in found else NOT_LOOKED
         for key in ("held_out", "train", "corpus", "corpus_held_out")
     ]
-    return [*row, _nearness(found), text_share(found["text"])[1], outcome(arm)]
+    return [*row, _nearness(found), share_of(found["text"], "with_text")[1], outcome(arm)]
 
 
 def _nearness(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -65,16 +65,12 @@ def _copied(found: Mapping[str, Any]) -> str:
     return f"{len(found['copies'])} ({found['percent']}%)"
 
 
-def text_share(found: Mapping[str, Any]) -> list[str]:
-    """Clips, and how many of them show text."""
-    return [str(found["clips"]), f"{len(found['with_text'])} ({found['percent']}%)"]
-
-
-def text_interval(found: Mapping[str, Any]) -> str:
-    """Wilson's 95% interval of the share of clips with text, percent."""
-    test = binomtest(len(found["with_text"]), found["clips"])
-    low, high = test.proportion_ci(method="wilson")
-    return f"{100 * low:.1f} to {100 * high:.1f}%"
+def share_of(found: Mapping[str, Any], named: str) -> list[str]:
+    """Clips, how many of them are named, Wilson's 95% interval of that share in percent."""
+    count, clips = len(found[named]), found["clips"]
+    low, high = binomtest(count, clips).proportion_ci(method="wilson")
+    interval = f"{100 * low:.1f} to {100 * high:.1f}%"
+    return [str(clips), f"{count} ({found['percent']}%)", interval]
 
 
 def unaudited_row(task: Task, training_data: str) -> list[str]:

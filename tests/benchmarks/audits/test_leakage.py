@@ -22,7 +22,7 @@ from benchmarks.audits.findings import (
     valid_audits,
 )
 from benchmarks.audits.leakage import audit, markdown
-from benchmarks.audits.rows import text_interval
+from benchmarks.audits.rows import share_of
 from benchmarks.config_files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.errors import UserError
@@ -158,7 +158,7 @@ def test_pairs_are_named_up_to_twenty(tmp_path: Path) -> None:
 def test_text_in_table_1_is_shown_with_its_interval_and_without_arms() -> None:
     read = {"clips": 100, "with_text": [f"made{n}" for n in range(10)], "percent": 10.0}
     text = markdown(Audits(arms=(), table1={"Ophora (TPT-only)": read}))
-    assert text_interval(read) == "5.5 to 17.4%"  # Wilson, by hand
+    assert share_of(read, "with_text")[2] == "5.5 to 17.4%"  # Wilson, by hand
     row = next(line for line in text.splitlines() if "TPT-only" in line)
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
         "Ophora (TPT-only)", "100", "10 (10.0%)", "5.5 to 17.4%",
