@@ -77,7 +77,9 @@ def charts(table: Table2, sets: ClipSets, sweeps: Mapping[str, Sequence[str]]) -
 
 
 def write_charts(folder: Path, drawn: Sequence[Chart]) -> None:
-    """Write `<name>.svg` of each into `folder`."""
+    """Write `<name>.svg` of each into `folder`; figures of an earlier run are removed."""
+    for left in {file.stem for file in folder.glob("*.svg")} - {chart.name for chart in drawn}:
+        (folder / f"{left}.svg").unlink()
     for chart in drawn:
         write_text(folder / f"{chart.name}.svg", chart.svg)
 
