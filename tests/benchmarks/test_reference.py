@@ -10,7 +10,8 @@ import pytest
 
 import run_benchmark
 from benchmarks.merge import merged_table, read_part
-from benchmarks.plan import PROJECT_ROOT
+from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
+from benchmarks.run import contrasts_of
 from benchmarks.tables.render import markdown
 from core.files import read_json
 
@@ -38,9 +39,12 @@ def test_its_page_names_command_and_commit(folder: Path) -> None:
 @pytest.mark.parametrize(
     "folder", [path for path in FOLDERS if (path / "table2.json").is_file()], ids=lambda p: p.name
 )
-def test_table_2_follows_from_the_cells(folder: Path) -> None:
+def test_its_tables_follow_from_the_cells(folder: Path) -> None:
     part = read_part(folder)
     assert markdown(merged_table([part])) == (folder / "table2.md").read_text()
+    contrasts = contrasts_of(Plan(part.config, Inputs(folder.parent)), part.cells, part.table)
+    assert contrasts is not None
+    assert markdown(contrasts) == (folder / "contrasts.md").read_text()
     assert all(row.audit != "not run" for row in part.table.rows)
 
 
