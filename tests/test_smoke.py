@@ -187,7 +187,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     drawn |= {"confusion_phase_slowfast", "volume_phase_ophora"}
     assert figures == drawn | {"curation_funnel"}
     page = (finished / "controls" / "report.html").read_text()
-    assert "Spearman&#39;s rank correlation of FVD and gain" in page and "n = 10 arms" in page
+    assert "Spearman&#39;s rank correlation of FVD and gain" in page and "n = 11 arms" in page
 
 
 @pytest.mark.slow
@@ -220,7 +220,10 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
     assert alone.returncode == 0, alone.stderr[-3000:]
     texts = json.loads((finished / "table1" / "audits.json").read_text())
     of_ophora = {k: v for k, v in audits["table1"].items() if k.startswith("Ophora")}
-    assert texts == {"arms": [], "table1": of_ophora} and len(of_ophora) == 2
+    assert (texts["arms"], texts["table1"]) == ([], of_ophora) and len(of_ophora) == 2
+    assert texts["marks"] == {model: audits["marks"][model] for model in of_ophora}
+    assert texts["detector"] == audits["detector"] and audits["detector"]["held_out"] > 8
+    assert "With marks of text" in alone.stdout
     assert "Table 2" not in alone.stdout
     smoke_here(finished)
     shown = json.loads((folder / "table2.json").read_text())
