@@ -13,7 +13,6 @@ import pytest
 from benchmarks.compare import accuracy_rows, read_runs
 from benchmarks.evaluation import Cell
 from benchmarks.tables.build import (
-    build_contrasts,
     build_table1,
     build_table2,
     paper_accuracy,
@@ -21,8 +20,8 @@ from benchmarks.tables.build import (
     paper_tables,
 )
 from benchmarks.tables.plain import csv_text
-from benchmarks.tables.render import latex, markdown, write_table, write_tables
-from benchmarks.tables.schema import Delta, Row2, Table1, Table2, Tables
+from benchmarks.tables.render import latex, markdown, write_table
+from benchmarks.tables.schema import Delta, Row2, Table1, Table2
 from core.errors import UserError
 from tests.benchmarks.scores import make_cell
 
@@ -203,63 +202,6 @@ def test_matched_steps_stand_beside_matched_epochs(tmp_path: Path, cells: list[C
     row = next(r for r in table.rows if (r.schedule, r.split) == ("matched_steps", "test"))
     assert row.delta_vs_source is not None and row.top1.paper is None
     assert "| steps" in markdown(table) and "Matched" not in markdown(table2(cells))
-
-
-def test_contrasts_are_table_2_with_another_control(tmp_path: Path) -> None:
-    """A contrast is the difference that Table 2 would show if its control were called Source."""
-    arms = {"Source + Bora": 0.42, "Source + Ophora": 0.80, "Source + mine": 0.43}
-    cells = [
-        make_cell(tmp_path, arm, accuracy=accuracy, seed=seed, schedule=schedule)
-        for arm, accuracy in arms.items()
-        for seed in range(3)
-        for schedule in ("matched_epochs", "matched_steps")
-    ]
-    pairs = [("Source + Ophora", "Source + Bora"), ("Source + mine", "Source + Bora")]
-    absent = ("Source + none", "Source + Bora")
-    table = build_contrasts(cells, [*pairs, absent], data="OphSim", scale="nano")
-    assert table is not None and len(table.rows) == 2 * 2 * 2
-    renamed = [
-        cell.model_copy(update={"training_data": "Source"} if "Bora" in cell.training_data else {})
-        for cell in cells
-    ]
-    expected = {
-        (row.schedule, row.split, row.training_data): row.delta_vs_source
-        for row in table2(renamed).rows
-        if row.delta_vs_source
-    }
-    found = {(row.schedule, row.split, row.first): row.difference for row in table.rows}
-    assert found == expected  # corrected over all eight, as there
-    assert {row.second for row in table.rows} == {"Source + Bora"}
-    verdicts = {row.first: set() for row in table.rows}
-    for row in table.rows:
-        verdicts[row.first].add(row.difference.significant)
-    assert verdicts == {"Source + Ophora": {True}, "Source + mine": {False}}
-    text = markdown(table)
-    assert "all 8 phase differences in this table" in text and "Data: OphSim, scale: nano" in text
-    lines = [line for line in text.splitlines() if "| Ophora | Bora" in " ".join(line.split())]
-    assert len(lines) == 4 and all("*" in line for line in lines)
-    stored = list(csv.DictReader(io.StringIO(csv_text(table))))
-    assert [float(line["delta_p_holm"]) for line in stored] == [
-        row.difference.p_holm for row in table.rows
-    ]
-    assert r"\toprule" in latex(table)
-    assert build_contrasts(cells, [absent], data="OphSim", scale="nano") is None
-
-
-def test_arms_that_cannot_be_paired_are_not_contrasted(tmp_path: Path, cells: list[Cell]) -> None:
-    other = make_cell(tmp_path, "Source + other", cases=29)
-    pair = ("Source + other", "Source + Bora")
-    with pytest.raises(UserError, match=r"other clips than Source \+ Bora"):
-        build_contrasts([*cells, other], [pair], data="OphSim", scale="nano")
-
-
-def test_tables_of_an_earlier_run_do_not_stay(tmp_path: Path, cells: list[Cell]) -> None:
-    pair = ("Source + Ophora", "Source + Bora")
-    contrasts = build_contrasts(cells, [pair], data="OphSim", scale="nano")
-    write_tables(Tables(table2(cells), contrasts, table1()), tmp_path)
-    assert len(list(tmp_path.glob("contrasts.*"))) == 4 and len(list(tmp_path.iterdir())) == 12
-    write_tables(Tables(table2(cells)), tmp_path)
-    assert {path.stem for path in tmp_path.iterdir()} == {"table2"}
 
 
 def test_gains_are_shares_of_what_extra_real_clips_gain(tmp_path: Path, cells: list[Cell]) -> None:
