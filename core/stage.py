@@ -3,6 +3,7 @@
 A stage is data (a frozen configuration); `run` makes its folder. exca caches it by configuration:
 every field and every upstream field enters the key, `runtime` and folders do not. Inside the folder
 a stage resumes from its own partial files after a kill; `result.json` comes last and means done.
+Folders lie below the stage's name and version, `Curation,1/...`: moving a module empties no cache.
 """
 
 from __future__ import annotations
@@ -38,10 +39,20 @@ yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[
 RESULT_NAME = "result.json"
 RECORD_NAME = "record.json"
 QUIET_WAIT_S = 5.0
+_MODULES: dict[str, str] = {}  # of every stage, by its name
+
+
+class StageInfra(exca.TaskInfra):
+    """exca's cache, in folders that bear the stage's own name instead of its module's path."""
+
+    def _factory(self) -> str:
+        return type(self._obj).__name__
 
 
 class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
     """Base of every stage. Subclasses add fields and implement `execute`.
+
+    The class's name is the stage's name: its folder in the cache and its `kind` in a key.
 
     version: bump it when the code changes what the stage computes; it is part of the key of the
     stage and of everything after it.
@@ -50,8 +61,16 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
     version: ClassVar[str] = "1"
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime",)
 
-    infra: exca.TaskInfra = exca.TaskInfra(mode="retry")
+    infra: StageInfra = StageInfra(mode="retry")
     runtime: Runtime = Runtime()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Raises: TypeError: if a stage of another module has the name."""
+        super().__init_subclass__(**options)
+        module = _MODULES.setdefault(cls.__name__, cls.__module__)
+        if module != cls.__module__:
+            message = f"{cls.__module__}: {module} has a stage {cls.__name__}: name it otherwise"
+            raise TypeError(message)
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)

@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -142,7 +143,26 @@ def test_sources_with_equal_fields_have_their_own_keys(infra: dict[str, Any]) ->
 
 def test_the_folder_is_named_after_the_configuration(infra: dict[str, Any]) -> None:
     folder = Count(steps=7, infra=infra).folder
-    assert "steps=7" in folder.name and folder.parent.name.endswith("Count.run,1")
+    assert "steps=7" in folder.name and folder.parent.name == "Count,1"
+
+
+def test_moving_a_module_changes_no_folder(
+    infra: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Double(count=Count(steps=4, infra=infra), infra=infra)
+    assert before.run() == {"value": 12}
+    handed = pickle.loads(pickle.dumps(before))  # as a worker process has it
+    for kind in (Count, Double):
+        monkeypatch.setattr(kind, "__module__", "moved.elsewhere")
+    after = Double(count=Count(steps=4, infra=infra), infra=infra)
+    assert after.folder == before.folder == handed.folder
+    assert after.is_done() and after.count.is_done()
+
+
+def test_two_stages_never_share_a_name() -> None:
+    body = {"__module__": "some.other.module"}
+    with pytest.raises(TypeError, match=r"tests\.core\.stages has a stage Count: name it otherwise"):
+        type("Count", (Stage,), body)
 
 
 # --- the tower
