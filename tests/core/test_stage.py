@@ -161,7 +161,7 @@ def test_moving_a_module_changes_no_folder(
 
 def test_two_stages_never_share_a_name() -> None:
     body = {"__module__": "some.other.module"}
-    with pytest.raises(TypeError, match=r"tests\.core\.stages has a stage Count: name it otherwise"):
+    with pytest.raises(TypeError, match=r"tests\.core\.stages has a stage Count: name it"):
         type("Count", (Stage,), body)
 
 
