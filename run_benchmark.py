@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
-    from benchmarks.catalogue import catalogue
-    from benchmarks.compare import FOLDER_NAME, markdown, read_runs, write_comparison
-    from benchmarks.config_files import config_names, load_config
+    from benchmarks.config.catalogue import catalogue
+    from benchmarks.config.files import config_names, load_config
     from benchmarks.plan import Inputs, Plan
+    from benchmarks.report.compare import FOLDER_NAME, markdown, read_runs, write_comparison
     from benchmarks.run import describe, execute
-    from benchmarks.terminal import say
     from core.errors import UserError, did_you_mean
+    from core.progress import say
 
     if options.list:
         print(catalogue())

@@ -1,20 +1,23 @@
-"""Stages as jobs of a cluster, one setting: `--set cluster.kind=slurm cluster.slurm_partition=gpu`
+"""Running stages: in turn, in processes side by side, or as jobs of a cluster.
 
-Each stage is a job of its own, submitted when all it reads is done; the command itself only waits
-and writes the tables. Interrupted, it leaves the jobs running; given again, it waits for them.
+Jobs are one setting: `--set cluster.kind=slurm cluster.slurm_partition=gpu`. Each stage is a job
+of its own, submitted when all it reads is done; the command itself only waits and writes the
+tables. Interrupted, it leaves the jobs running; given again, it waits for them.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import pydantic
 from submitit.core.utils import UncompletedJobError
 
 from core.errors import UserError
+from core.progress import clock, say
+from core.runtime import map_unordered
 from core.stage import Stage
 
 
@@ -45,6 +48,52 @@ class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
         return found
 
 
+def stage_name(stage: Stage) -> str:
+    """Kind and what tells it from its like."""
+    parts = [type(stage).__name__]
+    for attribute in ("name", "source", "task", "seed"):
+        value = getattr(stage, attribute, None)
+        if value is not None:
+            parts.append(f"{attribute} {value}")
+    mixture = getattr(stage, "mixture", None)
+    if mixture is not None:
+        extra = [
+            getattr(s, "source", getattr(s, "name", type(s).__name__)) for s in mixture.sources[1:]
+        ]
+        network = type(getattr(stage, "network", None)).__name__
+        parts += [network, "+".join(["source", *map(str, extra)])]
+    return ", ".join(parts)
+
+
+def run_wave(
+    name: str,
+    stages: Sequence[Stage],
+    *,
+    lanes: int,
+    describe: Callable[[Stage], str] = stage_name,
+) -> None:
+    """Run the stages that are not done: in turn, or in as many processes as there are lanes.
+
+    Args: describe: what is said of a stage when it is done.
+    """
+    todo = [stage for stage in stages if not stage.is_done()]
+    if not todo:
+        return
+    say(f"== {name}: {len(todo)} of {len(stages)} to do")
+    start = time.monotonic()
+    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
+        seconds = time.monotonic() - start
+        left = clock(seconds / count * (len(todo) - count))
+        done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"
+        say(f"  {clock(seconds):>7}  {done}, {left:>7} left  {name}: {describe(stage)}")
+
+
+def run_stage(stage: Stage) -> dict[str, Any]:
+    """`stage.run()`, as a function that a worker process can be handed."""
+    result: dict[str, Any] = stage.run()
+    return result
+
+
 def levels(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
     """The towers of `stages` in levels, each once: a level reads only what earlier levels made."""
     depth: dict[str, int] = {}
@@ -72,7 +121,7 @@ def run_as_jobs(stages: Sequence[Stage], cluster: Cluster) -> None:
             raise UserError(f"cluster.kind {cluster.kind}: {error}") from None
         for count, (stage, job) in enumerate(zip(todo, jobs, strict=True), start=1):
             line = f"   level {number}, {count}/{len(todo)}: {type(stage).__name__}, job"
-            print(f"{line} {job.job_id}", file=sys.stderr, flush=True)
+            say(f"{line} {job.job_id}")
             try:
                 job.result()
             except UncompletedJobError as error:

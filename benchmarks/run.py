@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import tabulate
 
-from benchmarks.arms import ExtraRealArm
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
-from benchmarks.config import VARIANT
-from benchmarks.cost import a100_hours, training_gb
-from benchmarks.curation_cost import curation_cost
-from benchmarks.dispatch import run_as_jobs
-from benchmarks.evaluation import Cell, Provenance, evaluate, save_cell
-from benchmarks.evidence import ClipSets, clip_sets
-from benchmarks.figures import write_charts
+from benchmarks.config.arms import ExtraRealArm
+from benchmarks.config.schema import VARIANT
+from benchmarks.dispatch import run_as_jobs, run_wave, stage_name
 from benchmarks.plan import PROJECT_ROOT, CellPlan, Plan
+from benchmarks.plan.cost import a100_hours, training_gb
+from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report.build import build_report
+from benchmarks.report.evidence import ClipSets, clip_sets
+from benchmarks.report.figures import write_charts
 from benchmarks.report.page import write_report
 from benchmarks.report.provenance import generator_origins
+from benchmarks.report.terminal import cell_row, final_screen, plan_line
+from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.render import markdown, write_tables
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
-from benchmarks.terminal import cell_row, final_screen, plan_line, say, stage_name
 from core.files import write_json
 from core.frame_cache import FrameCache
-from core.progress import clock
-from core.runtime import commit_of, library_versions, machine, map_unordered
+from core.progress import say
+from core.runtime import commit_of, library_versions, machine
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
 
@@ -65,29 +65,6 @@ def execute(plan: Plan, only: str | None = None) -> Path:
     return folder
 
 
-def run_wave(
-    name: str,
-    stages: Sequence[Stage],
-    *,
-    lanes: int,
-    describe: Callable[[Stage], str] = stage_name,
-) -> None:
-    """Run the stages that are not done: in turn, or in as many processes as there are lanes.
-
-    Args: describe: what is said of a stage when it is done.
-    """
-    todo = [stage for stage in stages if not stage.is_done()]
-    if not todo:
-        return
-    say(f"== {name}: {len(todo)} of {len(stages)} to do")
-    start = time.monotonic()
-    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
-        seconds = time.monotonic() - start
-        left = clock(seconds / count * (len(todo) - count))
-        done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"
-        say(f"  {clock(seconds):>7}  {done}, {left:>7} left  {name}: {describe(stage)}")
-
-
 def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:
     """Train the classifiers; each that ends leaves its cell and a row on the terminal."""
     planned = {cell.stage.infra.uid(): cell for cell in plan.cells}
@@ -99,12 +76,6 @@ def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:
 
     stages = [cell.stage for cell in plan.cells]
     run_wave("classifiers", stages, lanes=lanes, describe=finished)
-
-
-def run_stage(stage: Stage) -> dict[str, Any]:
-    """`stage.run()`, as a function that a worker process can be handed."""
-    result: dict[str, Any] = stage.run()
-    return result
 
 
 def write_results(plan: Plan, folder: Path) -> Tables:
@@ -286,7 +257,9 @@ def describe(plan: Plan) -> str:
         rows.append([stage_name(stage), "done" if done else "to do", cost, stage.folder.name[-8:]])
     table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
     if hours:
-        table += f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/cost.py)"
+        table += (
+            f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/plan/cost.py)"
+        )
     for name in plan.missing:
         table += f"\nmissing, needed before the run: {name}"
     return table

@@ -22,6 +22,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def say(text: str) -> None:
+    """A line for the person who watches; on a terminal in the place of a progress bar."""
+    print(f"{CLEAR_LINE if sys.stderr.isatty() else ''}{text}", file=sys.stderr, flush=True)
+
+
 class Progress:
     """Counts units of work; knows rate and time left. Use as a context manager.
 

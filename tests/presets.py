@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 
 _NANO = load_config("ophnet_phase")
 _PAPER = load_config("paper/ophnet_phase")

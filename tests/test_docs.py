@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import run_benchmark
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from core.errors import UserError
 from tests.command import ROOT
 

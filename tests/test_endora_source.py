@@ -8,7 +8,7 @@ import pytest
 import yaml
 from timm.models.vision_transformer import VisionTransformer
 
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from benchmarks.datasets.taxonomy import PHASES
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.run import execute, quality_table

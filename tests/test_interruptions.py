@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from tests.command import run_here, smoke_here, start
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import run_benchmark
-from benchmarks.config_files import config_names, load_config
+from benchmarks.config.files import config_names, load_config
 from core.video import write_video
 
 ROOT = Path(__file__).parents[1]

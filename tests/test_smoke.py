@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.audits.metric_response import DAMAGES, OTHER_CAPTIONS
-from benchmarks.config_files import load_config
-from benchmarks.merge import read_part
+from benchmarks.commands.merge import read_part
+from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.runtime import release_workers
 from tests.command import ROOT, command, run, run_here, smoke_here, take_data
@@ -68,7 +68,7 @@ def test_smoke_computes_every_cell_of_both_tables(finished: Path) -> None:
     counts = record["datasets"]["phase"]["classes"]
     assert all(len(counts[split]) == 52 for split in ("train", "val", "test"))
     assert len(list(folder.glob("cells/phase/*/*/seed0.json"))) == 6
-    assert len(read_part(folder).cells) == 6  # as `benchmarks.merge` reads a run
+    assert len(read_part(folder).cells) == 6  # as `benchmarks.commands.merge` reads a run
     page = (folder / "report.html").read_text()
     assert page.count("data:image") >= 3 and "OphSim" in page
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.statistics import SIGNIFICANCE, Hits, paired_difference
+from benchmarks.scoring.statistics import SIGNIFICANCE, Hits, paired_difference
 from benchmarks.tables.render import plain_table
 from core.progress import Progress
 

@@ -15,9 +15,9 @@ from augment.synthesis import ClassSynthesis
 from benchmarks.audits.copies import Memorisation, NearDuplicates
 from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
-from benchmarks.evaluation import SOURCE
 from benchmarks.plan import Plan
 from benchmarks.plan.generators import trained_here
+from benchmarks.scoring.evaluation import SOURCE
 from benchmarks.tables.schema import Audit
 from core.clip import Split, Task
 from core.errors import UserError

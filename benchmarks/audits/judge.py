@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from augment.training_set import TrainingSet
-from benchmarks.config import OphSimSection
-from benchmarks.config_files import load_as, load_config
+from benchmarks.config.files import load_as, load_config
+from benchmarks.config.schema import OphSimSection
+from benchmarks.config.sections import Section
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.evaluation import HEAD_SIZES
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
-from benchmarks.pretrain import WEIGHTS_ROOT, card, save_half
-from benchmarks.sections import Section
+from benchmarks.pretraining.ship import WEIGHTS_ROOT, card, save_half
+from benchmarks.scoring.evaluation import HEAD_SIZES
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import Network
 from classifiers.recipe import Recipe

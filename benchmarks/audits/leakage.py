@@ -33,9 +33,9 @@ from benchmarks.audits.findings import (
 )
 from benchmarks.audits.options import parser
 from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, share_of
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
+from benchmarks.dispatch import run_wave
 from benchmarks.plan import Inputs, Plan
-from benchmarks.run import run_wave
 from benchmarks.tables.render import plain_table
 from core.errors import UserError, exit_code
 from core.files import write_json, write_text

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.audits.options import parser
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from benchmarks.metrics.clip_features import Arrays, Encoders, load_encoders
 from benchmarks.metrics.encoders import BATCH
 from benchmarks.metrics.frames import FrameProtocol, batches

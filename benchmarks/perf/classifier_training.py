@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from augment import training_set
-from benchmarks.config import ClassifierSection
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
+from benchmarks.config.schema import ClassifierSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.perf import mmaction_peer as peer

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from benchmarks.datasets.ophvl_sim import CorpusMix, write_ophvl_sim
 from core.runtime import Runtime
 from generator.curation.narrated import CLIPS_CSV, NarratedFolder, read_captions

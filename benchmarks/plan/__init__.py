@@ -15,10 +15,10 @@ from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
 from benchmarks.datasets.taxonomy import CLASS_NAMES
-from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
 from benchmarks.plan.evidence import EvidenceStages
 from benchmarks.plan.generators import trained_here
+from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
 from classifiers.training import ClassifierTraining
 from core.clip import Task
 from core.errors import UserError, did_you_mean

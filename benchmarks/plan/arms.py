@@ -12,7 +12,7 @@ from augment.prompts import PROMPTS_PATH, PromptBook
 from augment.synthesis import ClassSynthesis
 from augment.training_set import TrainingSet
 from augment.user_videos import UserVideos
-from benchmarks.arms import (
+from benchmarks.config.arms import (
     AloneArm,
     Arm,
     CaptionedArm,
@@ -27,12 +27,12 @@ from benchmarks.arms import (
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
-from benchmarks.evaluation import ALONE, SOURCE, Schedule, joins_real
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
 from benchmarks.plan.quality import QualityStages
-from benchmarks.selection import ConfidentClips
+from benchmarks.plan.selection import ConfidentClips
+from benchmarks.scoring.evaluation import ALONE, SOURCE, Schedule, joins_real
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
 from core.clip import Task

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config import BenchmarkConfig
+from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.ophnet_csv import find_annotation
 from benchmarks.datasets.simulated import OphSim, OphVLSim

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from benchmarks.config.sections import BoraSection, EndoraSection, OphoraSection
 from benchmarks.plan.data import PROJECT_ROOT, DataPlan
-from benchmarks.sections import BoraSection, EndoraSection, OphoraSection
 from core.stage import ClipSource
 from generator.base import BeforehandTraining, ClipShape, Weights, weights_named
 from generator.encoding import Encoding

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmarks.config.sections import DiffusionTrainingSection
 from benchmarks.datasets.taxonomy import CLASS_NAMES
 from benchmarks.plan.data import UNKNOWN, locate
 from benchmarks.plan.encodings import EncodingPlan
-from benchmarks.sections import DiffusionTrainingSection
 from core.clip import Task
 from core.errors import UserError
 from core.frame_cache import FrameCache

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.controls import Subset
-from benchmarks.arms import AloneArm, PartArm
-from benchmarks.audits.verdict import Verdict
-from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE
+from benchmarks.config.arms import AloneArm, PartArm
 from benchmarks.metrics.arm_distance import ArmDistance, VideoFeatures
 from benchmarks.plan.arms import ArmPlan
+from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, SOURCE
 from classifiers.training import ClassifierTraining
+from classifiers.verdict import Verdict
 from core.clip import Task
 from core.stage import ClipSource
 

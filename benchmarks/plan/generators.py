@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.config import VARIANT, QualityRow
+from benchmarks.config.schema import VARIANT, QualityRow
+from benchmarks.config.sections import DiffusionTrainingSection
 from benchmarks.plan.endora import EndoraPlan
-from benchmarks.sections import DiffusionTrainingSection
 from core.clip import Task
 from core.errors import UserError
 from generator.base import Generator, GivenGenerator, Sampling, Weights

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
-from benchmarks.config import VARIANT
+from benchmarks.config.schema import VARIANT
 from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
 from benchmarks.metrics.quality import GenerationQuality

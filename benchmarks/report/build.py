@@ -11,10 +11,6 @@ import numpy as np
 
 from benchmarks.audits.findings import AUDITS_NAME, synthetic_arms, valid_audits
 from benchmarks.audits.rows import audit_row, unaudited_row
-from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_name
-from benchmarks.evidence import REAL, ClipSets, seen_rows
-from benchmarks.figures import Chart, charts
-from benchmarks.funnel import funnel_chart, funnel_rows, funnel_steps
 from benchmarks.plan import CLASS_NAMES, CellPlan, Plan
 from benchmarks.report.classes import (
     CONFUSION_HEADER,
@@ -25,10 +21,14 @@ from benchmarks.report.classes import (
     confusion_rows,
 )
 from benchmarks.report.curves import Curve, curve_chart, read_curve
+from benchmarks.report.evidence import REAL, ClipSets, seen_rows
+from benchmarks.report.figures import Chart, charts
+from benchmarks.report.funnel import funnel_chart, funnel_rows, funnel_steps
 from benchmarks.report.page import Report
 from benchmarks.report.pictures import Panel, caption_panels, class_panels, shared_classes
 from benchmarks.report.players import caption_scenes, class_scenes
-from benchmarks.scores import Predictions, frequency_groups
+from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_name
+from benchmarks.scoring.scores import Predictions, frequency_groups
 from benchmarks.tables.schema import Tables
 from classifiers.training import LOG_NAME
 from core.clip import Manifest, Task

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.drawing import draw
-from benchmarks.evaluation import SOURCE, Cell, arm_name
-from benchmarks.figures import Chart
+from benchmarks.report.drawing import draw
+from benchmarks.report.figures import Chart
+from benchmarks.scoring.evaluation import SOURCE, Cell, arm_name
 from core.clip import Task
 
 SHOWN_CONFUSIONS = 12

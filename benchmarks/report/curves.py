@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drawing import PALETTE, draw
-from benchmarks.evaluation import arm_name
-from benchmarks.figures import Chart
+from benchmarks.report.drawing import PALETTE, draw
+from benchmarks.report.figures import Chart
+from benchmarks.scoring.evaluation import arm_name
 
 FEW = 3  # arms whose names find room among the curves
 DASHES = ("-", "--", ":")  # a style for each round of the palette

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audits.rows import AUDIT_HEADER, RULES
-from benchmarks.drawing import inline, page
-from benchmarks.evaluation import arm_name
-from benchmarks.evidence import SEEN_HEADER
-from benchmarks.figures import Chart
-from benchmarks.funnel import HEADER
 from benchmarks.report.classes import ClassTable
+from benchmarks.report.drawing import inline, page
+from benchmarks.report.evidence import SEEN_HEADER
+from benchmarks.report.figures import Chart
+from benchmarks.report.funnel import HEADER
 from benchmarks.report.pictures import Panel
 from benchmarks.report.provenance import (
     ORIGIN_HEADER,
@@ -27,6 +26,7 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
+from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
 from benchmarks.tables.schema import Contrasts, Row2, Table, Table1, Table2, Tables

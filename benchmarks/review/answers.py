@@ -19,8 +19,8 @@ import pydantic
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score
 
-from benchmarks.drawing import PALETTE, draw
 from benchmarks.metrics.intervals import mean_interval
+from benchmarks.report.drawing import PALETTE, draw
 from benchmarks.review.kit import KEY_NAME, Criterion, Key
 from benchmarks.tables.render import plain_table
 from core.errors import UserError

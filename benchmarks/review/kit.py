@@ -16,7 +16,7 @@ import numpy as np
 import pydantic
 import yaml
 
-from benchmarks.drawing import page
+from benchmarks.report.drawing import page
 from benchmarks.report.pictures import label_of, shared_classes
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo, UserError

@@ -11,15 +11,15 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.evaluation import (
+from benchmarks.scoring.evaluation import (
     EVALUATED_SPLITS,
     HEAD_SIZES,
     SOURCE,
     Cell,
     Schedule,
 )
-from benchmarks.scores import percent
-from benchmarks.statistics import bootstrap_interval, seeds_label, spread
+from benchmarks.scoring.scores import percent
+from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
     Arm,
     Place,
@@ -44,7 +44,7 @@ from benchmarks.tables.schema import (
 from core.clip import Split, Task
 from core.errors import UserError
 
-PAPER_PATH = Path(__file__).parents[1] / "paper_tables.json"
+PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
 # A metric's prefix -> the paper's column. The paper does not say which reading its CS is.
 PAPER_COLUMNS = {"fid_": "FID", "fvd_": "FVD", "clipscore_": "CS"}

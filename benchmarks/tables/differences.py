@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name, joins_real
-from benchmarks.scores import SplitScores, percent
-from benchmarks.statistics import (
+from benchmarks.scoring.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name, joins_real
+from benchmarks.scoring.scores import SplitScores, percent
+from benchmarks.scoring.statistics import (
     SIGNIFICANCE,
     Hits,
     holm,

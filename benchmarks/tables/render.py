@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tabulate
 
-from benchmarks.evaluation import arm_name
+from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.schema import Contrasts, Delta, Metric, Score, Table, Table1, Table2, Tables
 from core.files import write_json, write_text

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 
-from benchmarks.evaluation import SOURCE, Schedule
-from benchmarks.statistics import SIGNIFICANCE
+from benchmarks.scoring.evaluation import SOURCE, Schedule
+from benchmarks.scoring.statistics import SIGNIFICANCE
 from core.clip import Split, Task
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]

@@ -177,6 +177,7 @@ def load_vit(folder: Path) -> Any:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"prior {folder}: no DINO can be read ({reason}); name one that `python -m "
-            "benchmarks.pretrain dino_nano` made, or DINO's own, timm/vit_small_patch8_224.dino"
+            "benchmarks.commands.pretrain dino_nano` made, or DINO's own, "
+            "timm/vit_small_patch8_224.dino"
         ) from None
     return vit

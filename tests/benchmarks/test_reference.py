@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import run_benchmark
-from benchmarks.merge import merged_table, read_part
+from benchmarks.commands.merge import merged_table, read_part
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.run import contrasts_of
 from benchmarks.tables.render import markdown

@@ -6,8 +6,8 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
-from benchmarks.config_files import load_as
-from benchmarks.pretrain_config import PretrainConfig
+from benchmarks.config.files import load_as
+from benchmarks.pretraining.config import PretrainConfig
 from generator.iddpm import iddpm_scheduler, noise_and_bound_loss, sample, variational_bound
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE
 

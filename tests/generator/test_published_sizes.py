@@ -10,7 +10,7 @@ from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from generator.base import ClipShape
 from generator.ophora.pipeline import TransformerSettings
 from generator.optimisation import Optimisation

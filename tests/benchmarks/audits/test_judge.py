@@ -17,8 +17,7 @@ from benchmarks.audits.judge import (
     ship,
     trained_judge,
 )
-from benchmarks.audits.verdict import Verdict, agreement
-from benchmarks.config_files import load_config, load_yaml
+from benchmarks.config.files import load_config, load_yaml
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.plan import Inputs, Plan
 from classifiers.checkpoints import Checkpoint
@@ -26,6 +25,7 @@ from classifiers.networks import SlowFast
 from classifiers.recipe import Recipe
 from classifiers.trained import GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
+from classifiers.verdict import Verdict, agreement
 from core.clip import MANIFEST_NAME, Manifest
 from core.errors import UserError
 from core.runtime import Runtime

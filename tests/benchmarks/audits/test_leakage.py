@@ -23,7 +23,7 @@ from benchmarks.audits.findings import (
 )
 from benchmarks.audits.leakage import audit, markdown
 from benchmarks.audits.rows import share_of
-from benchmarks.config_files import load_config
+from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.errors import UserError
 from core.files import write_json

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from benchmarks.config_files import load_config
-from benchmarks.drawing import PALETTE
+from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.report.build import learning_curves
 from benchmarks.report.curves import Curve, curve_chart, read_curve
+from benchmarks.report.drawing import PALETTE
 from classifiers.training import LOG_NAME
 
 

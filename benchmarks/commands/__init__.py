@@ -1,0 +1,1 @@
+"""Commands beside `run_benchmark.py`: `python -m benchmarks.commands.NAME`."""

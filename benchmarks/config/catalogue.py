@@ -1,0 +1,56 @@
+"""What the suite knows, one line each: `run_benchmark.py --list`."""
+
+from __future__ import annotations
+
+from benchmarks.config.files import CONFIG_ROOT, config_names
+
+SOURCES = {
+    "source": "the real training clips alone",
+    "endora": "plus clips of Endora, fine-tuned on Ophora-160K, then by class on labelled clips",
+    "bora": "plus clips of Bora, fine-tuned on Ophora-160K",
+    "ophora": "plus clips of Ophora (transfer pre-training, then privacy-preserving fine-tuning)",
+    "shuffled, frozen, confident": "controls made from Ophora's clips (docs/controls.md)",
+    "ophora_only": "Ophora's clips without the real ones",
+    "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
+    "captioned, captioned_clean": "narrated real clips by their captions; those without text",
+    "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
+}
+CLASSIFIERS = {
+    "slowfast": "SlowFast (pytorchvideo), 8 uniform frames",
+    "mvit_v2": "MViTv2 (mmaction2), 8 uniform frames",
+}
+METRICS = {
+    "fid": "Frechet distance of frame features",
+    "fvd": "Frechet distance of clip features",
+    "kvd": "kernel distance of clip features, unbiased, for small samples",
+    "clipscore": "agreement of clip and prompt, two readings",
+    "kid": "kernel distance of frame features, unbiased",
+    "mmd2": "JEDi's kernel distance (degree 2) of clip features",
+    "precision / recall": "generated clips among real ones, and the reverse",
+    "density / coverage": "as precision and recall, robust to outliers",
+    "is": "Inception Score from class probabilities",
+    "motion_w1 / consistency_w1": "distance of clips' motion, and of frames' likeness, over time",
+    "top1 / top5": "classification accuracy on val and test, with intervals and paired tests",
+}
+
+
+def catalogue() -> str:
+    """All configurations, sources, classifiers and metrics as text."""
+    configs = {name: _first_comment(name) for name in config_names()}
+    groups = {
+        "configurations": configs,
+        "sources": SOURCES,
+        "classifiers": CLASSIFIERS,
+        "metrics": METRICS,
+    }
+    return "\n\n".join(f"{title}\n" + _lines(entries) for title, entries in groups.items())
+
+
+def _lines(entries: dict[str, str]) -> str:
+    width = max(map(len, entries))
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in entries.items())
+
+
+def _first_comment(name: str) -> str:
+    lines = (CONFIG_ROOT / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    return lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""

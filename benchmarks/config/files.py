@@ -1,0 +1,138 @@
+"""Configurations as files: YAML with one `extends:` parent, `--set a.b=c`, faults in one line.
+
+file -> merged mapping -> overrides -> validated (`benchmarks/config/schema.py`)
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+import yaml
+
+from benchmarks.config.schema import BenchmarkConfig
+from core.errors import UserError, did_you_mean
+
+CONFIG_ROOT = Path(__file__).parents[1] / "configs"
+M = TypeVar("M", bound=pydantic.BaseModel)
+
+
+def config_names() -> list[str]:
+    """Names of the configurations that come with the suite (a leading _ marks a parent)."""
+    found = (path.relative_to(CONFIG_ROOT).with_suffix("") for path in CONFIG_ROOT.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in found if not path.name.startswith("_"))
+
+
+def load_yaml(name: str) -> dict[str, Any]:
+    """The merged mapping of a configuration by name or path.
+
+    Raises: UserError: naming the file and the fault.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = CONFIG_ROOT / f"{name}.yaml"
+        if not path.is_file():
+            raise UserError(
+                f"--config {name}: no such configuration; {did_you_mean(name, config_names())}"
+            )
+    if not path.is_file():
+        raise UserError(f"--config {path}: no such file")
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"--config {path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(own, dict):
+        raise UserError(f"--config {path}: expected keys and values")
+    parent = own.pop("extends", None)
+    return own if parent is None else merge(load_yaml(str(parent)), own)
+
+
+def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    """`child` over `parent`; mappings merge key by key, unless their `kind` differs."""
+    merged = dict(parent)
+    for key, value in child.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        )
+        merged[key] = merge(old, value) if same_kind else value  # type: ignore[arg-type]
+    return merged
+
+
+def apply_override(config: dict[str, Any], assignment: str) -> None:
+    """Apply one `a.b=c` (c is YAML) in place.  Raises: UserError: if it has another form."""
+    path, separator, text = assignment.partition("=")
+    keys = path.split(".")
+    if not separator or not all(keys):
+        raise UserError(f"--set {assignment}: expected a.b=value")
+    place = config
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {assignment}: {key!r} holds a value, not a section")
+    try:
+        place[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {assignment}: the value is not YAML") from None
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> BenchmarkConfig:
+    """The configuration of a benchmark.  Raises: as `load_as`."""
+    return load_as(BenchmarkConfig, name, overrides)
+
+
+def load_as(model: type[M], name: str, overrides: Sequence[str] = ()) -> M:
+    """Read, merge, override and validate.  Raises: UserError: one line, with field and cure."""
+    raw = load_yaml(name)
+    for assignment in overrides:
+        apply_override(raw, assignment)
+    try:
+        return model.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise UserError(f"--config {name}: {explain(error, model)}") from None
+
+
+def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
+    """The first fault in one line; an unknown key comes with the nearest known one."""
+    fault = error.errors()[0]
+    location = [str(part) for part in fault["loc"]]
+    field = ".".join(location) or "config"
+    if fault["type"] == "extra_forbidden":
+        known = known_keys(model, location[:-1])
+        return f"unknown key {field!r}: {did_you_mean(location[-1], known)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+    return f"{field}: {message}{value}"
+
+
+def known_keys(model: Any, location: Sequence[str]) -> list[str]:
+    """Field names of the section at `location` below `model`."""
+    models = _models_in(model)
+    for part in location:
+        children = [
+            child
+            for current in models
+            for child in (
+                _models_in(current.model_fields[part].annotation)
+                if part in current.model_fields
+                else []
+            )
+        ]
+        # A dict's key or a union's tag is part of the location, but no field: stay where we are.
+        models = children or models
+    return sorted({name for current in models for name in current.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation, *annotation.__subclasses__()]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, Annotated, tuple, dict, list):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []

@@ -1,0 +1,222 @@
+"""What a configuration holds, validated whole (`benchmarks/config/files.py` reads the files).
+
+A configuration holds hyperparameters only. `benchmarks.plan` turns it into stages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Annotated, Any, Literal, get_args
+
+import pydantic
+
+from augment.synthesis import SynthesisSettings
+from augment.training_set import Mixing
+from benchmarks.config.arms import Arm, DerivedArm, UnlabelledArm
+from benchmarks.config.sections import (
+    BoraSection,
+    CorpusSection,
+    CurationSection,
+    EndoraSection,
+    OphoraSection,
+    Section,
+)
+from benchmarks.dispatch import Cluster
+from benchmarks.metrics.frames import FrameProtocol
+from benchmarks.metrics.torchscript_encoders import VideoProtocol
+from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
+from classifiers.networks import Network
+from classifiers.recipe import Recipe
+from core.clip import Task
+from core.errors import did_you_mean
+from core.runtime import Runtime
+from generator.base import ClipShape
+
+BUILT_IN_SOURCES = ("source", "endora", "bora", "ophora")
+DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
+QualityRow = Literal[
+    "endora_base", "endora", "bora_base", "bora", "cogvideox", "cogvideox_ophvl", "ophora_tpt",
+    "ophora",
+]  # fmt: skip
+VARIANT = "endora/"
+VariantRow = Annotated[str, pydantic.StringConstraints(pattern=rf"^{VARIANT}[\w.-]+$")]
+
+
+class OphSimSection(Section):
+    """The embedded labelled data set, used when no --data-root is given."""
+
+    seed: int = pydantic.Field(default=1, ge=0)
+    train_cases: int = pydantic.Field(default=24, ge=1)
+    val_cases: int = pydantic.Field(default=30, ge=1)
+    test_cases: int = pydantic.Field(default=60, ge=1)
+    train_clips: int = pydantic.Field(default=900, ge=52)
+    val_clips: int = pydantic.Field(default=1000, ge=52)
+    test_clips: int = pydantic.Field(default=2000, ge=52)
+    minimum: int = pydantic.Field(default=2, ge=1)
+
+
+class ClassifierSection(Section):
+    """A network and the recipe that trains it in every arm.
+
+    weights: checkpoint of the published network, by path; null starts from random weights.
+    """
+
+    network: Network
+    recipe: Recipe
+    weights: str | None = None
+
+
+class QualitySection(Section):
+    """Table 1: held-out captioned clips, their number, and the encoders.
+
+    rows: the generators that are compared; null: those that the sources need.
+    video_encoder: folder of a metric encoder, or I3D as a torchscript file (.pt), called as
+    video_protocol says. image_text_encoder: folder of OphCLIP, or of a `transformers` CLIP.
+    image_encoder: Inception-V3 as a torchscript file, for FID and KID; null takes the image
+    features of image_text_encoder.
+    """
+
+    rows: tuple[QualityRow | VariantRow, ...] | None = None
+    corpus: CorpusSection
+    num_clips: int = pydantic.Field(default=256, ge=2)
+    protocol: FrameProtocol = FrameProtocol()
+    video_encoder: str
+    video_protocol: VideoProtocol = "stylegan_v"
+    image_text_encoder: str
+    image_encoder: str | None = None
+
+
+class BenchmarkConfig(Section):
+    """Everything that decides a run's numbers; `runtime` and `cluster` do not.
+
+    chosen_classifiers: those of `classifiers` to train; empty means all. contrasts: pairs of
+    sources, the first one's top-1 minus the second's is tested where the run has both; null: every
+    two.
+    """
+
+    name: str = pydantic.Field(pattern=r"^[\w./-]+$")
+    scale: Literal["nano", "paper"]
+    recipe_name: str = "reference"
+    tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
+    sources: tuple[str, ...] = DEFAULT_SOURCES
+    arms: dict[str, Arm] = {}
+    contrasts: tuple[tuple[str, str], ...] | None = None
+    classifiers: dict[str, ClassifierSection]
+    chosen_classifiers: tuple[str, ...] = ()
+    schedules: tuple[Schedule, ...] = pydantic.Field(default=("matched_epochs",), min_length=1)
+    seeds: int = pydantic.Field(default=1, ge=1, le=100)
+    first_seed: int = pydantic.Field(default=0, ge=0)
+    num_frames: int = pydantic.Field(default=8, ge=1)
+    size: int = pydantic.Field(default=64, ge=8)
+    mixing: Mixing = Mixing()
+    ophsim: OphSimSection = OphSimSection()
+    corpus: CorpusSection
+    curation: CurationSection
+    clip: ClipShape
+    ophora: OphoraSection
+    bora: BoraSection
+    endora: EndoraSection
+    synthesis: SynthesisSettings
+    quality: QualitySection
+    runtime: Runtime = Runtime()
+    cluster: Cluster | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _there_is_something_to_do(self) -> BenchmarkConfig:
+        if not self.sources and not self.quality.rows:
+            raise ValueError("sources: name one at least, or quality.rows for Table 1 alone")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _variants_are_known(self) -> BenchmarkConfig:
+        for row in self.quality.rows or ():
+            name = row.removeprefix(VARIANT)
+            if row.startswith(VARIANT) and name not in self.endora.variants:
+                hint = did_you_mean(name, self.endora.variants)
+                raise ValueError(f"quality.rows: no variant {name!r} in endora.variants: {hint}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _sources_are_known(self) -> BenchmarkConfig:
+        names = self.names()
+        for source, name in zip(self.sources, names, strict=True):
+            if "=" in source:
+                if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+                    raise ValueError(f"source {source!r}: give it a name of its own, NAME=DIR")
+            elif name not in (*BUILT_IN_SOURCES, *self.arms):
+                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
+                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
+        if len(set(names)) != len(names):
+            raise ValueError(f"a source is named twice: {', '.join(names)}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _arms_come_from_somewhere(self) -> BenchmarkConfig:
+        known = [*BUILT_IN_SOURCES[1:]]
+        for name, arm in self.arms.items():
+            if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+                raise ValueError(f"arm {name!r}: give it a name of its own")
+            if isinstance(arm, DerivedArm) and arm.of not in known:
+                hint = did_you_mean(arm.of, known)
+                raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
+            known.append(name)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _contrasts_are_of_sources(self) -> BenchmarkConfig:
+        known = [*self.names(), *BUILT_IN_SOURCES[1:], *self.arms]
+        for pair in self.contrasts or ():
+            for name in pair:
+                if name == "source":
+                    raise ValueError("contrasts: Table 2 has every difference from source")
+                if name not in known:
+                    raise ValueError(f"contrasts: no {name!r}: {did_you_mean(name, known)}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"contrasts: {pair[0]!r} against itself")
+        return self
+
+    def names(self) -> list[str]:
+        """Those of the sources, folders without their path."""
+        return [source.partition("=")[0] for source in self.sources]
+
+    def compared(self) -> list[tuple[str, str]]:
+        """Names of the sources that are tested against each other: the first minus the second."""
+        names = [name for name in self.names() if name != "source"]
+        if self.contrasts is None:
+            return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
+        return [pair for pair in self.contrasts if set(pair) <= set(names)]
+
+    def origins(self, *, labelled: bool = False) -> set[str]:
+        """The plain sources that the run's sources and arms are made from.
+
+        labelled: only those whose clips must be of a class.
+        """
+        names = set(self.sources)
+        for name, arm in reversed(self.arms.items()):  # an arm comes from an earlier one
+            wanted = not (labelled and isinstance(arm, UnlabelledArm))
+            if name in names and isinstance(arm, DerivedArm) and wanted:
+                names.add(arm.of)
+        return names
+
+    @pydantic.field_validator("schedules")
+    @classmethod
+    def _schedules_in_the_tables_order(cls, value: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+        return tuple(schedule for schedule in get_args(Schedule) if schedule in value)
+
+    @pydantic.field_validator("classifiers", mode="before")
+    @classmethod
+    def _classifiers_have_a_name_in_the_tables(cls, value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name not in CLASSIFIER_LABELS:
+                hint = did_you_mean(str(name), CLASSIFIER_LABELS)
+                raise ValueError(f"unknown classifier {name!r}: {hint}")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _classifiers_are_known(self) -> BenchmarkConfig:
+        for name in self.chosen_classifiers:
+            if name not in self.classifiers:
+                hint = did_you_mean(name, self.classifiers)
+                raise ValueError(f"unknown classifier {name!r}: {hint}")
+        return self

@@ -1,0 +1,186 @@
+"""What stands beside the gains of Table 2: how many clips an arm has, how far they lie from real
+ones, and what a classifier trained on real clips alone sees in them.
+
+plan (stages that ran) -> ClipSet of each arm -.
+Table 2 -> gains of each classifier, schedule -+-> points of the figures (`figures.py`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from benchmarks.plan import Plan
+from benchmarks.scoring.evaluation import Schedule, arm_name, joins_real
+from benchmarks.scoring.scores import Predictions
+from benchmarks.tables.schema import Delta, Table2
+from classifiers.verdict import agreement
+from core.clip import Task
+
+REAL = "Real (test)"
+FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing
+SEEN_HEADER = ("Task", "Arm", "Classifier", "Clips", "Top-1", "Top-5")
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """The clips of an arm (for `REAL`: the real test clips, to compare with).
+
+    clips: how many. clips_per_class: mean over the classes that have any. metrics: FVD and KVD
+    against real training clips by name, as in the result of `ArmDistance`. trained_on_source: by
+    classifier, what one trained on Source alone makes of the clips: `clips` it could read, `top1`
+    and `top5` in percent, averaged over classes.
+    """
+
+    clips: int
+    clips_per_class: float
+    metrics: Mapping[str, Mapping[str, Any]]
+    trained_on_source: Mapping[str, Mapping[str, Any]]
+
+
+ClipSets = Mapping[Task, Mapping[str, ClipSet]]
+Gains = Mapping[str, Delta]
+GainKey = tuple[Task, str, Schedule]  # the str: a classifier
+
+
+@dataclass(frozen=True)
+class VolumePoint:
+    """Gain at a number of clips per class."""
+
+    clips_per_class: float
+    gain: Delta
+
+
+@dataclass(frozen=True)
+class DistancePoint:
+    """Gain of an arm at the distance of its clips. n: clips compared on either side; biased: FVD
+    is, as n is not above the dimension of the features; protocol: what FVD was measured with."""
+
+    arm: str
+    fvd: float
+    kvd: float
+    n: int
+    biased: bool
+    protocol: str
+    gain: Delta
+
+
+def clip_sets(plan: Plan) -> dict[Task, dict[str, ClipSet]]:
+    """By task and training data, in the table's order, real test clips first. Runs what is left."""
+    return {
+        task: {**_real_test(plan, task), **{name: _arm(plan, task, name) for name in arms}}
+        for task, arms in plan.synthetic.items()
+    }
+
+
+def _real_test(plan: Plan, task: Task) -> dict[str, ClipSet]:
+    found = {
+        classifier: Predictions.load(stage.folder, "test")
+        for (of, classifier), stage in plan.source_classifiers.items()
+        if of == task
+    }
+    if not found:
+        return {}
+    labels = next(iter(found.values())).labels
+    seen = {name: _scores(agreement(each.logits, each.labels)) for name, each in found.items()}
+    return {REAL: ClipSet(len(labels), _per_class(labels), {}, seen)}
+
+
+def _arm(plan: Plan, task: Task, name: str) -> ClipSet:
+    clips = plan.synthetic[task][name].manifest().clips
+    distance = plan.distances.get(task, {}).get(name)
+    return ClipSet(
+        clips=len(clips),
+        clips_per_class=_per_class(np.array([clip.label(task) for clip in clips])),
+        metrics=distance.run()["metrics"] if distance is not None else {},
+        trained_on_source={
+            classifier: _scores(stage.run())
+            for (of, arm, classifier), stage in plan.verdicts.items()
+            if (of, arm) == (task, name)
+        },
+    )
+
+
+def _per_class(labels: NDArray[np.integer]) -> float:
+    return round(len(labels) / max(1, len(np.unique(labels))), 2)
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("clips", "top1", "top5")}
+
+
+def gains(table: Table2) -> dict[GainKey, dict[str, Delta]]:
+    """Differences from Source on test, by task, classifier and schedule, then by training data in
+    the table's order. Clips without the real ones are left out: they add nothing to Source."""
+    found: dict[GainKey, dict[str, Delta]] = {}
+    for row in table.rows:
+        added = row.split == "test" and joins_real(row.training_data)
+        if added and row.delta_vs_source is not None:
+            of_key = found.setdefault((row.task, row.classifier, row.schedule), {})
+            of_key[row.training_data] = row.delta_vs_source
+    return found
+
+
+def volume_points(
+    names: Sequence[str], gained: Gains, sets: Mapping[str, ClipSet]
+) -> list[VolumePoint]:
+    """A point for each of these arms, fewest clips first.
+
+    The number of clips is what an arm has, which may be less than a part was to have.
+    """
+    points = [
+        VolumePoint(sets[name].clips_per_class, gained[name]) for name in names if name in gained
+    ]
+    return sorted(points, key=lambda point: point.clips_per_class)
+
+
+def distance_points(gained: Gains, sets: Mapping[str, ClipSet]) -> list[DistancePoint]:
+    """A point for each arm whose distance was measured, in the table's order."""
+    points = []
+    for name, gain in gained.items():
+        by_kind = {key.partition("_")[0]: entry for key, entry in sets[name].metrics.items()}
+        if not by_kind:
+            continue
+        fvd = by_kind["fvd"]
+        protocol = "{encoder}, {num_frames} frames of {width}x{height}".format_map(fvd)
+        points.append(
+            DistancePoint(
+                arm=arm_name(name),
+                fvd=fvd["value"],
+                kvd=by_kind["kvd"]["value"],
+                n=fvd["n"],
+                biased="warning" in fvd,
+                protocol=protocol,
+                gain=gain,
+            )
+        )
+    return points
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Spearman's, -1 to 1; None of fewer than `FEWEST_POINTS` or where a side is constant."""
+    if len(one) < FEWEST_POINTS or len(set(one)) == 1 or len(set(other)) == 1:
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
+def seen_rows(sets: ClipSets) -> list[list[str]]:
+    """A row of `SEEN_HEADER` for each set of clips and classifier."""
+    return [
+        [
+            task,
+            arm_name(name),
+            classifier,
+            str(scores["clips"]),
+            f"{scores['top1']:.2f}",
+            f"{scores['top5']:.2f}",
+        ]
+        for task, shown in sets.items()
+        for name, clips in shown.items()
+        for classifier, scores in clips.trained_on_source.items()
+    ]
