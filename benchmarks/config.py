@@ -14,6 +14,7 @@ import pydantic
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.arms import Arm, DerivedArm, UnlabelledArm
+from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.dispatch import Cluster
 from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
 from benchmarks.metrics.frames import FrameProtocol
@@ -54,6 +55,7 @@ class OphSimSection(Section):
     val_clips: int = pydantic.Field(default=1000, ge=52)
     test_clips: int = pydantic.Field(default=2000, ge=52)
     minimum: int = pydantic.Field(default=2, ge=1)
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
 
 
 class ClassifierSection(Section):

@@ -11,6 +11,7 @@ import pydantic
 from benchmarks.datasets.biomed_sim import BIOMED_SIM
 from benchmarks.datasets.captioned import Drawer, draw_corpus
 from benchmarks.datasets.natural_sim import NATURAL_SIM
+from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
 from benchmarks.datasets.taxonomy import PHASES
@@ -85,7 +86,7 @@ class BiomedSim(DrawnCorpus):
 class OphVLSim(SimulatedCorpus):
     """Narrated surgical clips with known defects; `mix` says how many of each."""
 
-    version: ClassVar[str] = "2"  # ten descriptions an operation
+    version: ClassVar[str] = "3"  # drawn as OphSim is
 
     mix: CorpusMix = CorpusMix()
 
@@ -103,8 +104,11 @@ class OphSim(Stage):
     """The labelled data set in OphNet2024's layout; read it through `OphNet(written_by=...)`.
 
     train_cases is the calibrated difficulty: few cases make a classifier over-fit to them.
+    nuisance: how much cases differ (`ophsim.appearance.CaseAppearance.draw`).
     A split's cases do not depend on the sizes of the others (`unused_splits`).
     """
+
+    version: ClassVar[str] = "2"  # instruments in their own colours, nuisance as one number
 
     seed: int = pydantic.Field(ge=0)
     train_cases: int = pydantic.Field(default=24, ge=1)
@@ -114,6 +118,7 @@ class OphSim(Stage):
     val_clips: int = pydantic.Field(default=1000, ge=52)
     test_clips: int = pydantic.Field(default=2000, ge=52)
     minimum: int = pydantic.Field(default=2, ge=1)
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
     width: int = pydantic.Field(default=96, ge=32)
     height: int = pydantic.Field(default=64, ge=32)
 

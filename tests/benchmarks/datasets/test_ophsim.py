@@ -21,7 +21,7 @@ from core.errors import UserError
 from core.files import read_table
 from core.video import probe
 
-STANDARD = CaseAppearance.standard()
+STANDARD = CaseAppearance.draw(0, nuisance=0.0)
 TINY = {
     "seed": 3, "train_cases": 2, "val_cases": 1, "test_cases": 2,
     "train_clips": 60, "val_clips": 52, "test_clips": 52, "minimum": 1, "width": 48, "height": 32,
