@@ -40,14 +40,21 @@ class TextSection(Section):
     optimisation: Optimisation
 
 
+class FewFrames(Section):
+    """A training on `frames` frames of each clip; see `generator.diffusion.DiffusionSettings`."""
+
+    frames: int
+    optimisation: Optimisation
+
+
 class TrainingSection(DiffusionTrainingSection):
     """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
-    from, for a training longer than a machine can be had for. stills: a training on single frames
-    of the same clips that comes first."""
+    from, for a training longer than a machine can be had for. earlier: trainings on fewer frames of
+    the same clips that come first."""
 
     preview: Preview | None = None
     start: str | None = None
-    stills: Optimisation | None = None
+    earlier: tuple[FewFrames, ...] = ()
 
 
 class BaseSection(TrainingSection):
