@@ -94,7 +94,7 @@ class CaseAppearance:
         }
         between = _scaled(rng, nuisance)
         return cls(
-            seed=seed,
+            seed=seed if nuisance else 0,
             **eye,  # type: ignore[arg-type]
             glints=tuple(glints),
             limbus_px=between(0.33, 0.50, 0.42),
@@ -112,7 +112,7 @@ class CaseAppearance:
             drift=between(0.0, 0.09, 0),
             tremor=between(0.005, 0.03, 0),
             blur=between(0.0, 0.85, 0),
-            noise=between(1.0, 7.0, 0.5),
+            noise=between(1.0, 7.0, 0),
             crf=round(between(16, 29, 15)),
             hand=nuisance,
         )
