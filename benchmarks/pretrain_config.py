@@ -73,9 +73,11 @@ class BoraBaseSection(BaseSection):
 
 
 class UncuratedSection(Section):
-    """max_text_tokens: of a caption before curation, which is longer than an instruction."""
+    """max_text_tokens: of a caption before curation, which is longer than an instruction. start: as
+    in `TrainingSection`."""
 
     max_text_tokens: int
+    start: str | None = None
 
 
 class DinoSection(Section):
@@ -105,7 +107,7 @@ class PretrainConfig(Section):
     surgical: CorpusSection
     transfer: CorpusSection
     encoder_corpus: CorpusSection
-    encoder_cases: dict[str, int]
+    encoder_cases: dict[str, int | float]
     curation: CurationSection
     video_autoencoder: AutoencoderSection
     image_autoencoder: AutoencoderSection

@@ -157,12 +157,11 @@ class Pretraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         clips = Uncurated(narrated=self._curated(self.config.transfer).narrated, **self.common)
-        tokens = self.config.cogvideox_ophvl.model_dump()
+        tokens = {"max_text_tokens": self.config.cogvideox_ophvl.max_text_tokens}
         longer = base.model_copy(update={"transformer": base.transformer.model_copy(update=tokens)})
         encodings = self._both_splits(clips, longer, parts)
-        return self._after_earlier(
-            OphoraTraining, "OphVL", self.ophora_base, section, **encodings, **tokens
-        )
+        start = self._begun(self.ophora_base, "cogvideox_ophvl")
+        return self._after_earlier(OphoraTraining, "OphVL", start, section, **encodings, **tokens)
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:

@@ -86,7 +86,7 @@ class BiomedSim(DrawnCorpus):
 class OphVLSim(SimulatedCorpus):
     """Narrated surgical clips with known defects; `mix` says how many of each."""
 
-    version: ClassVar[str] = "3"  # drawn as OphSim is
+    version: ClassVar[str] = "2"  # ten descriptions an operation
 
     mix: CorpusMix = CorpusMix()
 
@@ -107,8 +107,6 @@ class OphSim(Stage):
     nuisance: how much cases differ (`ophsim.appearance.CaseAppearance.draw`).
     A split's cases do not depend on the sizes of the others (`unused_splits`).
     """
-
-    version: ClassVar[str] = "2"  # instruments in their own colours, nuisance as one number
 
     seed: int = pydantic.Field(ge=0)
     train_cases: int = pydantic.Field(default=24, ge=1)

@@ -28,7 +28,7 @@ def make_clips(count: int, first_seed: int) -> tuple[NDArray[np.uint8], NDArray[
     """(count, 8, 64, 64, 3) uint8 clips and (count,) phase ids, operations taken in turn."""
     clips = np.empty((count, _FRAMES, _SIZE, _SIZE, 3), np.uint8)
     labels = np.empty(count, np.int64)
-    eye = CaseAppearance.draw(0, nuisance=0.0)
+    eye = CaseAppearance.standard()
     for index in range(count):
         operation = index % len(OPERATIONS)
         frames = render_clip(operation, eye, first_seed + index, _FRAMES, 96, 64)

@@ -30,7 +30,7 @@ from core.progress import track
 from core.runtime import map_unordered
 from core.video import write_video
 
-SIMULATOR_VERSION: Final = "2"  # any change to what is drawn or planned gets a new one
+SIMULATOR_VERSION: Final = "1"  # any change to what is drawn or planned gets a new one
 
 PHASE_TABLE: Final = "OphSim_loca_challenge_phase.csv"
 OPERATION_TABLE: Final = "OphSim_loca_challenge.csv"

@@ -39,14 +39,19 @@ class _Style:
     @classmethod
     def draw(cls, rng: np.random.Generator, spread: float) -> "_Style":
         """Args: spread: 0-1, how much clips of an operation differ (`CaseAppearance.hand`)."""
+
+        def between(low: float, high: float, usual: float) -> float:
+            drawn = float(rng.uniform(low, high))
+            return drawn if spread == 1.0 else usual + spread * (drawn - usual)
+
         return cls(
-            speed=1 + spread * float(rng.uniform(-0.2, 0.25)),
-            turn=spread * float(rng.uniform(-12, 12)),
-            amplitude=1 + spread * float(rng.uniform(-0.22, 0.22)),
-            entry=(spread * float(rng.uniform(-12, 12)), spread * float(rng.uniform(-12, 12))),
+            speed=between(0.8, 1.25, 1.0),
+            turn=between(-12, 12, 0.0),
+            amplitude=between(0.78, 1.22, 1.0),
+            entry=(between(-12, 12, 0.0), between(-12, 12, 0.0)),
             aim=spread * rng.normal(0, 0.035, (2, 2)),
-            hand=-1.0 if rng.random() < 0.8 * (spread - 0.5) else 1.0,
-            phase=spread * float(rng.uniform(-25, 25)),
+            hand=-1.0 if rng.random() >= 0.6 and spread > 0.5 else 1.0,
+            phase=between(-25, 25, 0.0),
         )
 
 

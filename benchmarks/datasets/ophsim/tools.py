@@ -5,7 +5,9 @@ limbus radius. Sizes are larger than life so that tips stay apart at 64 rows.
 Source: our choice, after the look of common ophthalmic instruments.
 """
 
+from colorsys import hsv_to_rgb, rgb_to_hsv
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,8 +18,7 @@ from benchmarks.datasets.ophsim.canvas import Canvas, Colour, Points, arc, rotat
 STEEL: Final[Colour] = (196, 202, 210)
 DARK: Final[Colour] = (58, 60, 68)
 _REACH = 4.0  # shaft length: always leaves the frame
-# Half widths up to _THIN are drawn 1 + _THICKER times as wide, those from _WIDE on as they are.
-_THICKER, _THIN, _WIDE = 0.75, 0.13, 0.32
+_THIN, _WIDE = 0.13, 0.32  # half widths: up to the first, pieces are thickened in full
 
 
 @dataclass(frozen=True)
@@ -237,30 +238,44 @@ TOOLS: Final[dict[str, Tool]] = {
 }
 
 
-def _thickened(points: Points) -> Points:
+def _thickened(points: Points, share: float) -> Points:
     """A thin piece made wider across its shaft, as 64 rows need; wide ones stay as they are."""
     width = float(np.abs(points[:, 1]).max())
-    factor = 1.0 + _THICKER * float(np.clip((_WIDE - width) / (_WIDE - _THIN), 0.0, 1.0))
+    factor = 1.0 + share * float(np.clip((_WIDE - width) / (_WIDE - _THIN), 0.0, 1.0))
     return points * [1.0, factor]
 
 
+@lru_cache(maxsize=2048)
+def _finish(colour: Colour, metal: float, hue: float, saturation: float) -> Colour:
+    """The colour that a case's instrument maker gives a part."""
+    h, s, v = rgb_to_hsv(*(c / 255 for c in colour))
+    turned = hsv_to_rgb((h + hue / 360) % 1.0, s * saturation, min(v * metal, 1.0))
+    red, green, blue = (round(c * 255) for c in turned)
+    return red, green, blue
+
+
 def draw_tool(canvas: Canvas, tool: Tool, pose: Pose, appearance: CaseAppearance) -> None:
-    """Draw shadow, outline, shaft and tip in the tool's own colours, at the case's size."""
+    """Draw shadow, outline, shaft and tip in the case's finish and size."""
     if not pose.visible:
         return
     tip = np.array([pose.x, pose.y])
     turn = pose.angle - 180.0  # the tool frame's +x points away from the hand
 
     def place(points: Points) -> Points:
-        return rotate(_thickened(points) * appearance.tool_scale, turn) + tip
+        wide = _thickened(points, appearance.thicker)
+        return rotate(wide * appearance.tool_scale, turn) + tip
 
     def finish(colour: Colour, factor: float = 1.0) -> Colour:
-        return shade(colour, appearance.metal * factor)
+        return _finish(
+            colour,
+            appearance.metal * factor,
+            appearance.tool_hue,
+            appearance.tool_saturation,
+        )
 
     mask, canvas.mask = canvas.mask, None
     for start, stop, width, _ in tool.shaft:
-        axis = rotate(np.array([[start, 0.0], [stop, 0.0]]) * appearance.tool_scale, turn) + tip
-        canvas.line(axis + 0.07, (20, 10, 8), width, 0.25)
+        canvas.line(place(np.array([[start, 0.0], [stop, 0.0]])) + 0.07, (20, 10, 8), width, 0.25)
     canvas.mask = mask
     for start, stop, width, colour in tool.shaft:
         half = width / 2
