@@ -32,14 +32,15 @@ class DiffusionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     Source: Ophora, Sec. 2.3; the released code leaves it out (1 = uniform timesteps).
     caption_dropout: share of samples trained with the empty caption, which guidance needs (0 in
     Ophora's fine-tuning, 0.1 in Bora's).
-    single_frames: train on one frame of each clip, drawn anew each time, as a clip of one frame.
-    CogVideoX is trained on images as well as on clips (arXiv 2408.06072, Sec. 3); what a caption's
-    words look like is learned at a fraction of the cost (docs/log.md).
+    frames: train on so many frames of each clip, evenly spaced, from a start that is drawn anew
+    each time, at their own places in time; None takes all. CogVideoX is trained on images as well
+    as on clips (arXiv 2408.06072, Sec. 3): what a caption's words look like is learned from single
+    frames, and what moves from three, at a fraction of a clip's cost (docs/log.md).
     """
 
     timestep_strata: int = pydantic.Field(default=16, ge=1)
     caption_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    single_frames: bool = False
+    frames: int | None = pydantic.Field(default=None, ge=1)
 
 
 def draw_timesteps(batch: Batch, num_timesteps: int, strata: int) -> Tensor:
@@ -61,14 +62,22 @@ def drop_captions(
     return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
 
 
-def draw_frames(batch: Batch, num_frames: int) -> Tensor:
-    """(B,) int64: which frame of each clip is trained on, of 0 to num_frames - 1."""
-    return (batch.uniform("frame") * num_frames).long()
+def draw_frames(batch: Batch, num_frames: int, count: int) -> Tensor:
+    """(B, count) int64: which frames of each clip are trained on, of 0 to num_frames - 1.
+
+    Raises: UserError: if a clip has fewer.
+    """
+    if count > num_frames:
+        raise UserError(f"diffusion.frames {count}: the clips have {num_frames} latent frames")
+    apart = num_frames // count
+    starts = num_frames - apart * (count - 1)
+    first = (batch.uniform("frame") * starts).long()
+    return first[:, None] + apart * torch.arange(count)
 
 
-def frame_of(clips: Tensor, frames: Tensor) -> Tensor:
-    """One frame of each clip, (B, T, ...) and (B,) -> (B, 1, ...)."""
-    return clips[torch.arange(len(clips)), frames][:, None]
+def frames_of(clips: Tensor, frames: Tensor) -> Tensor:
+    """Some frames of each clip, (B, T, ...) and (B, count) -> (B, count, ...)."""
+    return clips[torch.arange(len(clips))[:, None], frames]
 
 
 class DenoiserTraining(Generator):
@@ -125,7 +134,7 @@ class Example:
 
     latents, noise: (B, T', C, h, w); timesteps: (B,) int64; text: (B, L, D); mask: (B, L) bool;
     dropped: (B,) bool, whose condition is left out; rows: of the encoded clips; captions: theirs;
-    frames: (B,) int64, which frame of the clip it is (T' is 1 then), None for whole clips.
+    frames: (B, T') int64, which frames of the clip they are, None for whole clips.
     """
 
     latents: Tensor
@@ -162,9 +171,10 @@ def batch_loss(
 
     def loss(batch: Batch) -> Tensor:
         latents, text, mask = data.rows(batch.index)
-        frames = draw_frames(batch, latents.shape[1]) if settings.single_frames else None
-        if frames is not None:
-            latents = frame_of(latents, frames)
+        frames = None
+        if settings.frames is not None:
+            frames = draw_frames(batch, latents.shape[1], settings.frames)
+            latents = frames_of(latents, frames)
         noise = batch.normal(tuple(latents.shape[1:]))
         timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
         text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)

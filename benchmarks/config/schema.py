@@ -22,6 +22,7 @@ from benchmarks.config.sections import (
     OphoraSection,
     Section,
 )
+from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
@@ -54,6 +55,7 @@ class OphSimSection(Section):
     val_clips: int = pydantic.Field(default=1000, ge=52)
     test_clips: int = pydantic.Field(default=2000, ge=52)
     minimum: int = pydantic.Field(default=2, ge=1)
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
 
 
 class ClassifierSection(Section):

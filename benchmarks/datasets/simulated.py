@@ -11,6 +11,7 @@ import pydantic
 from benchmarks.datasets.biomed_sim import BIOMED_SIM
 from benchmarks.datasets.captioned import Drawer, draw_corpus
 from benchmarks.datasets.natural_sim import NATURAL_SIM
+from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
 from benchmarks.datasets.taxonomy import PHASES
@@ -103,6 +104,7 @@ class OphSim(Stage):
     """The labelled data set in OphNet2024's layout; read it through `OphNet(written_by=...)`.
 
     train_cases is the calibrated difficulty: few cases make a classifier over-fit to them.
+    nuisance: how much cases differ (`ophsim.appearance.CaseAppearance.draw`).
     A split's cases do not depend on the sizes of the others (`unused_splits`).
     """
 
@@ -114,6 +116,7 @@ class OphSim(Stage):
     val_clips: int = pydantic.Field(default=1000, ge=52)
     test_clips: int = pydantic.Field(default=2000, ge=52)
     minimum: int = pydantic.Field(default=2, ge=1)
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
     width: int = pydantic.Field(default=96, ge=32)
     height: int = pydantic.Field(default=64, ge=32)
 

@@ -40,14 +40,21 @@ class TextSection(Section):
     optimisation: Optimisation
 
 
+class FewFrames(Section):
+    """A training on `frames` frames of each clip; see `generator.diffusion.DiffusionSettings`."""
+
+    frames: int
+    optimisation: Optimisation
+
+
 class TrainingSection(DiffusionTrainingSection):
     """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
-    from, for a training longer than a machine can be had for. stills: a training on single frames
-    of the same clips that comes first."""
+    from, for a training longer than a machine can be had for. earlier: trainings on fewer frames of
+    the same clips that come first."""
 
     preview: Preview | None = None
     start: str | None = None
-    stills: Optimisation | None = None
+    earlier: tuple[FewFrames, ...] = ()
 
 
 class BaseSection(TrainingSection):
@@ -66,9 +73,11 @@ class BoraBaseSection(BaseSection):
 
 
 class UncuratedSection(Section):
-    """max_text_tokens: of a caption before curation, which is longer than an instruction."""
+    """max_text_tokens: of a caption before curation, which is longer than an instruction. start: as
+    in `TrainingSection`."""
 
     max_text_tokens: int
+    start: str | None = None
 
 
 class DinoSection(Section):
@@ -98,7 +107,7 @@ class PretrainConfig(Section):
     surgical: CorpusSection
     transfer: CorpusSection
     encoder_corpus: CorpusSection
-    encoder_cases: dict[str, int]
+    encoder_cases: dict[str, int | float]
     curation: CurationSection
     video_autoencoder: AutoencoderSection
     image_autoencoder: AutoencoderSection

@@ -17,6 +17,7 @@ from core.stage import RECORD_NAME, RESULT_NAME, Stage
 from generator.base import CARD_NAME, TRAINING_RECORD
 from generator.diffusion import DenoiserTraining
 
+FEW = "clips_of_"  # what samples of a few frames are called in the record
 WEIGHTS_ROOT = PROJECT_ROOT / "generator" / "weights"
 
 
@@ -71,20 +72,23 @@ def without_origin(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def samples_seen(training: DenoiserTraining) -> dict[str, Any]:
-    """Clips (`samples`), and single frames (`stills`) if any, that a training and what it went on
-    from saw; `before`: how many of them the model that it went on from had seen."""
-    own = {"samples": training.optimisation.samples, "stills": 0}
+    """What a training and what it went on from saw: clips (`samples`), single frames (`stills`) and
+    clips of few frames (`clips_of_3_frames`); `before`: what it went on from had seen of them."""
+    own = {"samples": training.optimisation.samples}
     begun = training.init
-    if isinstance(begun, DenoiserTraining) and begun.diffusion.single_frames:
-        own["stills"], begun = begun.optimisation.samples, begun.init
+    while isinstance(begun, DenoiserTraining) and begun.diffusion.frames is not None:
+        own[few_frames(begun.diffusion.frames)] = begun.optimisation.samples
+        begun = begun.init
     record = begun.run()
-    before = {kind: record.get(kind, 0) for kind in own}
-    seen = {kind: before[kind] + count for kind, count in own.items()}
-    return {**_if_any(seen), "before": _if_any(before)}
+    kinds = [kind for kind in record if kind in ("samples", "stills") or kind.startswith(FEW)]
+    before = {kind: record[kind] for kind in kinds}
+    seen = {kind: before.get(kind, 0) + own.get(kind, 0) for kind in [*own, *before]}
+    return {**dict(sorted(seen.items())), "before": before}
 
 
-def _if_any(counts: dict[str, int]) -> dict[str, int]:
-    return {kind: count for kind, count in counts.items() if count}
+def few_frames(frames: int) -> str:
+    """The name in the record of samples of so many frames each."""
+    return "stills" if frames == 1 else f"{FEW}{frames}_frames"
 
 
 def save_half(source: Path, target: Path) -> None:

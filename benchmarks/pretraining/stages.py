@@ -141,7 +141,7 @@ class Pretraining:
             return self._given("ophora_base.given")
         start = self._begun(self.ophora_assembly, "ophora_base")
         encoding = self._encoding(self.natural, section, self.ophora_assembly)
-        return self._after_stills(OphoraTraining, "base", start, section, encoding=encoding)
+        return self._after_earlier(OphoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
     def ophora_tpt(self) -> OphoraTraining:
@@ -149,7 +149,7 @@ class Pretraining:
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(parts, "ophora_tpt") if section.start else self.ophora_base
-        return self._after_stills(OphoraTraining, "TPT", start, section, **encodings)
+        return self._after_earlier(OphoraTraining, "TPT", start, section, **encodings)
 
     @cached_property
     def cogvideox_ophvl(self) -> OphoraTraining:
@@ -157,12 +157,11 @@ class Pretraining:
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
         clips = Uncurated(narrated=self._curated(self.config.transfer).narrated, **self.common)
-        tokens = self.config.cogvideox_ophvl.model_dump()
+        tokens = {"max_text_tokens": self.config.cogvideox_ophvl.max_text_tokens}
         longer = base.model_copy(update={"transformer": base.transformer.model_copy(update=tokens)})
         encodings = self._both_splits(clips, longer, parts)
-        return self._after_stills(
-            OphoraTraining, "OphVL", self.ophora_base, section, **encodings, **tokens
-        )
+        start = self._begun(self.ophora_base, "cogvideox_ophvl")
+        return self._after_earlier(OphoraTraining, "OphVL", start, section, **encodings, **tokens)
 
     @cached_property
     def bora_assembly(self) -> BoraAssembly:
@@ -181,7 +180,7 @@ class Pretraining:
             return self._given("bora_base.given")
         start = self._begun(self.bora_assembly, "bora_base")
         encoding = self._encoding(self.biomed, section, self.bora_assembly)
-        return self._after_stills(BoraTraining, "base", start, section, encoding=encoding)
+        return self._after_earlier(BoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
     def bora_tuned(self) -> BoraTraining:
@@ -189,7 +188,7 @@ class Pretraining:
         parts = self.bora_assembly if base.given is None else self.bora_base
         encodings = self._surgical_encodings(base, parts)
         start = self._begun(parts, "bora_tuned") if section.start else self.bora_base
-        return self._after_stills(BoraTraining, "fine-tuned", start, section, **encodings)
+        return self._after_earlier(BoraTraining, "fine-tuned", start, section, **encodings)
 
     @cached_property
     def dino_nano(self) -> Weights:
@@ -231,7 +230,7 @@ class Pretraining:
     def endora_tuned(self) -> EndoraTraining:
         section, base = self.config.endora_tuned, self.config.bora_base
         parts = self.bora_assembly if base.given is None else self.bora_base
-        return self._after_stills(
+        return self._after_earlier(
             EndoraTraining,
             "fine-tuned",
             self._begun(self.endora_base, "endora_tuned"),
@@ -291,10 +290,10 @@ class Pretraining:
         )
 
     def _settings(self, section: TrainingSection) -> dict[str, Any]:
-        names = set(TrainingSection.model_fields) - {"start", "stills"}
+        names = set(TrainingSection.model_fields) - {"start", "earlier"}
         return {**{name: getattr(section, name) for name in names}, **self.common}
 
-    def _after_stills(
+    def _after_earlier(
         self,
         kind: type[T],
         name: str,
@@ -302,12 +301,12 @@ class Pretraining:
         section: TrainingSection,
         **others: Any,
     ) -> T:
-        """The section's training, after the one on single frames if it names one.  Args: others:
-        further fields of both."""
+        """The section's training, after those on fewer frames if it names any.  Args: others:
+        further fields of all."""
         settings: dict[str, Any] = {"name": name, **others, **self._settings(section)}
-        if section.stills is not None:
-            diffusion = section.diffusion.model_copy(update={"single_frames": True})
-            first = {"optimisation": section.stills, "diffusion": diffusion, "preview": None}
+        for part in section.earlier:
+            diffusion = section.diffusion.model_copy(update={"frames": part.frames})
+            first = {"optimisation": part.optimisation, "diffusion": diffusion, "preview": None}
             start = kind(init=start, **settings | first)
         return kind(init=start, **settings)
 

@@ -58,11 +58,17 @@ def generator_origins(generators: Mapping[str, Mapping[str, Any]]) -> list[tuple
             elif "samples" in result:
                 trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
             result = result.get("init")
-        seen = f", {loaded['samples']:,} samples" if "samples" in loaded else ""
-        seen += f", {loaded['stills']:,} single frames" if "stills" in loaded else ""
+        seen = "".join(f", {text}" for text in _seen(loaded))
         origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:DIGITS]}{seen})"
         rows.append((name, f"loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}"))
     return rows
+
+
+def _seen(record: Mapping[str, Any]) -> list[str]:
+    """What loaded weights were trained on: clips, single frames, clips of a few frames."""
+    names = {"samples": "samples", "stills": "single frames"}
+    names |= {key: key.replace("_", " ") for key in sorted(record) if key.startswith("clips_of_")}
+    return [f"{record[key]:,} {name}" for key, name in names.items() if key in record]
 
 
 def times_of(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -49,7 +49,7 @@ class STDiTBlock(nn.Module):
         self, x: Tensor, text: Tensor, text_mask: Tensor, time: Tensor, position: Tensor | None
     ) -> Tensor:
         """Args: x: (B, T, S, D); text: (B, L, D); text_mask: (B, L) bool; time: (B, 6, D);
-        position: (T, D) temporal positions, given to the first block only."""
+        position: (T, D) or (B, T, D) temporal positions, given to the first block only."""
         batch, frames, patches, dim = x.shape
         table = (self.scale_shift_table + time)[:, :, None, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = table.unbind(1)
@@ -57,7 +57,7 @@ class STDiTBlock(nn.Module):
         within = modulate(self.norm1(x), shift1, scale1).flatten(0, 1)
         x = x + gate1 * self.spatial(within).view_as(x)
 
-        across = x if position is None else x + position[:, None]
+        across = x if position is None else x + position[..., None, :]
         across = self.temporal(across.transpose(1, 2).flatten(0, 1))
         x = x + gate1 * across.view(batch, patches, frames, dim).transpose(1, 2)
 
@@ -138,11 +138,18 @@ class STDiT(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.final.weight)
 
     def forward(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, dropped: Tensor
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        mask: Tensor,
+        dropped: Tensor,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Args: latents: (B, T, C, h, w); timestep: (B,); text: (B, L, D); mask: (B, L) bool;
         dropped: (B,) bool, which samples get the learned empty caption instead of their text: as
-        many of its tokens as the text has, as in the released code.
+        many of its tokens as the text has, as in the released code; places: (B, T) int64, which
+        frames of a clip these are, None: the first T.
 
         Returns: (B, T, 2C, h, w): predicted noise, then variance interpolation in about [-1, 1].
         """
@@ -154,7 +161,7 @@ class STDiT(ModelMixin, ConfigMixin):
         time = self.time_block(embedded).view(batch, 6, -1)
         text = torch.where(dropped[:, None, None], self.null_text, text)
         caption = self.caption_projection(text)
-        positions = self.time_positions[:frames]
+        positions = self.time_positions[:frames] if places is None else self.time_positions[places]
         for number, block in enumerate(self.blocks):
             x = block(x, caption, mask, time, positions if number == 0 else None)
 

@@ -50,7 +50,9 @@ class BoraTraining(DenoiserTraining):
 
         def sample_loss(given: Example) -> Tensor:
             noisy = scheduler.add_noise(given.latents, given.noise, given.timesteps)
-            output = model(noisy, given.timesteps, given.text, given.mask, given.dropped)
+            output = model(
+                noisy, given.timesteps, given.text, given.mask, given.dropped, given.frames
+            )
             return noise_and_bound_loss(
                 output, given.latents, noisy, given.noise, given.timesteps, alphas
             )

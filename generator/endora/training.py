@@ -22,7 +22,7 @@ from generator.diffusion import (
     DiffusionSettings,
     Example,
     check_fits,
-    frame_of,
+    frames_of,
     train_denoiser,
 )
 from generator.endora.pipeline import EndoraSampler, known_classes, label_of
@@ -70,7 +70,7 @@ class EndoraTraining(DenoiserTraining):
         scheduler = DDPMScheduler.from_pretrained(start / "scheduler")
         alphas = scheduler.alphas_cumprod.double()
         classes = known_classes(start)
-        frames_of = self._frames_of() if self.prior is not None else None
+        shown = self._frames_of() if self.prior is not None else None
 
         def sample_loss(given: Example) -> Tensor:
             noisy = scheduler.add_noise(given.latents, given.noise, given.timesteps)
@@ -78,10 +78,12 @@ class EndoraTraining(DenoiserTraining):
             if classes:
                 found = torch.tensor([label_of(caption, classes) for caption in given.captions])
                 labels = found.to(given.dropped.device).masked_fill(given.dropped, len(classes))
-            frames = frames_of(given.rows) if frames_of and trained.training else None
-            if frames is not None and given.frames is not None:
-                frames = frame_of(frames, given.frames.cpu())
-            output, disagreement = trained(noisy, given.timesteps, labels, frames)
+            pictures = shown(given.rows) if shown and trained.training else None
+            if pictures is not None and given.frames is not None:
+                pictures = frames_of(pictures, given.frames.cpu())
+            output, disagreement = trained(
+                noisy, given.timesteps, labels, pictures, places=given.frames
+            )
             loss = noise_and_bound_loss(
                 output, given.latents, noisy, given.noise, given.timesteps, alphas
             )
@@ -144,14 +146,27 @@ class WithPrior(nn.Module):
         self.denoiser, self.prior = denoiser, prior
 
     def forward(
-        self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None, frames: Tensor | None
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        labels: Tensor | None,
+        frames: Tensor | None,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The denoiser's output, and the weighted prior of each clip if its frames are given."""
+        """The denoiser's output, and the weighted prior of each clip if its frames are given.
+
+        Args: places: as `EndoraTransformer.forward`.
+        """
         if self.prior is None or frames is None:
-            return self.denoiser(noisy, timesteps, labels)[0], None
+            return self.denoiser(noisy, timesteps, labels, places=places)[0], None
         settings = self.prior.settings
         output, features = self.denoiser(
-            noisy, timesteps, labels, settings.blocks, local=settings.reach == "spatial"
+            noisy,
+            timesteps,
+            labels,
+            settings.blocks,
+            local=settings.reach == "spatial",
+            places=places,
         )
         return output, settings.weight * self.prior(frames.to(noisy.device), features)
 

@@ -157,11 +157,12 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
         features_of: tuple[int, ...] = (),
         *,
         local: bool = False,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Args: latents: (B, T, C, h, w); timestep: (B,); labels: (B,) int64, `num_classes` for
         none; features_of: spatial blocks, counted from 0, whose outputs are returned; local: those
         are computed once more from detached inputs, so that a loss on them reaches these blocks
-        alone.
+        alone; places: (B, T) int64, which frames of a clip these are, None: the first T.
 
         Returns: (B, T, 2C, h, w), predicted noise, then variance interpolation in about [-1, 1]
         (C: the noise alone, without a learned variance); features (B T, S, D).
@@ -182,9 +183,16 @@ class EndoraTransformer(ModelMixin, ConfigMixin):
                 continue
             x = _swap(x, batch)
             if number == 0:
-                x = x + self.temp_embed[:, :frames]
+                x = x + self._times(places, frames)
             x = _swap(self.blocks[number + 1](x, condition), batch)
         return self._unpatchify(self.final_layer(x, condition), batch), features
+
+    def _times(self, places: Tensor | None, frames: int) -> Tensor:
+        """(1, T, D), or (B S, T, D): the same places for all patches of a clip."""
+        if places is None:
+            return self.temp_embed[:, :frames]
+        rows, columns = self.grid
+        return self.temp_embed[0, places].repeat_interleave(rows * columns, 0)
 
     def _unpatchify(self, x: Tensor, batch: int) -> Tensor:
         patch, (rows, columns) = self.config.patch_size, self.grid

@@ -9,11 +9,15 @@ plain mean squared error of v, which is computed here. (The paper's Eq. 1 shows 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+import torch
 from diffusers import CogVideoXTransformer3DModel
+from diffusers.models.embeddings import CogVideoXPatchEmbed
 from peft import LoraConfig
 from torch import Tensor
 
@@ -97,12 +101,39 @@ def velocity_loss(transformer: CogVideoXTransformer3DModel, scheduler: Any) -> S
         latents, noise, timesteps = given.latents, given.noise, given.timesteps
         noisy = scheduler.add_noise(latents, noise, timesteps)
         target = scheduler.get_velocity(latents, noise, timesteps)
-        output = transformer(
-            hidden_states=noisy, encoder_hidden_states=given.text, timestep=timesteps
-        ).sample
+        with placed(transformer.patch_embed, given.frames):
+            output = transformer(
+                hidden_states=noisy, encoder_hidden_states=given.text, timestep=timesteps
+            ).sample
         return (output.float() - target).square().flatten(1).mean(1)
 
     return sample_loss
+
+
+@contextmanager
+def placed(patches: CogVideoXPatchEmbed, frames: Tensor | None) -> Iterator[None]:
+    """Give latents the positions of `frames`, (B, T) int64, of whole clips; None: of the first T.
+
+    diffusers asks `_get_positional_embeddings` for clips of another length than its own and counts
+    from 0; it has no argument for which frames they are.
+    """
+    if frames is None or frames.shape[1] == patches.sample_frames:
+        yield
+        return
+    whole, tokens = patches.pos_embedding, patches.max_text_seq_length
+    of_text, of_frames = whole[:, :tokens], whole[0, tokens:].unflatten(0, (-1, _patches(patches)))
+    chosen = torch.cat([of_text.expand(len(frames), -1, -1), of_frames[frames].flatten(1, 2)], 1)
+    patches._get_positional_embeddings = lambda *_, **__: chosen
+    try:
+        yield
+    finally:
+        del patches._get_positional_embeddings
+
+
+def _patches(patches: CogVideoXPatchEmbed) -> int:
+    """How many make a frame."""
+    size: int = patches.patch_size
+    return (patches.sample_height // size) * (patches.sample_width // size)
 
 
 def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> None:

@@ -147,7 +147,7 @@ def test_the_prior_sees_the_frame_that_is_trained_on(
         name="fine-tuned",
         init=endora_base(tmp_path),
         encoding=encoding,
-        diffusion=DiffusionSettings(single_frames=True),
+        diffusion=DiffusionSettings(frames=1),
         optimisation=Optimisation(steps=1, batch_size=4, lr=1e-3, seed=3),
         prior=PRIOR,
         dino=weights(tmp_path / "dino", tmp_path),
@@ -164,7 +164,7 @@ def test_the_prior_sees_the_frame_that_is_trained_on(
     monkeypatch.setattr(DinoPrior, "forward", look)
     training.run()
     batch = batch_at(0, 4, training.run()["clips"], seed=3)
-    drawn, table = draw_frames(batch, SHAPE.num_frames).tolist(), frames.table()
+    drawn, table = draw_frames(batch, SHAPE.num_frames, 1)[:, 0].tolist(), frames.table()
     names = [encoding.clip_ids()[row] for row in batch.index]
     expected = [
         table.frames[table.rows[name], frame] for name, frame in zip(names, drawn, strict=True)

@@ -29,7 +29,7 @@ from generator.encoding import Encoding
 from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
-from generator.ophora.training import GivenOphora, OphoraTraining
+from generator.ophora.training import GivenOphora, OphoraTraining, placed
 from generator.optimisation import Optimisation
 from generator.training import Batch
 from tests.generator.tiny import (
@@ -139,7 +139,7 @@ def test_training_moves_the_denoiser_and_nothing_else(base: Weights, tmp_path: P
 
 
 def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path) -> None:
-    generator = trained(base, tmp_path, single_frames=True)
+    generator = trained(base, tmp_path, frames=1)
     stills, clips = generator.run(), trained(base, tmp_path).run()
     assert stills["held_out_loss"]["before"] == clips["held_out_loss"]["before"]  # whole clips
     assert stills["last_loss"] != clips["last_loss"]
@@ -332,3 +332,24 @@ def test_bora_learns_variance_and_starts_at_zero(tmp_path: Path) -> None:
     output = model(latents, torch.tensor([10, 900]), text, mask, dropped)
     assert output.shape == (2, 9, 8, 4, 4)
     assert output.abs().max() == 0  # zero-initialised final projection
+
+
+def test_a_few_frames_keep_their_places_in_time(tmp_path: Path) -> None:
+    """Frames 0 to 8 given apart have the positions that they have in the whole clip."""
+    pipeline = load_pipeline(ophora_base(tmp_path).weights(), text=False)
+    patches = pipeline.transformer.patch_embed
+    size = pipeline.transformer.config
+    frames = torch.randn(
+        1, SHAPE.num_frames, size.in_channels, size.sample_height, size.sample_width
+    )
+    text = torch.randn(1, size.max_text_seq_length, size.text_embed_dim)
+    whole = patches(text, frames)[:, size.max_text_seq_length :].unflatten(
+        1, (SHAPE.num_frames, -1)
+    )
+    chosen = torch.tensor([[0, 2]])
+    with placed(patches, chosen):
+        few = patches(text, frames[:, chosen[0]])[:, size.max_text_seq_length :]
+    assert torch.equal(few.unflatten(1, (2, -1)), whole[:, chosen[0]])
+    assert torch.equal(
+        patches(text, frames)[:, size.max_text_seq_length :].flatten(), whole.flatten()
+    )

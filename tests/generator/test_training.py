@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from generator.diffusion import draw_frames, draw_timesteps, frame_of
+from generator.diffusion import draw_frames, draw_timesteps, frames_of
 from generator.optimisation import Optimisation
 from generator.training import CHECKPOINT_NAME, Batch, batch_at, fit
 
@@ -124,9 +124,18 @@ def test_timesteps_stay_in_the_stratum_of_their_sample(strata: int) -> None:
 def test_single_frames_are_drawn_anew_for_each_sample() -> None:
     latents = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(64, 5, 2, 3, 4)
     batch = Batch(list(range(64)), [0] * 64, seed=0)
-    drawn = frame_of(latents, draw_frames(batch, 5))
+    drawn = frames_of(latents, draw_frames(batch, 5, 1))
     assert drawn.shape == (64, 1, 2, 3, 4)
     frames = drawn[:, 0, 0, 0, 0].tolist()
     assert set(frames) == {0, 1, 2, 3, 4} and (drawn == drawn[:, :, :1, :1, :1]).all()
-    one = draw_frames(Batch([17], [0], seed=0), 5)
-    assert one.tolist() == [frames[17]]  # whatever else is in the batch
+    one = draw_frames(Batch([17], [0], seed=0), 5, 1)
+    assert one.tolist() == [[frames[17]]]  # whatever else is in the batch
+
+
+def test_a_few_frames_are_evenly_spaced_from_any_start() -> None:
+    batch = Batch(list(range(64)), [0] * 64, seed=0)
+    drawn = draw_frames(batch, 9, 3)
+    assert {tuple(row) for row in drawn.tolist()} == {(0, 3, 6), (1, 4, 7), (2, 5, 8)}
+    assert draw_frames(batch, 9, 9).tolist() == [list(range(9))] * 64
+    with pytest.raises(UserError, match=r"diffusion.frames 4: the clips have 3 latent frames"):
+        draw_frames(batch, 3, 4)

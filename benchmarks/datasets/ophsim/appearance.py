@@ -1,10 +1,12 @@
 """What belongs to a case and not to an operation: eye, microscope, camera and codec.
 
 Drawn once per case, so that a classifier which sees few cases over-fits to them; this is the
-domain gap that real operating theatres show. Source of every range: our choice, by eye.
+domain gap that real operating theatres show. One number, `nuisance`, scales how much cases differ.
+Source of every range: our choice, by eye.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -21,6 +23,17 @@ _LENSES: tuple[Colour, ...] = (
 )  # fmt: skip
 _HAPTICS: tuple[Colour, ...] = ((70, 110, 214), (206, 222, 232), (96, 84, 150), (60, 150, 190))
 _DRAPES: tuple[Colour, ...] = ((168, 118, 98), (196, 150, 128), (74, 122, 142), (80, 132, 108))
+
+NUISANCE: Final = 1.0  # of a case, unless a configuration says otherwise
+_PLAIN: Final = 0.25  # up to here instruments are plain to see; from here on eyes differ in full
+_THICKER: Final = 0.75  # share by which thin instruments are thickened where they are plain
+_EYE: Final = (
+    "iris", "iris_texture", "sclera", "vessels", "redness", "drape", "pupil", "reflex", "glints",
+    "lens", "haptic",
+)  # fmt: skip
+_INSTRUMENTS: Final = ("tool_hue", "tool_saturation")
+
+T = TypeVar("T", int, float, tuple[int, ...], tuple[float, ...])
 
 
 @dataclass(frozen=True)
@@ -58,10 +71,12 @@ class CaseAppearance:
     blur: float  # sigma in pixels at 64 rows
     noise: float  # sensor noise, sigma in grey levels
     crf: int  # H.264 quality (lower is better)
+    thicker: float = 0.0  # share by which thin instruments are wider than life
+    hand: float = 1.0  # how much strokes differ from clip to clip, 0-1
 
     @classmethod
     def standard(cls) -> "CaseAppearance":
-        """The same brown eye, centred, sharp and noise-free: for a nuisance-free judge."""
+        """The same brown eye, centred, sharp and noise-free: every case at nuisance 0."""
         return cls(
             seed=0,
             iris=(112, 76, 44),
@@ -94,11 +109,48 @@ class CaseAppearance:
             blur=0.0,
             noise=0.0,
             crf=14,
+            thicker=_THICKER,
+            hand=0.0,
         )
 
     @classmethod
-    def draw(cls, seed: int) -> "CaseAppearance":
-        """One case's appearance."""
+    def draw(cls, seed: int, nuisance: float = NUISANCE) -> "CaseAppearance":
+        """One case's appearance.
+
+        Args: nuisance: 0-1. 0: every case is `standard`. Up to 0.25 the eyes come to differ in
+        full, while instruments keep their colours and are drawn thick; beyond it, what
+        microscope, camera, hand and instrument makers add goes on growing.
+        """
+        case = cls._unlike_others(seed)
+        return case if nuisance >= 1.0 else case._calmed(nuisance)
+
+    def _calmed(self, nuisance: float) -> "CaseAppearance":
+        """This case, `nuisance` of the way from the standard one."""
+        usual = self.standard()
+        of_eyes = min(nuisance / _PLAIN, 1.0)
+        of_tools = max(nuisance - _PLAIN, 0.0) / (1.0 - _PLAIN)
+        found = {}
+        for field in fields(self):
+            share = nuisance
+            if field.name in (*_EYE, "seed"):
+                share = of_eyes
+            elif field.name in _INSTRUMENTS:
+                share = of_tools
+            own, other = getattr(self, field.name), getattr(usual, field.name)
+            found[field.name] = own if share == 1.0 else _between(other, own, share)
+        return replace(
+            self,
+            **found
+            | {
+                "thicker": _THICKER * (1.0 - of_tools),
+                "mirror": self.mirror and nuisance > 0.5,
+                "hand": nuisance,
+            },
+        )
+
+    @classmethod
+    def _unlike_others(cls, seed: int) -> "CaseAppearance":
+        """A case at full nuisance."""
         rng = np.random.default_rng([7_301, seed])
 
         def between(low: float, high: float) -> float:
@@ -151,3 +203,12 @@ class CaseAppearance:
             noise=between(1.0, 7.0),
             crf=int(rng.integers(16, 30)),
         )
+
+
+def _between(usual: T, drawn: T, share: float) -> T:
+    """`share` of the way from one value to another; whole numbers stay whole."""
+    if isinstance(usual, tuple):
+        pairs = zip(usual, drawn, strict=False)  # a third glint is drawn at full share alone
+        return tuple(_between(u, d, share) for u, d in pairs)  # type: ignore[return-value]
+    value = usual + share * (drawn - usual)
+    return round(value) if isinstance(usual, int) else value  # type: ignore[return-value]

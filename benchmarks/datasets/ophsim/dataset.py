@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.ophsim.appearance import CaseAppearance
+from benchmarks.datasets.ophsim.appearance import NUISANCE, CaseAppearance
 from benchmarks.datasets.ophsim.plan import Case, Segment, phase_rows, plan_split
 from benchmarks.datasets.ophsim.render import render_clip
 from benchmarks.datasets.taxonomy import OTHERS_OPERATION
@@ -74,9 +74,11 @@ def plan_cases(
     return cases
 
 
-def case_frames(case: Case, width: int, height: int, fps: float) -> NDArray[np.uint8]:
+def case_frames(
+    case: Case, width: int, height: int, fps: float, nuisance: float = NUISANCE
+) -> NDArray[np.uint8]:
     """(T, height, width, 3) uint8: the whole untrimmed case before encoding."""
-    appearance = CaseAppearance.draw(case.appearance_seed)
+    appearance = CaseAppearance.draw(case.appearance_seed, nuisance)
     parts = []
     for segment in case.segments:
         if segment.gap:
@@ -140,27 +142,29 @@ def _fingerprint(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_case(root: Path, case: Case, width: int, height: int, fps: float) -> tuple[str, str]:
+def _write_case(
+    root: Path, case: Case, width: int, height: int, fps: float, nuisance: float
+) -> tuple[str, str]:
     """Render and encode one case unless it is there already; (video id, frames' sha256)."""
     part = root / _PARTS / f"{case.video_id}.json"
     video = root / "videos" / f"{case.video_id}.mp4"
-    identity = _fingerprint([asdict(case), width, height, fps])
+    identity = _fingerprint([asdict(case), width, height, fps, nuisance])
     if part.is_file() and video.is_file():
         known = read_json(part)
         if known["identity"] == identity:
             return case.video_id, known["sha256"]
-    frames = case_frames(case, width, height, fps)
+    frames = case_frames(case, width, height, fps, nuisance)
     digest = hashlib.sha256(frames.tobytes()).hexdigest()
-    crf = CaseAppearance.draw(case.appearance_seed).crf
+    crf = CaseAppearance.draw(case.appearance_seed, nuisance).crf
     write_video(video, frames, fps=fps, crf=crf)
     write_json(part, {"identity": identity, "sha256": digest})
     return case.video_id, digest
 
 
 def _render_all(
-    root: Path, cases: Sequence[Case], width: int, height: int, fps: float, workers: int
+    root: Path, cases: Sequence[Case], workers: int, **picture: float
 ) -> Iterator[tuple[str, str]]:
-    write = partial(_write_case, root, width=width, height=height, fps=fps)
+    write = partial(_write_case, root, **picture)  # type: ignore[arg-type]
     for _, written in map_unordered(write, cases, workers=workers):
         yield written
 
@@ -179,9 +183,12 @@ def write_ophsim(
     width: int = 96,
     height: int = 64,
     fps: float = 8.0,
+    nuisance: float = NUISANCE,
     workers: int = 1,
 ) -> dict[str, str]:
     """Write the data set below `root`; the same seed gives the same frames for any `workers`.
+
+    nuisance: how much cases differ, 0-1 (`CaseAppearance.draw`).
 
     A finished case is not drawn again, so an interrupted call goes on where it stopped.
     Returns: video id -> sha256 of the case's frames before encoding.
@@ -193,7 +200,8 @@ def write_ophsim(
         train_clips=train_clips, val_clips=val_clips, test_clips=test_clips, minimum=minimum,
         fps=fps,
     )  # fmt: skip
-    identity = _fingerprint([[asdict(case) for case in cases], width, height, fps])
+    picture = {"width": width, "height": height, "fps": fps, "nuisance": nuisance}
+    identity = _fingerprint([[asdict(case) for case in cases], picture])
     if (root / DONE).is_file():
         done = read_json(root / DONE)
         if done["plan_sha256"] != identity:
@@ -202,7 +210,7 @@ def write_ophsim(
                 "version): name another folder or delete this one"
             )
         return dict(done["frames"])
-    rendered = _render_all(root, cases, width, height, fps, workers)
+    rendered = _render_all(root, cases, workers, **picture)
     shown = track(rendered, total=len(cases), description="Drawing OphSim", unit="cases")
     digests = dict(sorted(shown))
     by_phase, by_operation = annotation_rows(cases, fps)

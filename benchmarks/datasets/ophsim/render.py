@@ -37,15 +37,21 @@ class _Style:
     phase: float  # degrees
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "_Style":
+    def draw(cls, rng: np.random.Generator, spread: float) -> "_Style":
+        """Args: spread: 0-1, how much clips of an operation differ (`CaseAppearance.hand`)."""
+
+        def between(low: float, high: float, usual: float) -> float:
+            drawn = float(rng.uniform(low, high))
+            return drawn if spread == 1.0 else usual + spread * (drawn - usual)
+
         return cls(
-            speed=float(rng.uniform(0.8, 1.25)),
-            turn=float(rng.uniform(-12, 12)),
-            amplitude=float(rng.uniform(0.78, 1.22)),
-            entry=(float(rng.uniform(-12, 12)), float(rng.uniform(-12, 12))),
-            aim=rng.normal(0, 0.035, (2, 2)),
-            hand=1.0 if rng.random() < 0.6 else -1.0,
-            phase=float(rng.uniform(-25, 25)),
+            speed=between(0.8, 1.25, 1.0),
+            turn=between(-12, 12, 0.0),
+            amplitude=between(0.78, 1.22, 1.0),
+            entry=(between(-12, 12, 0.0), between(-12, 12, 0.0)),
+            aim=spread * rng.normal(0, 0.035, (2, 2)),
+            hand=-1.0 if rng.random() >= 0.6 and spread > 0.5 else 1.0,
+            phase=between(-25, 25, 0.0),
         )
 
 
@@ -139,7 +145,7 @@ class _Clip:
     ) -> None:
         self.programme, self.appearance = programme, appearance
         self.width, self.height = width, height
-        self.style = _Style.draw(rng)
+        self.style = _Style.draw(rng, appearance.hand)
         scene = table().scenes[programme.scene]
         self.effects: list[tuple[EffectUse, bool]] = [(use, True) for use in scene]
         self.effects += [(use, False) for use in programme.effects]

@@ -18,6 +18,7 @@ from benchmarks.datasets.ophsim.canvas import Canvas, Colour, Points, arc, rotat
 STEEL: Final[Colour] = (196, 202, 210)
 DARK: Final[Colour] = (58, 60, 68)
 _REACH = 4.0  # shaft length: always leaves the frame
+_THIN, _WIDE = 0.13, 0.32  # half widths: up to the first, pieces are thickened in full
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,13 @@ TOOLS: Final[dict[str, Tool]] = {
 }
 
 
+def _thickened(points: Points, share: float) -> Points:
+    """A thin piece made wider across its shaft, as 64 rows need; wide ones stay as they are."""
+    width = float(np.abs(points[:, 1]).max())
+    factor = 1.0 + share * float(np.clip((_WIDE - width) / (_WIDE - _THIN), 0.0, 1.0))
+    return points * [1.0, factor]
+
+
 @lru_cache(maxsize=2048)
 def _finish(colour: Colour, metal: float, hue: float, saturation: float) -> Colour:
     """The colour that a case's instrument maker gives a part."""
@@ -254,7 +262,8 @@ def draw_tool(canvas: Canvas, tool: Tool, pose: Pose, appearance: CaseAppearance
     turn = pose.angle - 180.0  # the tool frame's +x points away from the hand
 
     def place(points: Points) -> Points:
-        return rotate(points * appearance.tool_scale, turn) + tip
+        wide = _thickened(points, appearance.thicker)
+        return rotate(wide * appearance.tool_scale, turn) + tip
 
     def finish(colour: Colour, factor: float = 1.0) -> Colour:
         return _finish(

@@ -16,7 +16,7 @@ import numpy as np
 import pydantic
 
 from benchmarks.datasets.captioned import Row, write_corpus
-from benchmarks.datasets.ophsim.appearance import CaseAppearance
+from benchmarks.datasets.ophsim.appearance import NUISANCE, CaseAppearance
 from benchmarks.datasets.ophsim.dataset import SIMULATOR_VERSION
 from benchmarks.datasets.ophsim.render import render_clip
 from benchmarks.datasets.ophvl_sim.defects import CUT_EVERY, Dynamics, cut_together, freeze, shake
@@ -50,6 +50,7 @@ class CorpusMix(pydantic.BaseModel, frozen=True, extra="forbid"):
     uniform_share: share of clips whose operation is drawn uniformly instead of by OphNet's
         frequency, so that rare operations appear. All other values: our choice.
     draw_height: the surgery is drawn this high and enlarged; text is drawn at full size.
+    nuisance: how much cases differ, as OphSim's do (`CaseAppearance.draw`).
     """
 
     text_share: float = pydantic.Field(default=1 - 28_175 / 129_748, ge=0, le=1)
@@ -64,6 +65,7 @@ class CorpusMix(pydantic.BaseModel, frozen=True, extra="forbid"):
     low_size: Size = (80, 54)
     seconds: tuple[pydantic.PositiveFloat, pydantic.PositiveFloat] = (2.0, 4.0)
     draw_height: pydantic.PositiveInt = 128
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
 
     @pydantic.model_validator(mode="after")
     def _dynamics_fit(self) -> CorpusMix:
@@ -167,12 +169,14 @@ def _draw(plan: ClipPlan, mix: CorpusMix, fps: float) -> Frames:
     rng = np.random.default_rng([6_103, plan.seed])
     height = min(mix.draw_height, plan.size[1])
     size = (2 * round(height * plan.size[0] / plan.size[1] / 2), height)
-    appearance = CaseAppearance.draw(plan.appearance_seed)
+    appearance = CaseAppearance.draw(plan.appearance_seed, mix.nuisance)
     if plan.dynamics == "hard_cut":
         length = -(-plan.num_frames // NUM_SCENES) + CUT_EVERY
         operations = [plan.operation_id, *rng.integers(len(OPERATIONS), size=NUM_SCENES - 1)]
         looks = [appearance]
-        looks += [CaseAppearance.draw(plan.seed + number) for number in range(1, NUM_SCENES)]
+        looks += [
+            CaseAppearance.draw(plan.seed + number, mix.nuisance) for number in range(1, NUM_SCENES)
+        ]
         scenes = [
             render_clip(int(operation), look, plan.seed, length, *size, fps=fps)
             for operation, look in zip(operations, looks, strict=True)
@@ -203,7 +207,7 @@ def _make_clip(
     plan = plan_clip(index, seed=seed, mix=mix, book=book, fps=fps)
     path = root / "clips" / f"{plan.clip_id}.mp4"
     if not path.is_file():
-        crf = CaseAppearance.draw(plan.appearance_seed).crf
+        crf = CaseAppearance.draw(plan.appearance_seed, mix.nuisance).crf
         write_video(path, render(plan, mix, fps), fps, crf=crf)
     return plan.row(mix)
 

@@ -81,7 +81,7 @@ def test_shipped_weights_load_as_they_were_trained(tmp_path: Path) -> None:
 
 def test_single_frames_are_counted_apart_from_clips(tmp_path: Path) -> None:
     base, further = two_trainings(tmp_path)
-    settings = DiffusionSettings(single_frames=True)
+    settings = DiffusionSettings(frames=1)
     shared = {"encoding": base.encoding, **common(tmp_path)}
     stills = OphoraTraining(
         name="TPT", init=base, optimisation=base.optimisation, diffusion=settings, **shared
@@ -93,7 +93,7 @@ def test_single_frames_are_counted_apart_from_clips(tmp_path: Path) -> None:
     raw = load_yaml("_pretrain_nano")
     whole = ship("ophora_base", base, "cmd", "abc", tmp_path / "out")
     raw["ophora_base"]["given"] = str(whole)
-    raw["ophora_tpt"] |= {"start": str(shipped), "stills": None}
+    raw["ophora_tpt"] |= {"start": str(shipped), "earlier": []}
     again = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_tpt
     seen = 8 + 12 + again.optimisation.samples
     before = {"samples": 8 + 12, "stills": 8}
@@ -108,14 +108,25 @@ def test_a_folder_without_a_transformer_is_refused(tmp_path: Path) -> None:
         BeforehandTraining(base=base, transformer=wrong, **common(tmp_path)).run()
 
 
-def pretrain_samples(training: DenoiserTraining) -> list[tuple[bool, int]]:
-    """Samples of a training and of those that it goes on from: (single frames?, how many)."""
-    found: list[tuple[bool, int]] = []
+def pretrain_samples(training: DenoiserTraining) -> list[tuple[int | None, int]]:
+    """Samples of a training and of those that it goes on from: (frames of each, how many)."""
+    found: list[tuple[int | None, int]] = []
     begun: Weights = training
     while isinstance(begun, DenoiserTraining):
-        found.append((begun.diffusion.single_frames, begun.optimisation.samples))
+        found.append((begun.diffusion.frames, begun.optimisation.samples))
         begun = begun.init
     return found
+
+
+@pytest.mark.parametrize("name", ["_pretrain_plain"])
+def test_going_on_is_fair_too(name: str, tmp_path: Path) -> None:
+    stages = Pretraining(load_as(PretrainConfig, name), tmp_path)
+    seen = [
+        pretrain_samples(getattr(stages, row))
+        for row in ("ophora_tpt", "cogvideox_ophvl", "bora_tuned", "endora_tuned")
+    ]
+    assert all(samples == seen[0] for samples in seen)
+    assert [frames for frames, _ in seen[0]] == [None, 3]
 
 
 def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
@@ -135,8 +146,7 @@ def test_every_name_is_a_stage_of_the_configuration(tmp_path: Path) -> None:
         for name in ("ophora_tpt", "cogvideox_ophvl", "bora_tuned", "endora_tuned")
     ]
     assert all(samples == seen[0] for samples in seen)
-    assert stages["ophora_tpt"].init.diffusion.single_frames
-    assert not stages["ophora_tpt"].diffusion.single_frames
+    assert [frames for frames, _ in seen[0]] == [None, 1]
 
 
 def test_what_ships_is_trained_on_without_its_bases_being_trained_again(tmp_path: Path) -> None:
@@ -174,7 +184,7 @@ def test_a_training_goes_on_from_shipped_weights(tmp_path: Path) -> None:
     }
     raw = load_yaml("_pretrain_nano")
     raw["ophora_base"]["given"] = folders["ophora_base"]
-    raw["ophora_tpt"] |= {"start": folders["ophora_tpt"], "stills": None}
+    raw["ophora_tpt"] |= {"start": folders["ophora_tpt"], "earlier": []}
     found = Pretraining(PretrainConfig.model_validate(raw), tmp_path).ophora_tpt
     assert not any(isinstance(stage, AutoencoderTraining) for stage in found.tower())
     assert str(found.encoding.parts.weights()) == folders["ophora_base"]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -79,7 +80,7 @@ def test_every_operation_with_a_tool_shows_it_and_moves() -> None:
 
 
 def test_noise_can_be_left_out_and_nothing_else_changes() -> None:
-    case = CaseAppearance.draw(8)
+    case = CaseAppearance.draw(8, nuisance=1.0)
     noisy, clean = (
         render_clip(9, case, 0, 5, 96, 64, noise=n).astype(float) for n in (True, False)
     )
@@ -110,13 +111,38 @@ def test_unknown_operation_is_refused() -> None:
         render_clip(107, STANDARD, 0, 5, 48, 32)
 
 
-def test_cases_differ_and_the_standard_one_has_no_nuisance() -> None:
-    cases = [CaseAppearance.draw(seed) for seed in range(40)]
-    assert cases[7] == CaseAppearance.draw(7)
-    assert len({case.iris for case in cases}) > 30
-    assert np.ptp([case.rotation for case in cases]) > 40
-    assert {case.mirror for case in cases} == {True, False}
+def test_one_number_says_how_much_cases_differ() -> None:
+    assert {CaseAppearance.draw(seed, nuisance=0.0) for seed in range(40)} == {STANDARD}
+    assert CaseAppearance.draw(3) == CaseAppearance.draw(3, nuisance=1.0)
     assert (STANDARD.noise, STANDARD.blur, STANDARD.drift, STANDARD.tremor) == (0, 0, 0, 0)
+    some, all_of_it = (
+        [CaseAppearance.draw(seed, nuisance) for seed in range(40)] for nuisance in (0.25, 1.0)
+    )
+    assert some[7] == CaseAppearance.draw(7, 0.25)
+    assert len({case.iris for case in some}) > 30  # eyes differ in full already
+    assert 10 < np.ptp([case.rotation for case in some]) <= 16
+    assert np.ptp([case.rotation for case in all_of_it]) > 40
+    assert max(case.haze for case in some) < 0.12
+    assert {case.mirror for case in some} == {False}
+    assert {case.mirror for case in all_of_it} == {True, False}
+
+
+def test_instruments_keep_their_colours_in_the_plain_world() -> None:
+    """The phaco's blue-green handle: the same hue in every case of the plain world."""
+    for seed in range(6):
+        case = CaseAppearance.draw(seed, nuisance=0.25)
+        plain = replace(case, cast=(1.0, 1.0, 1.0), exposure=1.0, contrast=1.0, falloff=0.0, blur=0)
+        clip, mask = render_clip(28, plain, 0, 5, 288, 192, with_mask=True, noise=False)
+        red, green, blue = clip[2][mask[2]].astype(float).mean(0)
+        assert blue > green > red + 40, seed
+
+
+def test_thin_instruments_are_wide_enough_for_64_rows() -> None:
+    """The thinnest shafts, two pixels wide in a plain drawing, cover three at least."""
+    for operation in (6, 20, 62):  # hooks and a spatula
+        _, mask = render_clip(operation, STANDARD, 0, 5, 96, 64, with_mask=True)
+        spread = cv2.distanceTransform(mask[2].astype(np.uint8), cv2.DIST_L2, 3)
+        assert 2 * spread.max() > 3, operation
 
 
 # The data table

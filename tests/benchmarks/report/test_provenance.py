@@ -49,8 +49,11 @@ def test_everything_that_made_the_numbers_is_named() -> None:
 
 
 def test_weights_that_are_given_are_not_said_to_be_trained() -> None:
-    given = {"bora": {"loaded": "mine", "sha256": "a" * 64, "stills": 128}}
-    shown = "loaded mine (sha256 aaaaaaaaaaaa, 128 single frames); trained now: nothing"
+    given = {
+        "bora": {"loaded": "mine", "sha256": "a" * 64, "stills": 128, "clips_of_3_frames": 1024}
+    }
+    seen = "128 single frames, 1,024 clips of 3 frames"
+    shown = f"loaded mine (sha256 aaaaaaaaaaaa, {seen}); trained now: nothing"
     assert generator_origins(given) == [("bora", shown)]
 
 
