@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from core.distributed import launch, world_size
 from core.errors import UserError
+from core.optimisation import Optimisation
+from core.training import Batch, Inspection, LossFunction, fit
 from generator.base import Generator, Weights
 from generator.encoding import Encoding, LatentDataset
-from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
-from generator.training import Batch, Inspection, LossFunction, fit
 
 HELD_OUT_CLIPS = 256
 HELD_OUT_BATCH = 32

@@ -27,10 +27,10 @@ from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
 from core.frame_cache import FrameCache, FrameTable
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
+from core.training import Batch, fit
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"

@@ -36,7 +36,7 @@ from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import read_json, sha256_of_file, write_text
 from core.runtime import seed_everything
-from generator.training import Batch, LossFunction, fit
+from core.training import Batch, LossFunction, fit
 
 TOKENIZER_NAME = "tokenizer.json"
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"

@@ -19,12 +19,12 @@ from torch import Tensor
 from core.errors import UserError
 from core.files import read_json
 from core.frame_cache import FrameCache
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
+from core.training import Batch, fit
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.base import ClipShape, Weights
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 # AutoencoderKLCogVideoX | AutoencoderKL; diffusers comes without types.
 Autoencoder: TypeAlias = Any

@@ -20,12 +20,12 @@ from torch.nn import functional
 
 from core.errors import UserError
 from core.frame_cache import FrameCache, FrameTable
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
+from core.training import Batch, fit
 from generator.base import ClipShape, Weights
 from generator.endora.prior import normalised, save_vit
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
 TEACHER_MOMENTUM, CENTRE_MOMENTUM = 0.996, 0.9

@@ -18,6 +18,7 @@ from benchmarks.pretrain_config import PretrainConfig
 from benchmarks.pretraining import Pretraining
 from core.errors import UserError
 from core.files import read_json
+from core.optimisation import Optimisation
 from generator.backbone.autoencoder import (
     AutoencoderTraining,
     decode,
@@ -31,7 +32,6 @@ from generator.base import BeforehandTraining, GivenWeights, Weights
 from generator.diffusion import DenoiserTraining, DiffusionSettings
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base, weights
 
 DENOISER = "transformer/diffusion_pytorch_model.safetensors"

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from core.errors import UserError
+from core.optimisation import Optimisation
+from core.training import Batch
 from generator.backbone.autoencoder import (
     AutoencoderSettings,
     AutoencoderTraining,
@@ -22,8 +24,6 @@ from generator.backbone.autoencoder import (
     to_network,
 )
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
-from generator.optimisation import Optimisation
-from generator.training import Batch
 from tests.generator.tiny import IMAGE_VAE, SHAPE, VIDEO_VAE, CaptionedClips, common
 
 

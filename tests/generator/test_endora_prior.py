@@ -13,13 +13,13 @@ from timm.models.vision_transformer import VisionTransformer
 
 from core.errors import UserError
 from core.frame_cache import FrameCache
+from core.optimisation import Optimisation
+from core.training import Batch, _Run, batch_at
 from generator.diffusion import DiffusionSettings, draw_frames
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit
 from generator.endora.training import EndoraTraining, WithPrior
-from generator.optimisation import Optimisation
-from generator.training import Batch, _Run, batch_at
 from tests.generator.tiny import (
     SHAPE,
     TEXT_TOKENS,

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.files import read_json
+from core.optimisation import Optimisation
 from core.runtime import Precision
+from core.training import Batch
 from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
@@ -30,8 +32,6 @@ from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
 from generator.ophora.training import GivenOphora, OphoraTraining
-from generator.optimisation import Optimisation
-from generator.training import Batch
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from benchmarks.config_files import load_config
+from core.optimisation import Optimisation
+from core.training import Batch, fit
 from generator.base import ClipShape
 from generator.ophora.pipeline import TransformerSettings
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 PAPER = load_config("paper/ophnet_phase")
 

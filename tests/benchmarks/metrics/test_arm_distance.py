@@ -15,10 +15,10 @@ from benchmarks.tables.schema import Metric
 from classifiers.networks import SlowFast
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
+from core.optimisation import Optimisation
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import write_video
-from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)

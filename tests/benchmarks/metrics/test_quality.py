@@ -27,12 +27,12 @@ from benchmarks.metrics.ophclip import (
 from benchmarks.metrics.quality import GenerationQuality
 from benchmarks.tables.schema import Metric
 from classifiers.networks import SlowFast
+from core import training
 from core.errors import UserError
 from core.files import sha256_of_file
+from core.optimisation import Optimisation
 from core.runtime import Runtime
 from core.video import read_span
-from generator import training
-from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import CAPTIONS, DiscClips, draw
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)

@@ -33,6 +33,7 @@ from core.distributed import (
 )
 from core.errors import UserError
 from core.files import atomic_path
+from core.optimisation import Optimisation, build_optimisers
 from core.progress import Progress
 from core.runtime import (
     Runtime,
@@ -41,7 +42,6 @@ from core.runtime import (
     seed_everything,
     training_attention,
 )
-from generator.optimisation import Optimisation, build_optimisers
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "loss.jsonl"

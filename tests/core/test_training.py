@@ -1,4 +1,4 @@
-"""The one training loop: order, resuming, averaging, bad losses, timestep strata."""
+"""The one training loop: order, resuming, averaging, bad losses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from generator.diffusion import draw_frames, draw_timesteps, frame_of
-from generator.optimisation import Optimisation
-from generator.training import CHECKPOINT_NAME, Batch, batch_at, fit
+from core.optimisation import Optimisation
+from core.training import CHECKPOINT_NAME, Batch, batch_at, fit
 
 DEVICE = torch.device("cpu")
 SETTINGS = Optimisation(
@@ -107,26 +106,3 @@ def test_no_samples_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no training samples"):
         fit(nn.Linear(1, 1), lambda b: torch.ones(1), 0, SETTINGS, tmp_path,
             description="x", device=DEVICE)  # fmt: skip
-
-
-@pytest.mark.parametrize("strata", [1, 4, 16])
-def test_timesteps_stay_in_the_stratum_of_their_sample(strata: int) -> None:
-    batch = Batch(list(range(64)), [0] * 64, seed=0)
-    steps = draw_timesteps(batch, 1000, strata)
-    assert steps.min() >= 0 and steps.max() < 1000
-    for number, step in zip(batch.number, steps.tolist(), strict=True):
-        low = (number % strata) * 1000 // strata
-        assert low <= step < low + 1000 / strata + 1
-    if strata == 1:
-        assert steps.float().std() > 200  # uniform: 289
-
-
-def test_single_frames_are_drawn_anew_for_each_sample() -> None:
-    latents = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(64, 5, 2, 3, 4)
-    batch = Batch(list(range(64)), [0] * 64, seed=0)
-    drawn = frame_of(latents, draw_frames(batch, 5))
-    assert drawn.shape == (64, 1, 2, 3, 4)
-    frames = drawn[:, 0, 0, 0, 0].tolist()
-    assert set(frames) == {0, 1, 2, 3, 4} and (drawn == drawn[:, :, :1, :1, :1]).all()
-    one = draw_frames(Batch([17], [0], seed=0), 5)
-    assert one.tolist() == [frames[17]]  # whatever else is in the batch
