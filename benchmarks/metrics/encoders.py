@@ -23,14 +23,15 @@ from torch import Tensor, nn
 from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.networks import Classifier, Network, SlowFast
 from classifiers.prediction import normalise, penultimate_features, predict
+from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
+from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
-from core.training import Batch, fit
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"

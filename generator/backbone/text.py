@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
 
+from core.batch import Batch
 from core.errors import UserError
+from core.fitting import fit
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
-from core.training import Batch, fit
 from generator.base import Weights
 
 SENTINELS = 8  # masked spans a caption can have; captions are about 10 to 30 words

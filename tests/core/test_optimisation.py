@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.batch import Batch
 from core.errors import UserError
+from core.fitting import fit
 from core.optimisation import Muon, Optimisation, orthogonalised
 from core.runtime import Runtime
-from core.training import Batch, fit
 
 SETTINGS = Optimisation(steps=12, batch_size=4, lr=1e-2, optimiser="muon", checkpoint_every=1)
 

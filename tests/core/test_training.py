@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.batch import Batch, batch_at
 from core.errors import UserError
+from core.fitting import fit
 from core.optimisation import Optimisation
-from core.training import CHECKPOINT_NAME, Batch, batch_at, fit
+from core.training import CHECKPOINT_NAME
 
 DEVICE = torch.device("cpu")
 SETTINGS = Optimisation(

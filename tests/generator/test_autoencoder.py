@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.batch import Batch
 from core.errors import UserError
 from core.optimisation import Optimisation
-from core.training import Batch
 from generator.backbone.autoencoder import (
     AutoencoderSettings,
     AutoencoderTraining,

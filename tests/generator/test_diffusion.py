@@ -8,8 +8,8 @@ import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
 
+from core.batch import Batch
 from core.optimisation import Optimisation, build_optimisers, matrices_of
-from core.training import Batch
 from generator.bora.stdit import STDiT
 from generator.diffusion import draw_frames, draw_timesteps, frame_of
 from tests.generator.tiny import bora_base, ophora_base

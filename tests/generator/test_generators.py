@@ -12,11 +12,11 @@ import torch
 from diffusers import CogVideoXPipeline
 from torch import Tensor
 
+from core.batch import Batch
 from core.errors import UserError
 from core.files import read_json
 from core.optimisation import Optimisation
 from core.runtime import Precision
-from core.training import Batch
 from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from benchmarks.config_files import load_config
+from core.batch import Batch
+from core.fitting import fit
 from core.optimisation import Optimisation
-from core.training import Batch, fit
 from generator.base import ClipShape
 from generator.ophora.pipeline import TransformerSettings
 
