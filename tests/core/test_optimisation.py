@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from core.batch import Batch
@@ -97,3 +99,18 @@ def test_sharded_matrices_are_refused(tmp_path: Path) -> None:
             device=torch.device("cpu"),
             runtime=Runtime(sharding="shard"),
         )
+
+
+@pytest.mark.parametrize(
+    "schedule", ["constant_with_warmup", "cosine", "cosine_with_restarts"]
+)  # fmt: skip
+def test_the_learning_rate_is_diffusers_schedule(schedule: Any) -> None:
+    settings = SETTINGS.model_copy(
+        update={"steps": 20, "warmup_steps": 3, "lr": 7e-4, "lr_schedule": schedule}
+    )
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=settings.lr)
+    reference = get_scheduler(schedule, optimiser, num_warmup_steps=3, num_training_steps=20)
+    for step in range(20):
+        assert settings.lr_at(step) == reference.get_last_lr()[0]
+        optimiser.step()
+        reference.step()

@@ -108,3 +108,9 @@ def test_no_samples_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no training samples"):
         fit(nn.Linear(1, 1), lambda b: torch.ones(1), 0, SETTINGS, tmp_path,
             description="x", device=DEVICE)  # fmt: skip
+
+
+def test_a_checkpoint_of_an_earlier_version_is_one_line(tmp_path: Path) -> None:
+    torch.save({"epochs_done": 1, "model": {}}, tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(UserError, match=r"checkpoint\.pt: of an earlier version; delete it"):
+        line_fit(tmp_path, SETTINGS)
