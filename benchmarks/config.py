@@ -14,6 +14,7 @@ import pydantic
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.arms import Arm, DerivedArm, UnlabelledArm
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.dispatch import Cluster
 from benchmarks.evaluation import CLASSIFIER_LABELS, Schedule
 from benchmarks.metrics.frames import FrameProtocol
@@ -28,7 +29,6 @@ from benchmarks.sections import (
 )
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
-from core.clip import Task
 from core.errors import did_you_mean
 from core.runtime import Runtime
 from generator.base import ClipShape
@@ -50,9 +50,9 @@ class OphSimSection(Section):
     train_cases: int = pydantic.Field(default=24, ge=1)
     val_cases: int = pydantic.Field(default=30, ge=1)
     test_cases: int = pydantic.Field(default=60, ge=1)
-    train_clips: int = pydantic.Field(default=900, ge=52)
-    val_clips: int = pydantic.Field(default=1000, ge=52)
-    test_clips: int = pydantic.Field(default=2000, ge=52)
+    train_clips: int = pydantic.Field(default=900, ge=NUM_CLASSES["phase"])
+    val_clips: int = pydantic.Field(default=1000, ge=NUM_CLASSES["phase"])
+    test_clips: int = pydantic.Field(default=2000, ge=NUM_CLASSES["phase"])
     minimum: int = pydantic.Field(default=2, ge=1)
 
 

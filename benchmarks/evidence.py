@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.audits.verdict import agreement
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.evaluation import Schedule, arm_name, joins_real
 from benchmarks.plan import Plan
 from benchmarks.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
-from core.clip import Task
 
 REAL = "Real (test)"
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing

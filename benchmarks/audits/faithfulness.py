@@ -27,12 +27,13 @@ from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.audits.verdict import Verdict
 from benchmarks.config_files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.evaluation import SOURCE
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.plan.generators import trained_here
 from benchmarks.run import run_wave
 from benchmarks.tables.render import plain_table
-from core.clip import Manifest, Task
+from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
 from core.sheet import write_sheet

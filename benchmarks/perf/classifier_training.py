@@ -34,6 +34,7 @@ from benchmarks.config import ClassifierSection
 from benchmarks.config_files import load_config
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim
+from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.perf import mmaction_peer as peer
 from benchmarks.perf.turns import clips_per_s, per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
@@ -45,7 +46,7 @@ from core.frame_cache import open_frames
 from core.runtime import Runtime, commit_of
 from core.video import probe, uniform_indices
 
-OPHSIM_LEAST = 52  # one clip a phase
+OPHSIM_LEAST = NUM_CLASSES["phase"]  # one clip each
 
 
 def training_of(

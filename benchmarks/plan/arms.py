@@ -26,7 +26,7 @@ from benchmarks.arms import (
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
+from benchmarks.datasets.taxonomy import CLASS_NAMES, Task, operations_of
 from benchmarks.evaluation import ALONE, SOURCE, Schedule, joins_real
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
@@ -35,7 +35,6 @@ from benchmarks.plan.quality import QualityStages
 from benchmarks.selection import ConfidentClips
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.base import Generator

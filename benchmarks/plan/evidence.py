@@ -10,11 +10,11 @@ from functools import cached_property
 from augment.controls import Subset
 from benchmarks.arms import AloneArm, PartArm
 from benchmarks.audits.verdict import Verdict
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE
 from benchmarks.metrics.arm_distance import ArmDistance, VideoFeatures
 from benchmarks.plan.arms import ArmPlan
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.stage import ClipSource
 
 

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.config import VARIANT, QualityRow
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.endora import EndoraPlan
 from benchmarks.sections import DiffusionTrainingSection
-from core.clip import Task
 from core.errors import UserError
 from generator.base import Generator, GivenGenerator, Sampling, Weights
 from generator.bora.given import ReleasedBora

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.audits.findings import AUDITS_NAME, synthetic_arms, valid_audits
 from benchmarks.audits.rows import audit_row, unaudited_row
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_name
 from benchmarks.evidence import REAL, ClipSets, seen_rows
 from benchmarks.figures import Chart, charts
@@ -31,7 +32,7 @@ from benchmarks.report.players import caption_scenes, class_scenes
 from benchmarks.scores import Predictions, frequency_groups
 from benchmarks.tables.schema import Tables
 from classifiers.training import LOG_NAME
-from core.clip import Manifest, Task
+from core.clip import Manifest
 
 PANELS = 6  # classes, or captions, whose frames are shown
 CAPTION_SCENES = 24

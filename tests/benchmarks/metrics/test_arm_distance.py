@@ -35,7 +35,10 @@ class NoiseClips(ClipSource):
         for name in names:
             write_video(folder / name, rng.integers(0, 256, (9, 32, 64, 3), np.uint8))
         (folder / names[0]).write_bytes((folder / names[0]).read_bytes()[:200])
-        clips = [Clip(clip_id=n, video_id=n, path=n, operation_id=0, source="noise") for n in names]
+        clips = [
+            Clip(clip_id=n, video_id=n, path=n, labels={"operation": 0}, source="noise")
+            for n in names
+        ]
         Manifest(root=folder, clips=tuple(clips)).save(folder / MANIFEST_NAME)
         return {}
 
