@@ -15,7 +15,7 @@ import numpy as np
 import pydantic
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from core.clip import MANIFEST_NAME, Clip, Manifest, Split, Task
+from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
 from core.progress import track
 from core.runtime import derive_seed
@@ -30,7 +30,7 @@ class ShuffledLabels(ClipSource):
     """
 
     clips: ClipSource
-    task: Task
+    task: str
     seed: int = pydantic.Field(default=0, ge=0)
 
     def execute(self, folder: Path) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class ShuffledLabels(ClipSource):
         labels = [clip.label(self.task) for clip in manifest.clips]
         shuffled = [labels[index] for index in rng.permutation(len(labels))]
         clips = [
-            clip.model_copy(update={f"{self.task}_id": label})
+            clip.labelled(self.task, label)
             for clip, label in zip(manifest.clips, shuffled, strict=True)
         ]
         Manifest(root=manifest.root, clips=tuple(clips)).save(folder / MANIFEST_NAME)
@@ -83,7 +83,7 @@ class Subset(ClipSource):
     """
 
     clips: ClipSource
-    task: Task
+    task: str
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
     split: Split | None = None
 
@@ -105,7 +105,7 @@ class Oversampled(ClipSource):
     """
 
     clips: ClipSource
-    task: Task
+    task: str
     clips_per_class: int = pydantic.Field(ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
 
@@ -133,7 +133,7 @@ class CaptionedAs(ClipSource):
     """
 
     clips: ClipSource
-    task: Task
+    task: str
     prompts_of_class: tuple[tuple[str, ...], ...]
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
     at_least: float = pydantic.Field(default=0.3, ge=0, le=1)
@@ -146,7 +146,7 @@ class CaptionedAs(ClipSource):
             raise UserError(f"{manifest.root}: a clip without a caption cannot be given a class")
         labels, nearness = nearest_class(captions, self.prompts_of_class)
         labelled = sorted(
-            (-near, clip.clip_id, clip.model_copy(update={f"{self.task}_id": int(label)}))
+            (-near, clip.clip_id, clip.labelled(self.task, int(label)))
             for clip, label, near in zip(manifest.clips, labels, nearness, strict=True)
             if near >= self.at_least
         )
@@ -174,7 +174,7 @@ def nearest_class(
     return np.array(classes)[nearest], cosines[np.arange(len(captions)), nearest]
 
 
-def group_by_class(clips: Iterable[Clip], task: Task) -> dict[int, list[Clip]]:
+def group_by_class(clips: Iterable[Clip], task: str) -> dict[int, list[Clip]]:
     """Clips by class id, each class's in the order given."""
     groups: dict[int, list[Clip]] = defaultdict(list)
     for clip in clips:

@@ -6,18 +6,19 @@ phase     -> prompts of its operations, taken in turn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 import yaml
 
-from core.clip import Task
 from core.errors import UserError
 
 PROMPTS_PATH: Final = Path(__file__).with_name("prompts.yaml")
+_PROMPTLESS: Final = re.compile("promptless_(.+)s")
 
 # What happens to the classes that name no surgical action (OphNet's Step Interval, Non-functional
 # Segment and Others: phases 2, 3, 51 and operations 1, 2, 106).
@@ -31,14 +32,24 @@ Prompts = Annotated[tuple[Prompt, ...], pydantic.Field(min_length=1)]
 
 
 class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Prompts by operation id, and the classes for which a prompt says nothing surgical.
+    """Prompts by operation id, and by task the classes for which a prompt says nothing surgical.
 
-    A book of another data set is another yaml file with these three keys.
+    A book of another data set is another yaml file with `operations` and, for every task that has
+    such classes, `promptless_<task>s`.
     """
 
     operations: dict[int, Prompts]
-    promptless_phases: frozenset[int] = frozenset()
-    promptless_operations: frozenset[int] = frozenset()
+    promptless: dict[str, frozenset[int]] = {}
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _promptless_by_task(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        found = {key: _PROMPTLESS.fullmatch(str(key)) for key in data}
+        by_task = {name[1]: data[key] for key, name in found.items() if name}
+        others = {key: data[key] for key, name in found.items() if not name}
+        return {"promptless": by_task, **others}
 
     @pydantic.model_validator(mode="after")
     def _prompts_are_distinct(self) -> PromptBook:
@@ -73,14 +84,13 @@ class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
                 f"operation {operation_id}: no prompt in a book of {known}: add it to the yaml"
             ) from None
 
-    def is_promptless(self, task: Task, class_id: int) -> bool:
+    def is_promptless(self, task: str, class_id: int) -> bool:
         """Whether the class names no surgical action."""
-        promptless = {"phase": self.promptless_phases, "operation": self.promptless_operations}
-        return class_id in promptless[task]
+        return class_id in self.promptless.get(task, ())
 
     def prompts_for(
         self,
-        task: Task,
+        task: str,
         class_id: int,
         operations_of_class: Sequence[int],
         policy: PromptPolicy = "all",

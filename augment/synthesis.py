@@ -6,8 +6,8 @@ captioned clip's id, so no two clips repeat and any clip can be made again alone
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pydantic
 
 from augment.prompts import PROMPTS_PATH, PromptBook, PromptPolicy
-from core.clip import MANIFEST_NAME, Clip, Manifest, Split, Task
+from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.progress import Progress
@@ -38,8 +38,7 @@ class Request:
     clip_id: str
     prompt: str
     seed: int
-    phase_id: int | None = None
-    operation_id: int | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
 
 
 class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -55,7 +54,7 @@ class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def class_requests(
     book: PromptBook,
-    task: Task,
+    task: str,
     operations_of_class: Sequence[Sequence[int]],
     settings: SynthesisSettings,
     class_names: Sequence[str] = (),
@@ -74,7 +73,7 @@ def class_requests(
                 clip_id=f"{task}{class_id:03d}_{index:04d}",
                 prompt=prompts[index % len(prompts)],
                 seed=derive_seed(settings.seed, task, class_id, index),
-                **{f"{task}_id": class_id},
+                labels={task: class_id},
             )
             for index in range(settings.clips_per_class if prompts else 0)
         ]
@@ -95,7 +94,7 @@ class ClassSynthesis(ClipSource):
 
     source: str = pydantic.Field(min_length=1)
     generator: Generator
-    task: Task
+    task: str
     operations_of_class: tuple[tuple[int, ...], ...]
     settings: SynthesisSettings = SynthesisSettings()
     class_names: tuple[str, ...] = ()
@@ -187,8 +186,7 @@ def synthesise(
             clip_id=request.clip_id,
             video_id=f"{source}_{request.clip_id}",
             path=f"{request.clip_id}.mp4",
-            phase_id=request.phase_id,
-            operation_id=request.operation_id,
+            labels=dict(request.labels),
             caption=request.prompt,
             source=source,
             seed=request.seed,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pydantic
 
-from core.clip import Task
 from core.errors import UserError
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed
@@ -71,7 +70,7 @@ class TrainingSet(Mixture):
     without their labels.
     """
 
-    task: Task
+    task: str
     mixing: Mixing = Mixing()
     with_real: bool = True
     with_labels: bool = True

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import exca
 import pydantic
 
-from core.clip import MANIFEST_NAME, Clip, Manifest, Task
+from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UnreadableVideo, UserError
 from core.files import path_inside, read_table, remembered_sha256_of_files
 from core.progress import track
@@ -128,7 +128,7 @@ class UserVideos(ClipSource):
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
 
-    task: Task
+    task: str
     class_names: tuple[str, ...] = pydantic.Field(min_length=1)
     name: str = pydantic.Field(min_length=1)
     root: Path
@@ -139,7 +139,7 @@ class UserVideos(ClipSource):
         cls,
         root: Path,
         *,
-        task: Task,
+        task: str,
         class_names: tuple[str, ...],
         name: str,
         hash_memory: Path,
@@ -208,7 +208,6 @@ class UserVideos(ClipSource):
             clip_id=identity,
             video_id=identity,
             path=path,
-            phase_id=label if self.task == "phase" else None,
-            operation_id=label if self.task == "operation" else None,
+            labels={self.task: label},
             source=self.name,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.recipe import Recipe
-from core.clip import Manifest, Split, Task
+from core.clip import Manifest, Split
 from core.errors import UserError
 from core.frame_cache import FrameTable
 from core.mixture import Chosen
@@ -34,7 +34,7 @@ class LabelledSplit:
 
 
 def labelled_split(
-    manifest: Manifest, table: FrameTable, split: Split, task: Task, num_classes: int
+    manifest: Manifest, table: FrameTable, split: Split, task: str, num_classes: int
 ) -> LabelledSplit:
     """The clips of `split`, in the manifest's order, without the unreadable ones.
 

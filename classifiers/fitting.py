@@ -1,15 +1,21 @@
-"""The fitting of one classifier: steps, epochs, evaluation on val, checkpoint.
+"""The fitting of one classifier: its passes, its loss, evaluation on val, choice of the epoch.
 
-Order, augmentation and dropout follow from (seed, step), and the checkpoint holds the rest: a run
-that is killed and resumed gives the same bits. Processes that train together
-(`core.distributed.launch`) each take their share of every batch.
+The loop, its checkpoint and its log are `core.training`'s. What differs from `core.fitting.fit`,
+and why:
+
+- A pass leaves the last, smaller batch out, can be weighted or change its clips on the way, and
+  augments what it draws (`classifiers.data.Batches`): batch norm wants whole batches, arms of a
+  table equal passes.
+- Val is looked at after a pass, so passes are logged and saved, and the best one's weights kept.
+- A loss that is not finite is a result (`diverged`), not an error, and gradients that overflow are
+  applied and so become one: a recipe must not be repaired in one arm of a table and not in another.
+- Optimisers, their groups and the curve of the learning rate are the recipe's, as published.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +29,18 @@ from classifiers.data import Batches, LabelledSplit, TrainingSet
 from classifiers.networks import Classifier
 from classifiers.prediction import normalise, predict
 from classifiers.recipe import Recipe
-from core.distributed import (
-    average_gradients,
-    gathered,
-    load_optimiser,
-    mean_over_ranks,
-    rank,
-    share,
-    whole,
-    world_size,
-)
+from core.distributed import gathered, mean_over_ranks, rank, whole, world_size
 from core.errors import UserError
-from core.files import atomic_path, write_json, write_text
+from core.files import write_json
 from core.frame_cache import FrameTable
-from core.progress import Progress
-from core.runtime import Runtime, autocast, derive_seed, seed_everything
+from core.runtime import Runtime
+from core.training import CHECKPOINT_NAME, Course, Losses, Training
 
-CHECKPOINT_NAME, LOG_NAME, START_NAME = "checkpoint.pt", "epochs.jsonl", "start.json"
+LOG_NAME, START_NAME = "epochs.jsonl", "start.json"
 
 
 class Fitting:
-    """The state of one training run; all of it that matters is in the checkpoint.
+    """One training run; all of its state that matters is in the checkpoint.
 
     build: gives the network with freshly drawn weights. frames, val: what the epoch is chosen on.
     start: a published checkpoint whose backbone it starts from. folder: keeps `checkpoint.pt`,
@@ -63,85 +60,86 @@ class Fitting:
         runtime: Runtime,
         start: Checkpoint | None = None,
     ) -> None:
-        self.build, self.recipe, self.seed, self.runtime = build, recipe, seed, runtime
+        self.build, self.recipe, self.runtime = build, recipe, runtime
         self.data, self.frames, self.val, self.folder = data, frames, val, folder
         self.device = runtime.torch_device()
         self.steps_per_epoch = self._steps_per_epoch()
-        self.batches = Batches(data, recipe, seed, recipe.epochs * self.steps_per_epoch)
-        self.epochs_done, self.steps_done, self.diverged = 0, 0, False
-        self.history: list[dict[str, float]] = []
+        steps = recipe.epochs * self.steps_per_epoch
+        self.batches = Batches(data, recipe, seed, steps)
+        self.epoch_losses: list[float] = []
         self.named: list[float] = []  # this epoch's steps, of clips without labels
-        self.best: dict[str, Any] = {"epoch": 0, "top1": None}
-        seed_everything(seed)
         model = build()
-        state = self._resumed(model)
-        if state is None:
-            self._begin(model, start)
-        self.model = self._placed(model)
-        self.optimizer = recipe.build_optimizer(self.model)
-        self.scaler = torch.amp.GradScaler(enabled=recipe.precision == "fp16")
-        if state is not None:
-            load_optimiser(self.optimizer, state["optimizer"])
-            self.scaler.load_state_dict(state["scaler"])
+        # A begun training has all weights: the published checkpoint is not needed again.
+        if start is not None and not (folder / CHECKPOINT_NAME).is_file():
+            self._start_from(start, model)
+        before = {name: value.cpu().clone() for name, value in model.state_dict().items()}
+        course = Course(
+            steps=steps,
+            seed=seed,
+            optimisers=lambda placed: [recipe.build_optimizer(placed)],
+            lr_at=partial(recipe.learning_rate_at, steps_per_epoch=self.steps_per_epoch),
+            precision=recipe.precision,
+            grad_clip=recipe.grad_clip,
+            purpose="dropout",
+            leave_out=False,
+        )
+        self.model = self._for_ranks(model)
+        self.training = Training(
+            self.model,
+            course,
+            folder,
+            device=self.device,
+            runtime=runtime,
+            log_name=LOG_NAME,
+            kept={"best": {"epoch": 0, "top1": None, "model": before}},
+        )
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Number (0: none), val top-1 and weights of the best epoch so far."""
+        found: dict[str, Any] = self.training.kept["best"]
+        return found
 
     def train(self, description: str) -> None:
         """Train the epochs that are left, with a checkpoint after each."""
-        total = self.recipe.epochs * self.steps_per_epoch
-        with Progress(description, total, "steps", self.steps_done, quiet=rank() > 0) as progress:
-            while self.epochs_done < self.recipe.epochs and not self.diverged:
-                self.epoch(progress)
-                self.save()
+        self.training.run(self.losses, self.follow, description)
+        if self.training.diverged:
+            self.training.save()
         if self.best["epoch"] == 0:  # diverged before the first evaluation
             self.best["top1"] = top1(self._val_logits(self.best_model()), self.val.labels)
 
-    def epoch(self, progress: Progress) -> None:
-        """One pass of the schedule, then val if it is its turn; ends early with `diverged` set."""
-        losses = []
-        self.named = []
-        for _ in range(self.steps_per_epoch):
-            loss = self.step(self.steps_done)
-            if not math.isfinite(loss):
-                self.diverged = True
-                return
-            self.steps_done += 1
-            losses.append(loss)
-            progress.advance(note=f"loss {loss:.3f}")
-        line = {
-            "epoch": self.epochs_done + 1,
-            "steps": self.steps_done,
-            "train_loss": sum(losses) / len(losses),
+    def losses(self, number: int) -> Losses:
+        """The loss of a step: this rank's clips of its batch."""
+        frames, labels = self.batches.part(number, rank(), world_size())
+        clips = normalise(torch.from_numpy(frames).to(self.device))
+        targets = torch.from_numpy(labels).to(self.device)
+        return [partial(self._loss, number, clips, targets)]
+
+    def follow(self, loss: float) -> None:
+        """After the last step of an epoch: its row, val if it is its turn, checkpoint."""
+        self.epoch_losses.append(loss)
+        training = self.training
+        if training.step % self.steps_per_epoch:
+            return
+        row = {
+            "epoch": training.step // self.steps_per_epoch,
+            "steps": training.step,
+            "train_loss": sum(self.epoch_losses) / len(self.epoch_losses),
         }
         if self.named:
-            line["named"] = sum(self.named) / len(self.named)
-        if line["epoch"] % self.recipe.val_interval == 0 or line["epoch"] == self.recipe.epochs:
+            row["named"] = sum(self.named) / len(self.named)
+        self.epoch_losses, self.named = [], []
+        if row["epoch"] % self.recipe.val_interval == 0 or row["epoch"] == self.recipe.epochs:
             logits = self._val_logits(self.model)
-            self.diverged = not bool(np.isfinite(logits).all())
-            if self.diverged:
+            training.diverged = not bool(np.isfinite(logits).all())
+            if training.diverged:
                 return
-            line["val_top1"] = accuracy = top1(logits, self.val.labels)
+            row["val_top1"] = accuracy = top1(logits, self.val.labels)
             if self.best["top1"] is None or accuracy > self.best["top1"]:
-                self.best = {"epoch": line["epoch"], "top1": accuracy, "model": self._weights()}
-        self.epochs_done += 1
-        self.history.append(line)
-
-    def save(self) -> None:
-        """Write checkpoint and log (rank 0; the others hand over their part)."""
-        state = {
-            "epochs_done": self.epochs_done,
-            "steps_done": self.steps_done,
-            "diverged": self.diverged,
-            "history": self.history,
-            "best": self.best,
-            "model": whole(self.model.state_dict()),
-            "optimizer": whole(self.optimizer.state_dict()),
-            "scaler": self.scaler.state_dict(),
-        }
-        if rank() > 0:
-            return
-        with atomic_path(self.folder / CHECKPOINT_NAME) as temporary:
-            torch.save(state, temporary)
-        lines = (json.dumps(line) + "\n" for line in self.history)
-        write_text(self.folder / LOG_NAME, "".join(lines))
+                best = {"epoch": row["epoch"], "top1": accuracy, "model": self._weights()}
+                training.kept["best"] = best
+        training.log.append(row)
+        training.save()
 
     def best_model(self) -> Classifier:
         """The network with the best epoch's weights, in evaluation mode."""
@@ -149,33 +147,13 @@ class Fitting:
         model.load_state_dict(self.best["model"])
         return model.to(self.device).eval()
 
-    def step(self, number: int) -> float:
-        """One optimiser step; returns the loss. One that is not finite changes no weight."""
-        others = () if rank() == 0 else (rank(),)  # dropout masks of their own
-        torch.manual_seed(derive_seed(self.seed, "dropout", number, *others))
-        rate = self.recipe.learning_rate_at(number, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        frames, labels = self.batches.part(number, rank(), world_size())
-        clips = normalise(torch.from_numpy(frames).to(self.device))
-        targets = torch.from_numpy(labels).to(self.device)
-        with autocast(self.recipe.precision, self.device):
-            loss: Tensor = functional.cross_entropy(
-                self.model(clips), targets, label_smoothing=self.recipe.label_smoothing
-            )
-            if len(self.data.unlabelled):
-                loss = loss + self.recipe.fixmatch.weight * self._without_labels(number)
-        value = float(mean_over_ranks(loss.detach().clone()))
-        if math.isfinite(value):
-            self.optimizer.zero_grad()
-            self.scaler.scale(loss).backward()
-            average_gradients(self.model.parameters())
-            if self.recipe.grad_clip is not None:
-                self.scaler.unscale_(self.optimizer)
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        return value
+    def _loss(self, number: int, clips: Tensor, targets: Tensor) -> Tensor:
+        loss: Tensor = functional.cross_entropy(
+            self.model(clips), targets, label_smoothing=self.recipe.label_smoothing
+        )
+        if len(self.data.unlabelled):
+            loss = loss + self.recipe.fixmatch.weight * self._without_labels(number)
+        return loss
 
     def _without_labels(self, number: int) -> Tensor:
         """FixMatch's loss of the step's clips without labels; 0 where the network is sure of none.
@@ -201,17 +179,14 @@ class Fitting:
             )
         return self.recipe.steps_per_epoch(len(self.data), first)
 
-    def _placed(self, model: Classifier) -> Any:
-        """The network on its device, shared by the ranks if there are several."""
-        model.to(self.device).train()
+    def _for_ranks(self, model: Classifier) -> Any:
+        """The network as ranks can share it, if there are several."""
         if world_size() == 1:
             return model
         shared: Any = model
         if self.device.type == "cuda":
             shared = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        shared.to(memory_format=torch.contiguous_format)  # FSDP knows no other layout
-        share(shared, self.runtime.sharding)
-        return shared
+        return shared.to(memory_format=torch.contiguous_format)  # FSDP knows no other layout
 
     def _val_logits(self, model: Classifier) -> np.ndarray:
         rows = self.val.rows
@@ -223,26 +198,10 @@ class Fitting:
     def _weights(self) -> dict[str, Tensor]:
         return {name: whole(value).clone() for name, value in self.model.state_dict().items()}
 
-    def _begin(self, model: Classifier, start: Checkpoint | None) -> None:
-        if start is not None:
-            report = start.load_into(model)
-            if rank() == 0:
-                write_json(self.folder / START_NAME, report.summary())
-        self.best["model"] = {name: v.cpu().clone() for name, v in model.state_dict().items()}
-
-    def _resumed(self, model: Classifier) -> dict[str, Any] | None:
-        """Take over a checkpoint, if there is one, and return it for what is built later.
-
-        It holds all weights: a published checkpoint is not needed again.
-        """
-        path = self.folder / CHECKPOINT_NAME
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        for name in ("epochs_done", "steps_done", "diverged", "history", "best"):
-            setattr(self, name, state[name])
-        return state
+    def _start_from(self, start: Checkpoint, model: Classifier) -> None:
+        report = start.load_into(model)
+        if rank() == 0:
+            write_json(self.folder / START_NAME, report.summary())
 
 
 def top1(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -11,7 +11,6 @@ import safetensors.torch
 
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import Classifier, Network
-from core.clip import Task
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
@@ -25,7 +24,7 @@ class TrainedClassifier(Stage):
     num_frames, size: of the clips that it sees, (num_frames, size, size, 3).
     """
 
-    task: Task
+    task: str
     num_classes: int = pydantic.Field(ge=2)
     network: Network
     num_frames: int = pydantic.Field(default=8, ge=1)

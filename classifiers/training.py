@@ -14,19 +14,20 @@ import torch
 
 from classifiers.checkpoints import Checkpoint
 from classifiers.data import LabelledSplit, TrainingSet, labelled_split
-from classifiers.fitting import CHECKPOINT_NAME, LOG_NAME, START_NAME, Fitting
+from classifiers.fitting import LOG_NAME, START_NAME, Fitting
 from classifiers.networks import Classifier
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.trained import MODEL_NAME, TrainedClassifier
+from core.batch import samples_per_rank
 from core.clip import Split
 from core.distributed import launch
-from core.errors import UserError
 from core.files import atomic_path, read_json, write_json
 from core.frame_cache import FrameTable
 from core.mixture import Mixture
 from core.runtime import derive_seed
 from core.stage import ClipSource, Stage
+from core.training import CHECKPOINT_NAME
 
 __all__ = ["LOG_NAME", "ClassifierTraining"]
 
@@ -68,9 +69,7 @@ class ClassifierTraining(TrainedClassifier):
         return self.folder / MODEL_NAME
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        if self.recipe.batch_size % self.runtime.processes:
-            batch, ranks = self.recipe.batch_size, self.runtime.processes
-            raise UserError(f"batch_size {batch}: not a multiple of {ranks} ranks")
+        samples_per_rank(self.recipe.batch_size, self.runtime.processes)
         if self.runtime.processes > 1:
             self._inputs()  # before the ranks start: they only read what is there
             launch(type(self).fit, self, folder, runtime=self.runtime)
@@ -84,17 +83,17 @@ class ClassifierTraining(TrainedClassifier):
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         without: dict[str, Any] = {}
         if len(data.unlabelled):
-            named = [line["named"] for line in run.history]
+            named = [row["named"] for row in run.training.log]
             share = sum(named) / len(named) if named else 0.0  # none if it diverged at once
             without = {"unlabelled_clips": len(data.unlabelled), "unlabelled_named": share}
         started = {"start": read_json(folder / START_NAME)} if self.start is not None else {}
         return {
             "best_epoch": run.best["epoch"],
             "val_top1": run.best["top1"],
-            "steps": run.steps_done,
+            "steps": run.training.step,
             "train_clips": len(data),
             "unreadable": len({*data.unreadable, *chain(*(s.unreadable for s in splits.values()))}),
-            "diverged": run.diverged,
+            "diverged": run.training.diverged,
             "parameters": sum(p.numel() for p in model.parameters()),
             **without,
             **started,

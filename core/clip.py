@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -13,16 +14,20 @@ from core.errors import UserError
 from core.files import path_inside, write_text
 
 Split = Literal["train", "val", "test"]
-Task = Literal["phase", "operation"]
 MANIFEST_NAME = "manifest.jsonl"
+
+ClassId = Annotated[int, pydantic.Field(ge=0)]
+# As manifests had labels before they were a dictionary: a field `<task>_id` for each.
+_LABEL_FIELD = re.compile(r'"(?!clip_id|video_id)(\w+)_id": ?(\d+), ?')
 
 
 class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
     """One span of one video file.
 
     `path` is relative to the manifest's root. `start_s` and `end_s` are seconds; None means the
-    file's own start or end. `source` says where the clip comes from ("OphNet2024", "OphSim",
-    "ophora", a user's folder name); `seed` is the sampling seed of a synthetic clip.
+    file's own start or end. `labels` holds the class id of each task that the clip is labelled
+    for. `source` says where the clip comes from (a data set, a generator, a user's folder); `seed`
+    is the sampling seed of a synthetic clip.
     """
 
     clip_id: str = pydantic.Field(min_length=1)
@@ -30,8 +35,7 @@ class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
     path: str = pydantic.Field(min_length=1)
     start_s: float | None = pydantic.Field(default=None, ge=0, allow_inf_nan=False)
     end_s: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
-    phase_id: int | None = pydantic.Field(default=None, ge=0)
-    operation_id: int | None = pydantic.Field(default=None, ge=0)
+    labels: dict[str, ClassId] = {}
     caption: str | None = None
     source: str
     split: Split | None = None
@@ -45,12 +49,15 @@ class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"path {self.path!r} must be relative and stay inside the root")
         return self
 
-    def label(self, task: Task) -> int:
+    def label(self, task: str) -> int:
         """The class id for `task`.  Raises: UserError: if the clip carries none."""
-        value = self.phase_id if task == "phase" else self.operation_id
-        if value is None:
-            raise UserError(f"clip {self.clip_id!r} has no {task}_id")
-        return value
+        if task not in self.labels:
+            raise UserError(f"clip {self.clip_id!r} has no {task} label")
+        return self.labels[task]
+
+    def labelled(self, task: str, label: int) -> Clip:
+        """The same clip with another class id for `task`."""
+        return self.model_copy(update={"labels": {**self.labels, task: label}})
 
 
 class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -93,12 +100,15 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
         root = self.root.resolve()
         shown = root.relative_to(folder).as_posix() if root.is_relative_to(folder) else str(root)
         lines = [json.dumps({"root": shown})]
-        lines += [clip.model_dump_json(exclude_none=True) for clip in self.clips]
+        lines += [clip.model_dump_json(exclude_defaults=True) for clip in self.clips]
         write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
-        """Read and validate a manifest.  Raises: UserError: naming the file, line and field."""
+        """Read and validate a manifest, one with a field for each label (`<task>_id`) as well.
+
+        Raises: UserError: naming the file, line and field.
+        """
         path = Path(path)
         if not path.is_file():
             raise UserError(f"manifest {path}: no such file")
@@ -119,8 +129,16 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
 def _parse_lines(path: Path, lines: list[str]) -> Iterator[Clip]:
     for number, line in enumerate(lines[1:], start=2):
         try:
-            yield Clip.model_validate_json(line)
+            yield Clip.model_validate_json(_with_labels(line))
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "line"
             raise UserError(f"manifest {path}, line {number}, {field}: {first['msg']}") from None
+
+
+def _with_labels(line: str) -> str:
+    fields = _LABEL_FIELD.findall(line)
+    if not fields:
+        return line
+    labels = {task: int(label) for task, label in fields}
+    return f'{{"labels": {json.dumps(labels)}, ' + _LABEL_FIELD.sub("", line)[1:]

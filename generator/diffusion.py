@@ -12,13 +12,14 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
+from core.batch import Batch, samples_per_rank
 from core.distributed import launch, world_size
 from core.errors import UserError
+from core.fitting import Inspection, LossFunction, fit
+from core.optimisation import Optimisation
 from generator.base import Generator, Weights
 from generator.encoding import Encoding, LatentDataset
-from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
-from generator.training import Batch, Inspection, LossFunction, fit
 
 HELD_OUT_CLIPS = 256
 HELD_OUT_BATCH = 32
@@ -99,9 +100,7 @@ class DenoiserTraining(Generator):
     preview: Preview | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        batch, ranks = self.optimisation.batch_size, self.runtime.processes
-        if batch % ranks:
-            raise UserError(f"batch_size {batch}: not a multiple of {ranks} ranks")
+        samples_per_rank(self.optimisation.batch_size, self.runtime.processes)
         # Before the ranks start: they only read what is there.
         start = self.init.weights()
         clips = sum(self.encoding.run()["rows_per_shard"])

@@ -71,7 +71,7 @@ def test_endora_makes_clips_of_every_class_and_rows_without_clipscore(weights: P
     assert by_class.init.base == unconditional
     clips = plan.arms["phase"]["Source + Endora"].manifest().clips  # type: ignore[union-attr]
     assert [clip.caption for clip in clips] == list(PHASES)
-    assert [clip.phase_id for clip in clips] == list(range(52))
+    assert [clip.label("phase") for clip in clips] == list(range(52))
     table = quality_table(plan)
     assert table is not None
     assert [row.model for row in table.rows] == ["Endora", "Endora (w/ Ophora-160K)"]

@@ -19,9 +19,9 @@ from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.ophclip import OphClipTraining
 from classifiers.networks import SlowFast
+from core.optimisation import Optimisation
 from core.video import write_video
 from generator.base import ClipShape
-from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 from tests.generator.curation.chat_server import ChatServer
 from tests.generator.tiny import STDIT, TRANSFORMER, bora_base, common, ophora_base

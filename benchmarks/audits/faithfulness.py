@@ -26,13 +26,14 @@ from benchmarks.audits.options import parser
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config.files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.dispatch import run_wave
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.plan.generators import trained_here
 from benchmarks.scoring.evaluation import SOURCE
 from benchmarks.tables.render import plain_table
 from classifiers.verdict import Verdict
-from core.clip import Manifest, Task
+from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
 from core.sheet import write_sheet

@@ -15,11 +15,12 @@ from augment.synthesis import ClassSynthesis
 from benchmarks.audits.copies import Memorisation, NearDuplicates
 from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Plan
 from benchmarks.plan.generators import trained_here
 from benchmarks.scoring.evaluation import SOURCE
 from benchmarks.tables.schema import Audit
-from core.clip import Split, Task
+from core.clip import Split
 from core.errors import UserError
 from core.files import read_json
 from core.frame_cache import FrameCache

@@ -22,15 +22,14 @@ from benchmarks.config.schema import OphSimSection
 from benchmarks.config.sections import Section
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
 from benchmarks.pretraining.ship import WEIGHTS_ROOT, card, save_half
-from benchmarks.scoring.evaluation import HEAD_SIZES
 from classifiers.checkpoints import Checkpoint
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
 from classifiers.trained import MODEL_NAME, GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.errors import exit_code
 from core.files import write_text
 from core.runtime import commit_of
@@ -96,7 +95,7 @@ def _cases(plan: Plan, task: Task, simulator: OphSim) -> OphNet:
 
 def _frame(plan: Plan, task: Task) -> dict[str, Any]:
     shape = {"num_frames": plan.config.num_frames, "size": plan.config.size}
-    return {"task": task, "num_classes": HEAD_SIZES[task], **shape, **plan.common}
+    return {"task": task, "num_classes": NUM_CLASSES[task], **shape, **plan.common}
 
 
 def ship(judge: TrainedClassifier, command: str, commit: str | None, target: Path) -> None:

@@ -22,16 +22,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from classifiers.prediction import normalise
+from core.batch import Batch
 from core.clip import Split
 from core.errors import UserError
 from core.files import atomic_path
+from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
+from core.optimisation import Optimisation
 from core.progress import track
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
 from core.video import Frames
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 WEIGHTS_NAME = "model.safetensors"
 # Standard deviations of Gaussian blurs, as shares of a frame's height: from next to none to what

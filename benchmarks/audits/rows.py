@@ -16,7 +16,7 @@ from benchmarks.audits.findings import (
     ArmAudit,
     outcome,
 )
-from core.clip import Task
+from benchmarks.datasets.taxonomy import Task
 
 AUDIT_HEADER = (
     "Task",

@@ -23,6 +23,7 @@ import pydantic
 from benchmarks.audits.findings import AUDITS_NAME, AUDITS_NOTE
 from benchmarks.config.arms import ConfidentArm
 from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Inputs, Plan
 from benchmarks.report.evidence import ClipSet
 from benchmarks.report.figures import charts, write_charts
@@ -31,7 +32,6 @@ from benchmarks.scoring.evaluation import Cell, load_cells, save_cell
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.render import write_tables
 from benchmarks.tables.schema import Audit, Table2, Tables
-from core.clip import Task
 from core.errors import UserError, exit_code
 from core.files import read_json, write_json
 

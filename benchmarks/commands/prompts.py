@@ -28,8 +28,7 @@ def write_prompts(config: BenchmarkConfig, stream: TextIO) -> None:
     task, writer = config.tasks[0], csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for request in class_requests(PromptBook.load(), task, operations_of(task), config.synthesis):
-        class_id = request.phase_id if task == "phase" else request.operation_id
-        assert class_id is not None
+        class_id = request.labels[task]
         name = CLASS_NAMES[task][class_id]
         writer.writerow([class_id, name, request.clip_id, request.prompt, request.seed])
 

@@ -13,6 +13,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import pydantic
 
+from benchmarks.datasets.taxonomy import NUM_CLASSES
+
 
 class ArmSection(pydantic.BaseModel, frozen=True, extra="forbid"):
     """An arm of Table 2, "Source + <its name>"."""
@@ -97,7 +99,7 @@ class ExtraRealArm(ArmSection):
     clips_per_class: int = pydantic.Field(ge=1)
     seed: int = pydantic.Field(ge=0)
     cases: int = pydantic.Field(ge=1)
-    clips: int = pydantic.Field(ge=52)
+    clips: int = pydantic.Field(ge=NUM_CLASSES["phase"])
 
 
 class CaptionedArm(ArmSection):

@@ -23,13 +23,13 @@ from benchmarks.config.sections import (
     Section,
 )
 from benchmarks.datasets.ophsim.appearance import NUISANCE
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
 from classifiers.networks import Network
 from classifiers.recipe import Recipe
-from core.clip import Task
 from core.errors import did_you_mean
 from core.runtime import Runtime
 from generator.base import ClipShape
@@ -51,9 +51,9 @@ class OphSimSection(Section):
     train_cases: int = pydantic.Field(default=24, ge=1)
     val_cases: int = pydantic.Field(default=30, ge=1)
     test_cases: int = pydantic.Field(default=60, ge=1)
-    train_clips: int = pydantic.Field(default=900, ge=52)
-    val_clips: int = pydantic.Field(default=1000, ge=52)
-    test_clips: int = pydantic.Field(default=2000, ge=52)
+    train_clips: int = pydantic.Field(default=900, ge=NUM_CLASSES["phase"])
+    val_clips: int = pydantic.Field(default=1000, ge=NUM_CLASSES["phase"])
+    test_clips: int = pydantic.Field(default=2000, ge=NUM_CLASSES["phase"])
     minimum: int = pydantic.Field(default=2, ge=1)
     nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
 

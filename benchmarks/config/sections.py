@@ -8,6 +8,7 @@ from __future__ import annotations
 import pydantic
 
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix
+from core.optimisation import Optimisation
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling
 from generator.curation.dynamics import DynamicsSettings
@@ -18,7 +19,6 @@ from generator.diffusion import DiffusionSettings
 from generator.encoding import FrameRule
 from generator.endora.pipeline import EndoraSettings
 from generator.endora.prior import PriorSettings
-from generator.optimisation import Optimisation
 from generator.preview import Preview
 
 

@@ -20,13 +20,13 @@ import exca
 import pydantic
 
 from benchmarks.datasets.ophnet_csv import (
-    NUM_CLASSES,
     SPLITS,
     Segment,
     find_annotation,
     read_segments,
 )
-from core.clip import MANIFEST_NAME, Clip, Manifest, Task
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
+from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.files import path_inside, remembered_sha256_of_files
 from core.runtime import Runtime
@@ -127,8 +127,7 @@ def _clip(root: Path, path: Path, row: Segment, source: str, *, trimmed: bool) -
         path=path.relative_to(root).as_posix(),
         start_s=None if trimmed else row.start_s,
         end_s=None if trimmed else row.end_s,
-        phase_id=row.phase_id,
-        operation_id=row.operation_id,
+        labels=row.labels,
         source=source,
         split=row.split,
     )

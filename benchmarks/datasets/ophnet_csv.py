@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, cast, get_args
 
-from benchmarks.datasets.taxonomy import OPERATIONS, PHASES
-from core.clip import Split, Task
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
+from core.clip import Split
 from core.errors import UserError, did_you_mean
 from core.files import read_table
 
 SPLITS: tuple[str, ...] = get_args(Split)
-# Both count "Others" (51, 106). The Ophora paper's "52 phases and 106 operations" counts it once.
-NUM_CLASSES: dict[Task, int] = {"phase": len(PHASES), "operation": len(OPERATIONS)}
 ANNOTATION: dict[Task, str] = {"phase": "_loca_challenge_phase", "operation": "_loca_challenge"}
 
 
@@ -43,6 +41,12 @@ class Segment:
     phase_id: int
     operation_id: int | None
     trimmed: str | None
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Class ids by task, of the tasks that the file has."""
+        known: dict[Task, int | None] = {"phase": self.phase_id, "operation": self.operation_id}
+        return {task: label for task, label in known.items() if label is not None}
 
     @property
     def clip_id(self) -> str:

@@ -14,7 +14,7 @@ from benchmarks.datasets.natural_sim import NATURAL_SIM
 from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
-from benchmarks.datasets.taxonomy import PHASES
+from benchmarks.datasets.taxonomy import NUM_CLASSES, PHASES
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.stage import ClipSource, Stage
 from generator.curation.narrated import read_captions
@@ -112,9 +112,9 @@ class OphSim(Stage):
     train_cases: int = pydantic.Field(default=24, ge=1)
     val_cases: int = pydantic.Field(default=30, ge=1)
     test_cases: int = pydantic.Field(default=60, ge=1)
-    train_clips: int = pydantic.Field(default=900, ge=52)
-    val_clips: int = pydantic.Field(default=1000, ge=52)
-    test_clips: int = pydantic.Field(default=2000, ge=52)
+    train_clips: int = pydantic.Field(default=900, ge=NUM_CLASSES["phase"])
+    val_clips: int = pydantic.Field(default=1000, ge=NUM_CLASSES["phase"])
+    test_clips: int = pydantic.Field(default=2000, ge=NUM_CLASSES["phase"])
     minimum: int = pydantic.Field(default=2, ge=1)
     nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
     width: int = pydantic.Field(default=96, ge=32)

@@ -36,6 +36,9 @@ _OPERATION_ROWS: Final = _rows("operation")
 PHASES: Final[tuple[str, ...]] = tuple(row["name"] for row in _PHASE_ROWS)
 OPERATIONS: Final[tuple[str, ...]] = tuple(row["name"] for row in _OPERATION_ROWS)
 CLASS_NAMES: Final[Mapping[Task, tuple[str, ...]]] = {"phase": PHASES, "operation": OPERATIONS}
+# Both count "Others" (51, 106). The Ophora paper's "52 phases and 106 operations" counts it once
+# (Table 2 and Sec. 3.1).
+NUM_CLASSES: Final[Mapping[Task, int]] = {task: len(names) for task, names in CLASS_NAMES.items()}
 # None for "Others": OphNet files it under 25 different phases.
 PHASE_OF_OPERATION: Final[tuple[int | None, ...]] = tuple(
     int(row["phase_id"]) if row["phase_id"] else None for row in _OPERATION_ROWS

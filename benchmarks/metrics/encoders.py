@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -20,17 +20,19 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.networks import Classifier, Network, SlowFast
 from classifiers.prediction import normalise, penultimate_features, predict
+from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
+from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource, Stage
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
@@ -192,8 +194,8 @@ class VideoEncoderTraining(EncoderTraining):
     """
 
     name: str = pydantic.Field(default="slowfast_nano", pattern="[a-z0-9_]+")
-    task: Literal["phase", "operation"] = "operation"
-    num_classes: int = pydantic.Field(default=107, ge=2)
+    task: Task = "operation"
+    num_classes: int = pydantic.Field(default=NUM_CLASSES["operation"], ge=2)
     network: Network = SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3)
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -32,11 +32,12 @@ from benchmarks.metrics.encoders import (
 )
 from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.prediction import normalise
+from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import read_json, sha256_of_file, write_text
+from core.fitting import LossFunction, fit
 from core.runtime import seed_everything
-from generator.training import Batch, LossFunction, fit
 
 TOKENIZER_NAME = "tokenizer.json"
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"

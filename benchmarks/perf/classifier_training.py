@@ -34,6 +34,7 @@ from benchmarks.config.files import load_config
 from benchmarks.config.schema import ClassifierSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim
+from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.perf import mmaction_peer as peer
 from benchmarks.perf.turns import clips_per_s, per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
@@ -42,11 +43,10 @@ from classifiers.fitting import Fitting
 from classifiers.prediction import normalise
 from classifiers.training import ClassifierTraining
 from core.frame_cache import open_frames
-from core.progress import Progress
 from core.runtime import Runtime, commit_of
 from core.video import probe, uniform_indices
 
-OPHSIM_LEAST = 52  # one clip a phase
+OPHSIM_LEAST = NUM_CLASSES["phase"]  # one clip each
 
 
 def training_of(
@@ -158,23 +158,13 @@ def compare_training(training: ClassifierTraining, rounds: int, steps: int) -> d
         frames, labels = loop.batches[0]
         bare, batch = bare_step(training, frames, labels), peer.packed(frames, labels)
 
-        def our_steps() -> int:
-            with Progress(name, steps, "steps", quiet=True) as progress:
-                for step in range(steps):
-                    progress.advance(note=f"loss {loop.step(step):.3f}")
-            return steps
+        def our_steps(count: int = steps) -> int:
+            return run_on(loop, lambda loss: None, count)
 
         def bare_steps() -> int:
             for _ in range(steps):
                 bare()
             return steps
-
-        def our_epoch() -> int:
-            with Progress(name, epochs.steps_per_epoch, "steps", quiet=True) as progress:
-                epochs.epoch(progress)
-            epochs.save()
-            assert not epochs.diverged  # it would have ended early
-            return epochs.steps_per_epoch
 
         def mmengine_steps() -> float:
             model = training.build().to(device)
@@ -182,10 +172,10 @@ def compare_training(training: ClassifierTraining, rounds: int, steps: int) -> d
 
         ways = {
             # mmengine's first step does not count either: see `seconds_per_step`.
-            "ours": per_unit(our_steps, now, lambda: loop.step(0)),
+            "ours": per_unit(our_steps, now, lambda: our_steps(1)),
             "mmaction2": mmengine_steps,
             "bare_network": per_unit(bare_steps, now, bare),
-            "ours_epoch": per_unit(our_epoch, now),
+            "ours_epoch": per_unit(lambda: run_on(epochs, epochs.follow), now),
         }
         seconds = take_turns(ways, rounds, f"training {name}")
     step = speed_ratio(seconds, "ours", "mmaction2")
@@ -203,6 +193,15 @@ def fitting_of(training: ClassifierTraining, data: TrainingSet, folder: Path) ->
     machinery: dict[str, Any] = {"seed": training.seed, "runtime": training.runtime}
     frames = data.tables[0]
     return Fitting(training.build, training.recipe, data, frames, val, folder, **machinery)
+
+
+def run_on(fitting: Fitting, follow: Callable[[float], None], steps: int = 0) -> int:
+    """So many more steps of the training loop, 0: an epoch's; how many they are."""
+    steps = steps or fitting.steps_per_epoch
+    until = fitting.training.step + steps
+    fitting.training.run(fitting.losses, follow, "", until=until, quiet=True)
+    assert fitting.training.step == until  # it would have ended early if it diverged
+    return steps
 
 
 def bare_step(

@@ -30,14 +30,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.perf.turns import per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
 from core.files import write_json
+from core.fitting import fit
+from core.optimisation import Optimisation
 from core.runtime import Precision, Runtime, autocast, training_attention
 from generator.base import ClipShape
 from generator.diffusion import DiffusionSettings, batch_loss
 from generator.encoding import LatentDataset
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE, TransformerSettings, load_pipeline
 from generator.ophora.training import velocity_loss
-from generator.optimisation import Optimisation
-from generator.training import fit
 
 NANO = PROJECT_ROOT / "generator" / "weights" / "ophora_base"
 

@@ -1,27 +1,48 @@
 """Can OphSim's 52 phases be told apart by instrument, motion and tissue alone?
 
-A small SlowFast is trained on many clips of one standard eye (no per-case nuisance) and tested on
+The nano SlowFast is trained on many clips of one standard eye (no per-case nuisance) and tested on
 others. Run it after any change to the programmes; it must reach at least 85% top-1:
 
     python -m benchmarks.perf.judge_nuisance_free --train 4000 --test 642 --epochs 12
 """
 
+from __future__ import annotations
+
 import argparse
 import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorchvideo.models.slowfast import create_slowfast
-from torch import Tensor, nn
 
+from benchmarks.config.files import load_config
 from benchmarks.datasets.ophsim.appearance import CaseAppearance
 from benchmarks.datasets.ophsim.render import render_clip
 from benchmarks.datasets.taxonomy import OPERATIONS, OTHERS_PHASE, PHASE_OF_OPERATION, PHASES
+from classifiers.data import LabelledSplit, TrainingSet
+from classifiers.fitting import Fitting
+from classifiers.networks import Classifier
+from classifiers.prediction import predict
+from classifiers.recipe import Recipe
+from core.frame_cache import FrameTable
+from core.mixture import Chosen
+from core.runtime import Runtime
 
 _FRAMES, _SIZE = 8, 64
+RECIPE = Recipe(
+    optimizer="adamw",
+    learning_rate=4e-3,
+    weight_decay=0.02,
+    epochs=12,
+    batch_size=32,
+    warmup_epochs=0.5,
+    max_shift=0.0,
+    flip=False,
+)
 
 
 def make_clips(count: int, first_seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -39,60 +60,40 @@ def make_clips(count: int, first_seed: int) -> tuple[NDArray[np.uint8], NDArray[
     return clips, labels
 
 
-def small_slowfast(num_classes: int) -> nn.Module:
-    """SlowFast depth 18 with thin stems for 8 frames of 64 pixels (0.7 M parameters)."""
-    pools = ((_FRAMES // 4, _SIZE // 32, _SIZE // 32), (_FRAMES, _SIZE // 32, _SIZE // 32))
-    model: nn.Module = create_slowfast(
-        model_depth=18,
-        model_num_class=num_classes,
-        stem_dim_outs=(16, 2),
-        head_pool_kernel_sizes=pools,
-    )
-    return model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-
-
-def _inputs(clips: NDArray[np.uint8]) -> list[Tensor]:
-    """(N, 8, 64, 64, 3) uint8 -> [slow (N, 3, 2, 64, 64), fast (N, 3, 8, 64, 64)] float32."""
-    video = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float().div(127.5).sub(1.0)
-    video = video.contiguous(memory_format=torch.channels_last_3d)
-    slow = torch.linspace(0, _FRAMES - 1, _FRAMES // 4).long()
-    return [video[:, :, slow], video]
-
-
-def train(
-    clips: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, batch: int = 32
-) -> nn.Module:
-    """AdamW, one-cycle schedule, no augmentation."""
+def build() -> Classifier:
+    """The nano SlowFast for 8 frames of 64 pixels, with fixed random weights."""
     torch.manual_seed(0)
-    model = small_slowfast(len(PHASES))
-    steps = len(clips) // batch
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps * epochs)
-    rng = np.random.default_rng(0)
-    model.train()
-    for epoch in range(epochs):
-        order = rng.permutation(len(clips))
-        total = 0.0
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch]
-            loss = nn.functional.cross_entropy(
-                model(_inputs(clips[rows])), torch.from_numpy(labels[rows])
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += float(loss.detach())
-        print(f"epoch {epoch + 1}/{epochs} loss {total / steps:.3f}", flush=True)
-    return model
+    network = load_config("ophnet_phase").classifiers["slowfast"].network
+    return network.build(len(PHASES), _FRAMES, _SIZE)
 
 
-@torch.inference_mode()
-def predict(model: nn.Module, clips: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(N,) predicted phase ids."""
-    model.eval()
-    parts = [model(_inputs(clips[i : i + 64])).argmax(1) for i in range(0, len(clips), 64)]
-    return np.asarray(torch.cat(parts).numpy(), dtype=np.int64)
+def judge(train: int, test: int, epochs: int) -> dict[str, Any]:
+    """Train on `train` clips and test on `test` others: top-1 in percent, worst confusions."""
+    clips, labels = make_clips(train, first_seed=0)
+    others, truth = make_clips(test, first_seed=10_000_000)
+    names = [str(index) for index in range(max(train, test))]
+    table = FrameTable(clips, {name: row for row, name in enumerate(names[:train])}, {})
+    chosen = [
+        Chosen(source=0, clip_id=name, label=int(label))
+        for name, label in zip(names, labels, strict=False)
+    ]
+    data = TrainingSet([table], chosen, len(PHASES))
+    recipe = RECIPE.model_copy(update={"epochs": epochs, "val_interval": epochs})
+    unseen = FrameTable(others, {}, {})
+    split = LabelledSplit(np.arange(test), truth, names[:test], names[:test], [])
+    with tempfile.TemporaryDirectory() as folder:
+        fitting = Fitting(
+            build, recipe, data, unseen, split, Path(folder), seed=0, runtime=Runtime()
+        )
+        fitting.train("training the judge")
+    guess = predict(fitting.best_model(), others).argmax(1)
+    return {
+        "top1": round(100 * float((guess == truth).mean()), 2),
+        "train": train,
+        "test": test,
+        "epochs": epochs,
+        "confusions": confusions(truth, guess),
+    }
 
 
 def confusions(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> list[tuple[str, str, int]]:
@@ -108,22 +109,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--test", type=int, default=642)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     parser.add_argument("--output", type=Path, default=None, help="also write the result as JSON")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    model = train(*make_clips(args.train, first_seed=0), epochs=args.epochs)
-    clips, labels = make_clips(args.test, first_seed=10_000_000)
-    guess = predict(model, clips)
-    result = {
-        "top1": round(100 * float((guess == labels).mean()), 2),
-        "train": args.train,
-        "test": args.test,
-        "epochs": args.epochs,
-        "confusions": confusions(labels, guess),
-    }
-    text = json.dumps(result, indent=1)
+    Runtime().apply()
+    text = json.dumps(judge(args.train, args.test, args.epochs), indent=1)
     print(text)
     if args.output:
         args.output.write_text(text)

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from benchmarks.datasets.taxonomy import Task
 from classifiers.networks import Classifier
 from classifiers.prediction import MEAN, STD
 from classifiers.recipe import Recipe
-from core.clip import MANIFEST_NAME, Clip, Manifest, Task
+from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.files import write_text
 from core.progress import track
 from core.runtime import limit_threads

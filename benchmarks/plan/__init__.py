@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from augment.synthesis import CaptionSynthesis
-from benchmarks.datasets.taxonomy import CLASS_NAMES
+from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
 from benchmarks.plan.data import PROJECT_ROOT, Inputs
 from benchmarks.plan.evidence import EvidenceStages
 from benchmarks.plan.generators import trained_here
 from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage

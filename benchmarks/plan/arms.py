@@ -26,7 +26,7 @@ from benchmarks.config.arms import (
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
+from benchmarks.datasets.taxonomy import CLASS_NAMES, Task, operations_of
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.plan.generators import TABLE_NAMES, class_endora
@@ -35,7 +35,6 @@ from benchmarks.plan.selection import ConfidentClips
 from benchmarks.scoring.evaluation import ALONE, SOURCE, Schedule, joins_real
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.training import ClassifierTraining
-from core.clip import Task
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.base import Generator

@@ -11,7 +11,8 @@ from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.ophnet_csv import find_annotation
 from benchmarks.datasets.simulated import OphSim, OphVLSim
-from core.clip import Split, Task
+from benchmarks.datasets.taxonomy import Task
+from core.clip import Split
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.curation.narrated import NarratedFolder, Uncurated, read_captions

@@ -7,10 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.config.sections import DiffusionTrainingSection
-from benchmarks.datasets.taxonomy import CLASS_NAMES
+from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
 from benchmarks.plan.data import UNKNOWN, locate
 from benchmarks.plan.encodings import EncodingPlan
-from core.clip import Task
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.stage import ClipSource

@@ -9,12 +9,12 @@ from functools import cached_property
 
 from augment.controls import Subset
 from benchmarks.config.arms import AloneArm, PartArm
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.arm_distance import ArmDistance, VideoFeatures
 from benchmarks.plan.arms import ArmPlan
 from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, SOURCE
 from classifiers.training import ClassifierTraining
 from classifiers.verdict import Verdict
-from core.clip import Task
 from core.stage import ClipSource
 
 

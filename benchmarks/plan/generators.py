@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.config.schema import VARIANT, QualityRow
 from benchmarks.config.sections import DiffusionTrainingSection
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.endora import EndoraPlan
-from core.clip import Task
 from core.errors import UserError
 from generator.base import Generator, GivenGenerator, Sampling, Weights
 from generator.bora.given import ReleasedBora

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from augment.controls import group_by_class
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.zero_shot import ZeroShot
 from classifiers.prediction import predict
 from classifiers.training import ClassifierTraining
-from core.clip import MANIFEST_NAME, Task
+from core.clip import MANIFEST_NAME
 from core.errors import UserError
 from core.stage import ClipSource
 

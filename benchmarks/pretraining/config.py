@@ -9,6 +9,7 @@ from benchmarks.config.sections import (
     EncodingSection,
     Section,
 )
+from core.optimisation import Optimisation
 from core.runtime import Runtime
 from generator.backbone.autoencoder import AutoencoderSettings
 from generator.backbone.text import TextEncoderSettings
@@ -18,7 +19,6 @@ from generator.endora.dino import VitSettings
 from generator.endora.pipeline import EndoraSettings
 from generator.endora.prior import PriorSettings
 from generator.ophora.pipeline import TransformerSettings
-from generator.optimisation import Optimisation
 from generator.preview import Preview
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.audits.findings import AUDITS_NAME, synthetic_arms, valid_audits
 from benchmarks.audits.rows import audit_row, unaudited_row
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import CLASS_NAMES, CellPlan, Plan
 from benchmarks.report.classes import (
     CONFUSION_HEADER,
@@ -31,7 +32,7 @@ from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, SOURCE, Cell, arm_n
 from benchmarks.scoring.scores import Predictions, frequency_groups
 from benchmarks.tables.schema import Tables
 from classifiers.training import LOG_NAME
-from core.clip import Manifest, Task
+from core.clip import Manifest
 
 PANELS = 6  # classes, or captions, whose frames are shown
 CAPTION_SCENES = 24

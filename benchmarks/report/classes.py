@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.drawing import draw
 from benchmarks.report.figures import Chart
 from benchmarks.scoring.evaluation import SOURCE, Cell, arm_name
-from core.clip import Task
 
 SHOWN_CONFUSIONS = 12
 CONFUSION_HEADER = ("Classifier", "Class", "Taken for")  # then a column an arm

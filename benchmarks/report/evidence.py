@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Plan
 from benchmarks.scoring.evaluation import Schedule, arm_name, joins_real
 from benchmarks.scoring.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
 from classifiers.verdict import agreement
-from core.clip import Task
 
 REAL = "Real (test)"
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.drawing import INK, PALETTE, PAPER, draw
 from benchmarks.report.evidence import (
     ClipSets,
@@ -30,7 +31,6 @@ from benchmarks.report.evidence import (
 )
 from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.schema import Delta, Table2
-from core.clip import Task
 from core.files import write_text
 
 GAIN = "gain in top-1 over Source (points)"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from core.clip import Clip, Manifest, Task
+from benchmarks.datasets.taxonomy import Task
+from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.video import Frames, read_span, resize
 
@@ -99,7 +100,7 @@ def shared_classes(manifests: Mapping[str, Manifest], task: Task, count: int) ->
 
 def label_of(clip: Clip, task: Task) -> int | None:
     """The class that a clip was filed under or made for, None if it has none."""
-    return clip.phase_id if task == "phase" else clip.operation_id
+    return clip.labels.get(task)
 
 
 def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Exhibit:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.pictures import Exhibit, Panel, label_of, spread
-from core.clip import Clip, Manifest, Task
+from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.video import FPS, Frames, read_span, resize, write_video
 

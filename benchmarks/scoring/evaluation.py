@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import pydantic
 
-from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION
+from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION, Task
 from benchmarks.scoring.scores import Predictions, SplitScores, split_scores
-from core.clip import Split, Task
+from core.clip import Split
 from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
 
@@ -26,8 +26,6 @@ SOURCE = "Source"
 ALONE = "Only"  # synthetic clips without the real ones: "Only Ophora"
 # Command-line name -> name in the tables (and in the paper).
 CLASSIFIER_LABELS = {"slowfast": "SlowFast", "mvit_v2": "MViTv2"}
-# Source: the paper, Table 2 and Sec. 3.1: 52 phases count Others; 106 operations do not.
-HEAD_SIZES: dict[Task, int] = {"phase": 52, "operation": 107}
 # Every operation has one phase. Others, which OphNet files under 25 phases, counts as without.
 PARENTS: dict[Task, tuple[int | None, ...] | None] = {
     "phase": None,

@@ -11,9 +11,9 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
+from benchmarks.datasets.taxonomy import NUM_CLASSES, TASKS, Task
 from benchmarks.scoring.evaluation import (
     EVALUATED_SPLITS,
-    HEAD_SIZES,
     SOURCE,
     Cell,
     Schedule,
@@ -41,7 +41,7 @@ from benchmarks.tables.schema import (
     Table1,
     Table2,
 )
-from core.clip import Split, Task
+from core.clip import Split
 from core.errors import UserError
 
 PAPER_PATH = Path(__file__).with_name("paper_tables.json")
@@ -173,13 +173,12 @@ def _arms(cells: Sequence[Cell]) -> dict[Arm, list[Cell]]:
 def _order(arms: list[Arm]) -> list[Place]:
     classifiers = list(dict.fromkeys(arm[1] for arm in arms))
     training = list(dict.fromkeys(arm[3] for arm in arms))
-    tasks: list[Task] = ["phase", "operation"]
     schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
 
     def place(entry: Place) -> tuple[int, ...]:
         (task, classifier, schedule, name), split = entry
         return (
-            tasks.index(task),
+            TASKS.index(task),
             schedules.index(schedule),
             EVALUATED_SPLITS.index(split),
             training.index(name),
@@ -229,8 +228,8 @@ def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable
     cells = [cell for members in arms.values() for cell in members]
     counts = sorted({len(members) for members in arms.values()})
     seeds = " / ".join(seeds_label(count) for count in counts)
-    tasks = [task for task in HEAD_SIZES if any(cell.task == task for cell in cells)]
-    heads = " and ".join(f"{HEAD_SIZES[task]} {task} ids" for task in tasks)
+    tasks = [task for task in TASKS if any(cell.task == task for cell in cells)]
+    heads = " and ".join(f"{NUM_CLASSES[task]} {task} ids" for task in tasks)
     notes = [
         f"Seeds: {seeds}. Brackets: 95% bootstrap intervals over cases"
         + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.scoring.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name, joins_real
+from benchmarks.datasets.taxonomy import TASKS, Task
+from benchmarks.scoring.evaluation import SOURCE, Cell, Schedule, arm_name, joins_real
 from benchmarks.scoring.scores import SplitScores, percent
 from benchmarks.scoring.statistics import (
     SIGNIFICANCE,
@@ -17,7 +18,7 @@ from benchmarks.scoring.statistics import (
     paired_difference,
 )
 from benchmarks.tables.schema import Delta
-from core.clip import Split, Task
+from core.clip import Split
 from core.errors import UserError
 
 Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
@@ -33,7 +34,7 @@ def differences(arms: Mapping[Arm, list[Cell]], tests: Sequence[Test]) -> dict[T
     """
     found = {test: paired_difference(*pair) for test in tests if (pair := _pair(arms, *test))}
     corrected: dict[Test, float] = {}
-    for task in HEAD_SIZES:
+    for task in TASKS:
         family = [test for test in found if test[0][0] == task]
         p_values = holm([found[test].p_value for test in family])
         corrected |= dict(zip(family, p_values, strict=True))

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import SOURCE, Schedule
 from benchmarks.scoring.statistics import SIGNIFICANCE
-from core.clip import Split, Task
+from core.clip import Split
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]

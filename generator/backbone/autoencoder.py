@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderKLCogVideoX
 from torch import Tensor
 
+from core.batch import Batch
 from core.errors import UserError
 from core.files import read_json
+from core.fitting import fit
 from core.frame_cache import FrameCache
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.base import ClipShape, Weights
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 # AutoencoderKLCogVideoX | AutoencoderKL; diffusers comes without types.
 Autoencoder: TypeAlias = Any

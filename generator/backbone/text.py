@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5Tokenizer
 
+from core.batch import Batch
 from core.errors import UserError
+from core.fitting import fit
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
 from generator.base import Weights
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 SENTINELS = 8  # masked spans a caption can have; captions are about 10 to 30 words
 MASKED_SHARE = 0.15  # Source: T5 (arXiv 1910.10683), Sec. 3.3

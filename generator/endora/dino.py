@@ -18,14 +18,15 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.batch import Batch
 from core.errors import UserError
+from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
+from core.optimisation import Optimisation
 from core.runtime import seed_everything
 from core.stage import ClipSource
 from generator.base import ClipShape, Weights
 from generator.endora.prior import normalised, save_vit
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
 TEACHER_MOMENTUM, CENTRE_MOMENTUM = 0.996, 0.9

@@ -10,7 +10,7 @@ import pydantic
 import torch
 from torch import nn
 
-from core.clip import MANIFEST_NAME, Manifest, Split, Task
+from core.clip import MANIFEST_NAME, Manifest, Split
 from core.errors import UserError
 from core.files import sha256_of_file, write_json
 from core.stage import ClipSource
@@ -99,7 +99,7 @@ class ClassCaptions(ClipSource):
     """Labelled clips of a split whose captions are the names of their classes."""
 
     clips: ClipSource
-    task: Task
+    task: str
     names: tuple[str, ...]
     split: Split = "train"
 

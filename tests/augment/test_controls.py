@@ -56,8 +56,8 @@ def test_shuffled_labels_keep_clips_and_counts_but_not_the_pairs(tmp_path: Path)
     stage = ShuffledLabels(clips=clips, task="phase", **common(tmp_path))
     before, after = clips.manifest().clips, stage.manifest().clips
     assert [c.clip_id for c in before] == [c.clip_id for c in after]
-    assert Counter(c.phase_id for c in before) == Counter(c.phase_id for c in after)
-    kept = sum(a.phase_id == b.phase_id for a, b in zip(before, after, strict=True))
+    assert Counter(c.label("phase") for c in before) == Counter(c.label("phase") for c in after)
+    kept = sum(a.label("phase") == b.label("phase") for a, b in zip(before, after, strict=True))
     assert kept == stage.run()["labels_kept_by_chance"] < len(before) / 2
     assert stage.manifest().path_of(after[0]).is_file()
     again = ShuffledLabels(clips=clips, task="phase", seed=1, **common(tmp_path))
@@ -73,7 +73,7 @@ def test_frozen_clips_stand_still_and_last_as_long(tmp_path: Path) -> None:
     readable = {clip.clip_id: clip for clip in source.clips}
     for clip in frozen.clips:
         old = readable[clip.clip_id]
-        assert clip.phase_id == old.phase_id
+        assert clip.label("phase") == old.label("phase")
         moving = read_span(source.path_of(old), start_s=old.start_s, end_s=old.end_s).astype(int)
         still = read_span(frozen.path_of(clip)).astype(int)
         assert still.shape == moving.shape
@@ -105,11 +105,11 @@ def test_oversampled_clips_are_training_clips_under_new_names(tmp_path: Path) ->
     stage = Oversampled(clips=clips, task="phase", clips_per_class=5, **common(tmp_path))
     train = {c.clip_id: c for c in clips.manifest().of_split("train").clips}
     again = stage.manifest().clips
-    assert Counter(c.phase_id for c in again) == dict.fromkeys(range(CLASSES), 5)
+    assert Counter(c.label("phase") for c in again) == dict.fromkeys(range(CLASSES), 5)
     for clip in again:
         original = train[clip.clip_id.partition("#")[0]]
-        assert (clip.path, clip.start_s, clip.phase_id) == (
-            original.path, original.start_s, original.phase_id,
+        assert (clip.path, clip.start_s, clip.label("phase")) == (
+            original.path, original.start_s, original.label("phase"),
         )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_captions_find_their_class_and_others_stay_out(tmp_path: Path) -> None:
     narrated = Narrated(captions=captions, **common(tmp_path))
     settings = {"clips": narrated, "task": "phase", "prompts_of_class": PROMPTS}
     stage = CaptionedAs(**settings, **common(tmp_path))
-    found = {clip.clip_id: clip.phase_id for clip in stage.manifest().clips}
+    found = {clip.clip_id: clip.label("phase") for clip in stage.manifest().clips}
     assert found == {"n0": 0, "n4": 0, "n1": 1, "n3": 3}
     one = CaptionedAs(**settings, clips_per_class=1, **common(tmp_path)).manifest().clips
     best = "n0" if nearness[0] > nearness[4] else "n4"

@@ -62,8 +62,8 @@ def test_generators_have_read_the_words_of_the_prompts(book, descriptions):
 
 
 def test_the_yaml_agrees_with_the_taxonomy(book):
-    assert book.promptless_phases == set(PROMPTLESS_PHASES)
-    assert book.promptless_operations == set(PROMPTLESS_OPERATIONS)
+    assert book.promptless["phase"] == set(PROMPTLESS_PHASES)
+    assert book.promptless["operation"] == set(PROMPTLESS_OPERATIONS)
 
 
 def test_phase_prompts_take_its_operations_in_turn():

@@ -37,7 +37,7 @@ def class_synthesis(root: Path, **fields: object) -> ClassSynthesis:
 
 def test_every_class_gets_its_clips_with_prompts_and_seeds(tmp_path: Path) -> None:
     manifest = class_synthesis(tmp_path).manifest()
-    assert [clip.phase_id for clip in manifest.clips] == [0, 0, 1, 1, 2, 2]
+    assert [clip.label("phase") for clip in manifest.clips] == [0, 0, 1, 1, 2, 2]
     assert len({clip.seed for clip in manifest.clips}) == 6
     assert manifest.clips[2].caption != manifest.clips[3].caption  # one prompt an operation
     info = probe(manifest.path_of(manifest.clips[0]))
@@ -78,7 +78,8 @@ def test_promptable_policy_leaves_classes_out(tmp_path: Path) -> None:
     stage = class_synthesis(
         tmp_path, settings=settings, operations_of_class=((0,), (9,), (1,), (2,))
     )
-    assert [request.phase_id for request in stage.requests()] == [0, 1]  # 2 and 3 are promptless
+    made = [request.labels["phase"] for request in stage.requests()]
+    assert made == [0, 1]  # 2 and 3 are promptless
 
 
 def test_captions_are_used_in_order_and_must_suffice(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Listed(ClipSource):
                         clip_id=f"{label}-{index}",
                         video_id="v",
                         path="v.mp4",
-                        phase_id=label if self.labelled else None,
+                        labels={"phase": label} if self.labelled else {},
                         source="x",
                         split=split,
                     )
@@ -231,5 +231,5 @@ def test_synthetic_clip_without_the_tasks_label(tmp_path: Path) -> None:
     real = Listed(clips={0: 3}, real=True, infra=infra)
     unlabelled = Listed(clips={0: 1}, labelled=False, infra=infra)
     stage = TrainingSet(task="phase", sources=(real, unlabelled), infra=infra)
-    with pytest.raises(UserError, match="has no phase_id"):
+    with pytest.raises(UserError, match="has no phase label"):
         stage.run()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from augment.user_videos import UserVideos, class_id, list_videos, unreadable_reason
-from core.clip import Task
+from benchmarks.datasets.taxonomy import Task
 from core.errors import UserError
 from core.runtime import Runtime
 from core.video import write_video
@@ -55,9 +55,9 @@ def test_folder_a_class(root: Path, tmp_path: Path) -> None:
     assert result["per_class"] == {"0": 1, "2": 1}
     assert result["warnings"] == []
     manifest = stage.manifest()
-    assert [(clip.path, clip.phase_id, clip.operation_id) for clip in manifest.clips] == [
-        ("0/first.mp4", 0, None),
-        ("injection_washing/second.MP4", 2, None),
+    assert [(clip.path, clip.labels) for clip in manifest.clips] == [
+        ("0/first.mp4", {"phase": 0}),
+        ("injection_washing/second.MP4", {"phase": 2}),
     ]
     assert all(manifest.path_of(clip).is_file() for clip in manifest.clips)
     assert {(clip.source, clip.split) for clip in manifest.clips} == {("mine", None)}
@@ -70,7 +70,7 @@ def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
     table = 'path,label,remark\r\na/one.mp4,1,\r\n"two, part 2.mp4",VISCOELASTIC injection,x\r\n'
     (root / "labels.csv").write_bytes(table.encode("utf-8-sig"))
     manifest = source(root, tmp_path, "operation").manifest()
-    assert {clip.path: clip.operation_id for clip in manifest.clips} == {
+    assert {clip.path: clip.label("operation") for clip in manifest.clips} == {
         "a/one.mp4": 1,
         "two, part 2.mp4": 0,
     }

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import Cell, Provenance, Schedule, evaluate
-from core.clip import Task
 from core.files import write_json
 from core.runtime import derive_seed
 

@@ -157,7 +157,14 @@ def test_unreadable_clips_drop_out_and_unknown_ones_are_errors() -> None:
 
 def test_a_split_keeps_the_manifests_order_and_drops_unreadable_clips(tmp_path) -> None:
     clips = [
-        Clip(clip_id=f"c{i}", video_id=f"v{i}", path="v.mp4", source="toy", phase_id=i, split="val")
+        Clip(
+            clip_id=f"c{i}",
+            video_id=f"v{i}",
+            path="v.mp4",
+            source="toy",
+            labels={"phase": i},
+            split="val",
+        )
         for i in (3, 1, 2)
     ]
     manifest = Manifest(root=tmp_path, clips=tuple(clips))

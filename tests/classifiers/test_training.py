@@ -25,6 +25,7 @@ from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.mixture import MIXTURE_NAME, Chosen
 from core.runtime import Runtime
+from core.training import Losses
 from tests.classifiers.toy import CLASSES, TINY, ToyClips, ToyMixture
 from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
@@ -127,15 +128,15 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
 
 def kill_in_the_third_epoch(stage: ClassifierTraining, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the stage until its second step of that epoch."""
-    step = fitting.Fitting.step
+    losses = fitting.Fitting.losses
 
-    def step_until_killed(self: fitting.Fitting, number: int) -> float:
+    def losses_until_killed(self: fitting.Fitting, number: int) -> Losses:
         if number == 5:
             raise KeyboardInterrupt
-        return step(self, number)
+        return losses(self, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fitting, "step", step_until_killed)
+        patch.setattr(fitting.Fitting, "losses", losses_until_killed)
         with pytest.raises(KeyboardInterrupt):
             stage.execute(stage.folder)
     assert len(_epochs(stage)) == 2
@@ -167,8 +168,8 @@ def test_kill_9_and_the_same_command_again_give_the_same_bytes(tmp_path: Path) -
         "import pathlib, sys, time\n"
         "from classifiers import fitting\n"
         "from tests.classifiers.test_training import ADAMW, TINY_SLOWFAST, stage_in\n"
-        "step = fitting.Fitting.step\n"
-        "fitting.Fitting.step = lambda run, n: (time.sleep(0.1), step(run, n))[1]\n"
+        "losses = fitting.Fitting.losses\n"
+        "fitting.Fitting.losses = lambda run, n: (time.sleep(0.1), losses(run, n))[1]\n"
         "recipe = ADAMW.model_copy(update={'epochs': 12})\n"
         "stage_in(pathlib.Path(sys.argv[1]), TINY_SLOWFAST, recipe).run()\n"
     )

@@ -74,7 +74,7 @@ class ToyClips(ClipSource):
                     path=name,
                     start_s=float(label),
                     end_s=float(label + 1),
-                    phase_id=label,
+                    labels={"phase": label},
                     source="toy",
                     split=split,
                 )
@@ -95,7 +95,7 @@ class ToyMixture(Mixture):
                 source=number,
                 clip_id=clip.clip_id,
                 label=clip.label("phase"),
-                weight=self.rare if clip.phase_id == 0 else 1.0,
+                weight=self.rare if clip.label("phase") == 0 else 1.0,
             )
             for number, source in enumerate(self.sources)
             for clip in source.manifest().of_split("train").clips

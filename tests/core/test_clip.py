@@ -19,7 +19,7 @@ def full_manifest(root: Path) -> Manifest:
     return Manifest(
         root=root,
         clips=(
-            clip("a", start_s=0.0, end_s=1.25, phase_id=3, operation_id=1, split="train"),
+            clip("a", start_s=0.0, end_s=1.25, labels={"phase": 3, "operation": 1}, split="train"),
             clip("b", caption="A “blue” stain\u2028and\x85a tear\n", split="test", seed=7),
             clip("c", end_s=0.06, split="train"),
         ),
@@ -42,8 +42,8 @@ def full_manifest(root: Path) -> Manifest:
         ({"path": "videos/../../secret.mp4"}, "stay inside the root"),
         ({"path": ""}, "at least 1 character"),
         ({"clip_id": ""}, "at least 1 character"),
-        ({"phase_id": -1}, "greater than or equal to 0"),
-        ({"phase_id": 1.5}, "valid integer"),
+        ({"labels": {"phase": -1}}, "greater than or equal to 0"),
+        ({"labels": {"phase": 1.5}}, "valid integer"),
         ({"split": "dev"}, "'train', 'val' or 'test'"),
         ({"labl": 3}, "Extra inputs are not permitted"),
     ],
@@ -54,10 +54,10 @@ def test_a_clip_that_cannot_be(changes: dict[str, Any], message: str) -> None:
 
 
 def test_label_per_task() -> None:
-    assert clip(phase_id=0, operation_id=5).label("phase") == 0
-    assert clip(phase_id=0, operation_id=5).label("operation") == 5
-    with pytest.raises(UserError, match="clip 'a' has no operation_id"):
-        clip(phase_id=0).label("operation")
+    assert clip(labels={"phase": 0, "operation": 5}).label("phase") == 0
+    assert clip(labels={"phase": 0, "operation": 5}).label("operation") == 5
+    with pytest.raises(UserError, match="clip 'a' has no operation label"):
+        clip(labels={"phase": 0}).label("operation")
 
 
 # --- manifests
@@ -97,6 +97,18 @@ def test_saving_is_deterministic_and_short(tmp_path: Path) -> None:
     lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").split("\n")
     assert json.loads(lines[0]) == {"root": "."}
     assert "seed" not in json.loads(lines[1])  # unset fields are left out
+
+
+def test_a_manifest_with_a_field_for_each_label_is_read(tmp_path: Path) -> None:
+    full_manifest(tmp_path).save(tmp_path / "new.jsonl")
+    text = (tmp_path / "new.jsonl").read_text(encoding="utf-8")
+    old = text.replace('"labels":{"phase":3,"operation":1},', '"phase_id":3,"operation_id":1,')
+    assert old != text
+    (tmp_path / "old.jsonl").write_text(old, encoding="utf-8")
+    assert Manifest.load(tmp_path / "old.jsonl") == Manifest.load(tmp_path / "new.jsonl")
+    quoted = clip(caption='it says "phase_id": 7, and no more', labels={"phase": 1})
+    Manifest(root=tmp_path, clips=(quoted,)).save(tmp_path / "quoted.jsonl")
+    assert Manifest.load(tmp_path / "quoted.jsonl").clips == (quoted,)
 
 
 def test_duplicate_ids_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.batch import Batch
 from core.errors import UserError
+from core.optimisation import Optimisation
 from generator.backbone.autoencoder import (
     AutoencoderSettings,
     AutoencoderTraining,
@@ -22,8 +24,6 @@ from generator.backbone.autoencoder import (
     to_network,
 )
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
-from generator.optimisation import Optimisation
-from generator.training import Batch
 from tests.generator.tiny import IMAGE_VAE, SHAPE, VIDEO_VAE, CaptionedClips, common
 
 

@@ -12,10 +12,10 @@ import torch
 from core.distributed import launch
 from core.errors import UserError
 from core.runtime import Runtime
+from core.training import LOG_NAME
 from generator.bora.training import BoraTraining
 from generator.diffusion import DenoiserTraining, DiffusionSettings
 from generator.ophora.training import OphoraTraining
-from generator.training import LOG_NAME
 from tests.core.stages import refuse
 from tests.generator.tiny import (
     denoiser_training,

@@ -11,15 +11,16 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from core.batch import Batch, batch_at
 from core.errors import UserError
 from core.frame_cache import FrameCache
+from core.optimisation import Optimisation
+from core.training import Training
 from generator.diffusion import DiffusionSettings, draw_frames
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit
 from generator.endora.training import EndoraTraining, WithPrior
-from generator.optimisation import Optimisation
-from generator.training import Batch, _Run, batch_at
 from tests.generator.tiny import (
     SHAPE,
     TEXT_TOKENS,
@@ -199,17 +200,17 @@ def test_a_dino_learns_without_labels_and_resumes(tmp_path: Path) -> None:
 
     killed = training("killed")
     steps = 0
-    update = _Run.update
+    update = Training.update
 
-    def stop(run: _Run, *rest: Any) -> None:
+    def stop(run: Training, *rest: Any) -> bool:
         nonlocal steps
         steps += 1
         if steps == 6:
             raise KeyboardInterrupt
-        update(run, *rest)
+        return update(run, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Run, "update", stop)
+        patch.setattr(Training, "update", stop)
         with pytest.raises(KeyboardInterrupt):
             killed.run()
     killed.run()

@@ -12,8 +12,10 @@ import torch
 from diffusers import CogVideoXPipeline
 from torch import Tensor
 
+from core.batch import Batch
 from core.errors import UserError
 from core.files import read_json
+from core.optimisation import Optimisation
 from core.runtime import Precision
 from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
@@ -30,8 +32,6 @@ from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
 from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
 from generator.ophora.training import GivenOphora, OphoraTraining, placed
-from generator.optimisation import Optimisation
-from generator.training import Batch
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
+from core.training import LOG_NAME
 from generator.base import ClipShape, Sampling
 from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import DenoiserTraining
 from generator.ophora.training import OphoraTraining
 from generator.preview import EmbeddingSampler, Preview
-from generator.training import LOG_NAME
 from tests.generator.tiny import (
     CAPTIONS,
     bora_base,

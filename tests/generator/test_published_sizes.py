@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from benchmarks.config.files import load_config
+from core.batch import Batch
+from core.fitting import fit
+from core.optimisation import Optimisation
 from generator.base import ClipShape
 from generator.ophora.pipeline import TransformerSettings
-from generator.optimisation import Optimisation
-from generator.training import Batch, fit
 
 PAPER = load_config("paper/ophnet_phase")
 

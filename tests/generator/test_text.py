@@ -9,6 +9,7 @@ import torch
 from transformers import T5Tokenizer
 
 from core.errors import UserError
+from core.optimisation import Optimisation
 from generator.backbone.text import (
     Lessons,
     TextEncoderSettings,
@@ -18,7 +19,6 @@ from generator.backbone.text import (
     word_tokenizer,
 )
 from generator.encoding import load_text_encoder
-from generator.optimisation import Optimisation
 from tests.generator.tiny import CAPTIONS, TEXT_TOKENS, CaptionedClips, common
 
 DIM = 8

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import T5Config, T5EncoderModel
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
+from core.optimisation import Optimisation
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import Frames, write_video
@@ -24,7 +25,6 @@ from generator.endora.pipeline import EndoraAssembly, EndoraSettings
 from generator.endora.transformer import EndoraTransformer
 from generator.ophora.pipeline import OphoraAssembly, TransformerSettings
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
 
 SHAPE = ClipShape(num_frames=9, width=32, height=32)
 CAPTIONS = ("a blue square moves left", "a red disc grows slowly", "the green bar turns right")

@@ -209,6 +209,6 @@ def _between(usual: T, drawn: T, share: float) -> T:
     """`share` of the way from one value to another; whole numbers stay whole."""
     if isinstance(usual, tuple):
         pairs = zip(usual, drawn, strict=False)  # a third glint is drawn at full share alone
-        return tuple(_between(u, d, share) for u, d in pairs)  # type: ignore[return-value]
+        return tuple(_between(u, d, share) for u, d in pairs)
     value = usual + share * (drawn - usual)
-    return round(value) if isinstance(usual, int) else value  # type: ignore[return-value]
+    return round(value) if isinstance(usual, int) else value

@@ -41,8 +41,7 @@ class Mislabelled(ClipSource):
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
         wrong = [
-            clip.model_copy(update={"phase_id": (clip.label("phase") + 1) % CLASSES})
-            for clip in manifest.clips
+            clip.labelled("phase", (clip.label("phase") + 1) % CLASSES) for clip in manifest.clips
         ]
         Manifest(root=manifest.root, clips=tuple(wrong)).save(folder / MANIFEST_NAME)
         return {}

@@ -16,10 +16,10 @@ from benchmarks.audits.residue import Residue
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameCache
+from core.optimisation import Optimisation
 from core.stage import ClipSource
 from core.video import write_video
 from generator.curation.privacy import OcrPrivacy
-from generator.optimisation import Optimisation
 from tests.generator.curation.scenes import moving, with_text
 
 WORDS = ("Subscribe now", "Dr. M. Weber", "Eye channel", "www.eyes.org", "Case 12, left")

@@ -19,6 +19,7 @@ from benchmarks.pretraining.ship import WEIGHTS_ROOT, samples_seen, ship
 from benchmarks.pretraining.stages import Pretraining
 from core.errors import UserError
 from core.files import read_json
+from core.optimisation import Optimisation
 from generator.backbone.autoencoder import (
     AutoencoderTraining,
     decode,
@@ -32,7 +33,6 @@ from generator.base import BeforehandTraining, GivenWeights, Weights
 from generator.diffusion import DenoiserTraining, DiffusionSettings
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
-from generator.optimisation import Optimisation
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base, weights
 
 DENOISER = "transformer/diffusion_pytorch_model.safetensors"

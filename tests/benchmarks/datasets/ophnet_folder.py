@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets.ophnet import OphNet
-from core.clip import Task
+from benchmarks.datasets.taxonomy import Task
 from core.runtime import Runtime
 
 HEADER = "video_id,start,end,split,surgery_id,phase_id"

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.datasets.ophnet import OphNet, list_clips
 from benchmarks.datasets.ophnet_csv import NUM_CLASSES, find_annotation, read_segments
-from core.clip import Task
+from benchmarks.datasets.taxonomy import Task
 from core.errors import UserError
 from core.runtime import Runtime
 from core.stage import Stage
@@ -141,7 +141,7 @@ def test_clip_carries_the_row(root: Path) -> None:
         "path": "videos/case_a.mp4",
         "start_s": 1.25,
         "end_s": 2.5,
-        "phase_id": 6,
+        "labels": {"phase": 6},
         "source": "OphNet2024",
         "split": "train",
     }
@@ -151,7 +151,7 @@ def test_operation_task_reads_its_own_file(root: Path, tmp_path: Path) -> None:
     name = "OphNet2024_loca_challenge.csv"
     write_csv(root, ["case_a,0,1,train,5,3,106"], HEADER + ",operation_id", name)
     clip = source(root, tmp_path, "operation").manifest().clips[0]
-    assert (clip.phase_id, clip.operation_id, clip.label("operation")) == (3, 106, 106)
+    assert (clip.labels, clip.label("operation")) == ({"phase": 3, "operation": 106}, 106)
     assert len(source(root, tmp_path).manifest()) == len(ROWS)
 
 
@@ -179,7 +179,7 @@ def test_published_archive_with_its_trimmed_csv(tmp_path: Path) -> None:
     for video, count in (("case_a", 2), ("case_b", 1), ("case_c", 2)):
         place_videos(archive / video, *(f"{video}_{k}" for k in range(count)))
     listing = list_clips(root, "phase", "OphNet2024")
-    assert [(clip.path.split("/")[-1], clip.phase_id) for clip in listing.clips] == [
+    assert [(clip.path.split("/")[-1], clip.label("phase")) for clip in listing.clips] == [
         ("case_a_0.mp4", 3),
         ("case_a_1.mp4", 6),
         ("case_b_0.mp4", 7),
@@ -224,7 +224,7 @@ def test_linked_video_outside_the_root_is_refused_at_once(root: Path, tmp_path: 
 def test_drop_others_leaves_out_the_last_class(root: Path, tmp_path: Path) -> None:
     stage = source(root, tmp_path, drop_others=True)
     assert stage.num_classes == 51
-    assert {clip.phase_id for clip in stage.manifest().clips} == {3, 6, 7}
+    assert {clip.label("phase") for clip in stage.manifest().clips} == {3, 6, 7}
 
 
 # --- identity -----------------------------------------------------------------------------------

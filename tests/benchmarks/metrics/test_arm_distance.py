@@ -15,10 +15,10 @@ from benchmarks.tables.schema import Metric
 from classifiers.networks import SlowFast
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
+from core.optimisation import Optimisation
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import write_video
-from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import DiscClips
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)
@@ -35,7 +35,10 @@ class NoiseClips(ClipSource):
         for name in names:
             write_video(folder / name, rng.integers(0, 256, (9, 32, 64, 3), np.uint8))
         (folder / names[0]).write_bytes((folder / names[0]).read_bytes()[:200])
-        clips = [Clip(clip_id=n, video_id=n, path=n, operation_id=0, source="noise") for n in names]
+        clips = [
+            Clip(clip_id=n, video_id=n, path=n, labels={"operation": 0}, source="noise")
+            for n in names
+        ]
         Manifest(root=folder, clips=tuple(clips)).save(folder / MANIFEST_NAME)
         return {}
 

@@ -27,12 +27,14 @@ from benchmarks.metrics.ophclip import (
 from benchmarks.metrics.quality import GenerationQuality
 from benchmarks.tables.schema import Metric
 from classifiers.networks import SlowFast
+from core import fitting
+from core.batch import Batch
 from core.errors import UserError
 from core.files import sha256_of_file
+from core.optimisation import Optimisation
 from core.runtime import Runtime
+from core.training import CHECKPOINT_NAME
 from core.video import read_span
-from generator import training
-from generator.optimisation import Optimisation
 from tests.benchmarks.metrics.toy import CAPTIONS, DiscClips, draw
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)
@@ -162,16 +164,16 @@ def test_a_killed_training_resumes_to_the_same_weights(
     straight = video_training(tmp_path / "straight").run()
     killed = video_training(tmp_path / "killed")
 
-    def die_at_step_3(step: int, *rest: Any) -> training.Batch:
+    def die_at_step_3(step: int, *rest: Any) -> Batch:
         if step == 3:
             raise KeyboardInterrupt
         return batch_at(step, *rest)
 
-    batch_at = training.batch_at
-    monkeypatch.setattr(training, "batch_at", die_at_step_3)
+    batch_at = fitting.batch_at
+    monkeypatch.setattr(fitting, "batch_at", die_at_step_3)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
-    assert (killed.folder / training.CHECKPOINT_NAME).is_file()
+    assert (killed.folder / CHECKPOINT_NAME).is_file()
     monkeypatch.undo()
     assert killed.run()["sha256"] == straight["sha256"]
 

@@ -59,7 +59,7 @@ class DiscClips(ClipSource):
                     clip_id=f"{self.seed}/{index}",
                     video_id=f"case{index // 6}",
                     path=f"{index:03d}.mp4",
-                    operation_id=label,
+                    labels={"operation": label},
                     caption=CAPTIONS[said] if self.captions else None,
                     source="discs",
                     split=split,

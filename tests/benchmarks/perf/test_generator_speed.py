@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks.perf import generator_sampling, generator_training
+from core.optimisation import Optimisation
 from generator.base import Sampling
 from generator.ophora.pipeline import load_pipeline
-from generator.optimisation import Optimisation
 from tests.generator.tiny import SHAPE, TRANSFORMER, ophora_base
 
 

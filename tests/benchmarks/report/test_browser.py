@@ -35,7 +35,7 @@ def clips(root: Path, source: str, level: int) -> Manifest:
         write_video(root / f"{source}{label}.mp4", frames)
         made.append(
             Clip(clip_id=f"{source}{label}", video_id="v", path=f"{source}{label}.mp4",
-                 phase_id=label, caption=NASTY, source=source, seed=label)
+                 labels={"phase": label}, caption=NASTY, source=source, seed=label)
         )  # fmt: skip
     return Manifest(root=root, clips=tuple(made))
 

@@ -29,7 +29,7 @@ def manifest(root: Path, source: str, labels: list[int], level: int) -> Manifest
         write_video(root / name, np.full((9, 64, 96, 3), level, np.uint8))
         clips.append(
             Clip(
-                clip_id=f"{source}{index}", video_id="v", path=name, phase_id=label,
+                clip_id=f"{source}{index}", video_id="v", path=name, labels={"phase": label},
                 caption=NASTY, source=source, seed=index,
             )
         )  # fmt: skip

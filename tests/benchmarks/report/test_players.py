@@ -26,8 +26,8 @@ def manifest(root: Path, source: str, labels: list[int], level: int, **fields: o
         path = f"{source}{index}.mp4"
         write_video(root / path, np.full((120, 240, 360, 3), level + label, np.uint8))
         clips.append(
-            Clip(clip_id=f"c{index}", video_id="v", path=path, phase_id=label, source=source,
-                 caption=f"caption {index}", **fields)
+            Clip(clip_id=f"c{index}", video_id="v", path=path, labels={"phase": label},
+                 source=source, caption=f"caption {index}", **fields)
         )  # fmt: skip
     return Manifest(root=root, clips=tuple(clips))
 
@@ -85,7 +85,7 @@ def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> No
             root=tmp_path,
             clips=tuple(
                 Clip(clip_id=f"{source}{label}", video_id="v", path="noise.mp4",
-                     operation_id=label, source=source, caption="of the usual length " * 4)
+                     labels={"operation": label}, source=source, caption="of the usual length " * 4)
                 for label in range(106)
             ),
         )

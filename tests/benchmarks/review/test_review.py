@@ -30,7 +30,7 @@ def manifest(root: Path, source: str, frames: int, size: tuple[int, int]) -> Man
         name = f"{source}{number}.mp4"
         write_video(root / name, np.full((frames, *size, 3), 20 * number, np.uint8))
         clips.append(Clip(clip_id=f"{source}-{number}", video_id="v", path=name,
-                          phase_id=number % 3, source=source))  # fmt: skip
+                          labels={"phase": number % 3}, source=source))  # fmt: skip
     return Manifest(root=root, clips=tuple(clips))
 
 

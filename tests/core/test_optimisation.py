@@ -1,20 +1,20 @@
-"""Muon: against torch's own, where it belongs, and resumed in the middle."""
+"""Muon: against torch's own, and resumed in the middle."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from diffusers import CogVideoXTransformer3DModel
+from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
+from core.batch import Batch
 from core.errors import UserError
+from core.fitting import fit
+from core.optimisation import Muon, Optimisation, orthogonalised
 from core.runtime import Runtime
-from generator.bora.stdit import STDiT
-from generator.optimisation import Muon, Optimisation, build_optimisers, matrices_of, orthogonalised
-from generator.training import Batch, fit
-from tests.generator.tiny import bora_base, ophora_base
 
 SETTINGS = Optimisation(steps=12, batch_size=4, lr=1e-2, optimiser="muon", checkpoint_every=1)
 
@@ -77,20 +77,6 @@ def test_singular_values_become_about_equal() -> None:
     assert after.min() > 0.5 and after.max() < 1.3
 
 
-def test_it_has_the_blocks_matrices_of_both_generators_and_no_others(tmp_path: Path) -> None:
-    folder = ophora_base(tmp_path / "ophora").weights() / "transformer"
-    ophora = CogVideoXTransformer3DModel.from_pretrained(folder)
-    bora = STDiT.from_pretrained(bora_base(tmp_path / "bora").weights() / "transformer")
-    for model in (ophora, bora):
-        chosen = {id(matrix) for matrix in matrices_of(model)}
-        names = {name for name, p in model.named_parameters() if id(p) in chosen}
-        assert names and all("blocks." in name and name.endswith("weight") for name in names)
-        assert not any("norm" in name for name in names)
-        adamw, muon = build_optimisers(model, SETTINGS)
-        held = [id(p) for o in (adamw, muon) for group in o.param_groups for p in group["params"]]
-        assert len(held) == len(set(held)) == len(list(model.parameters()))
-
-
 def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = fitted(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -113,3 +99,18 @@ def test_sharded_matrices_are_refused(tmp_path: Path) -> None:
             device=torch.device("cpu"),
             runtime=Runtime(sharding="shard"),
         )
+
+
+@pytest.mark.parametrize(
+    "schedule", ["constant_with_warmup", "cosine", "cosine_with_restarts"]
+)  # fmt: skip
+def test_the_learning_rate_is_diffusers_schedule(schedule: Any) -> None:
+    settings = SETTINGS.model_copy(
+        update={"steps": 20, "warmup_steps": 3, "lr": 7e-4, "lr_schedule": schedule}
+    )
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=settings.lr)
+    reference = get_scheduler(schedule, optimiser, num_warmup_steps=3, num_training_steps=20)
+    for step in range(20):
+        assert settings.lr_at(step) == reference.get_last_lr()[0]
+        optimiser.step()
+        reference.step()

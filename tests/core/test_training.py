@@ -1,4 +1,4 @@
-"""The one training loop: order, resuming, averaging, bad losses, timestep strata."""
+"""The one training loop: order, resuming, averaging, bad losses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.batch import Batch, batch_at
 from core.errors import UserError
-from generator.diffusion import draw_frames, draw_timesteps, frames_of
-from generator.optimisation import Optimisation
-from generator.training import CHECKPOINT_NAME, Batch, batch_at, fit
+from core.fitting import fit
+from core.optimisation import Optimisation
+from core.training import CHECKPOINT_NAME
 
 DEVICE = torch.device("cpu")
 SETTINGS = Optimisation(
@@ -109,33 +110,7 @@ def test_no_samples_is_the_users_error(tmp_path: Path) -> None:
             description="x", device=DEVICE)  # fmt: skip
 
 
-@pytest.mark.parametrize("strata", [1, 4, 16])
-def test_timesteps_stay_in_the_stratum_of_their_sample(strata: int) -> None:
-    batch = Batch(list(range(64)), [0] * 64, seed=0)
-    steps = draw_timesteps(batch, 1000, strata)
-    assert steps.min() >= 0 and steps.max() < 1000
-    for number, step in zip(batch.number, steps.tolist(), strict=True):
-        low = (number % strata) * 1000 // strata
-        assert low <= step < low + 1000 / strata + 1
-    if strata == 1:
-        assert steps.float().std() > 200  # uniform: 289
-
-
-def test_single_frames_are_drawn_anew_for_each_sample() -> None:
-    latents = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(64, 5, 2, 3, 4)
-    batch = Batch(list(range(64)), [0] * 64, seed=0)
-    drawn = frames_of(latents, draw_frames(batch, 5, 1))
-    assert drawn.shape == (64, 1, 2, 3, 4)
-    frames = drawn[:, 0, 0, 0, 0].tolist()
-    assert set(frames) == {0, 1, 2, 3, 4} and (drawn == drawn[:, :, :1, :1, :1]).all()
-    one = draw_frames(Batch([17], [0], seed=0), 5, 1)
-    assert one.tolist() == [[frames[17]]]  # whatever else is in the batch
-
-
-def test_a_few_frames_are_evenly_spaced_from_any_start() -> None:
-    batch = Batch(list(range(64)), [0] * 64, seed=0)
-    drawn = draw_frames(batch, 9, 3)
-    assert {tuple(row) for row in drawn.tolist()} == {(0, 3, 6), (1, 4, 7), (2, 5, 8)}
-    assert draw_frames(batch, 9, 9).tolist() == [list(range(9))] * 64
-    with pytest.raises(UserError, match=r"diffusion.frames 4: the clips have 3 latent frames"):
-        draw_frames(batch, 3, 4)
+def test_a_checkpoint_of_an_earlier_version_is_one_line(tmp_path: Path) -> None:
+    torch.save({"epochs_done": 1, "model": {}}, tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(UserError, match=r"checkpoint\.pt: of an earlier version; delete it"):
+        line_fit(tmp_path, SETTINGS)

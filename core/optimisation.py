@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -44,6 +45,19 @@ class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
     def samples(self) -> int:
         """Training samples seen, repeats counted."""
         return self.steps * self.batch_size
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of step 0, 1, ...: linear warm-up, then constant or half a cosine to 0.
+
+        "cosine_with_restarts" has one cycle, as diffusers' schedule of that name by default, and is
+        the same curve.
+        """
+        if step < self.warmup_steps:
+            return self.lr * (step / self.warmup_steps)
+        if self.lr_schedule == "constant_with_warmup":
+            return self.lr
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.lr * (0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def build_optimisers(model: nn.Module, settings: Optimisation) -> list[torch.optim.Optimizer]:
