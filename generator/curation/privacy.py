@@ -29,6 +29,8 @@ _QUESTION = (
     "reflections and instruments are not text. Answer with one word: yes or no."
 )
 
+UNCLEAR = "unclear answer"
+
 
 class OcrPrivacy(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Text recognition (rapidocr): a line counts if enough of it is letters and it is read surely.
@@ -179,11 +181,11 @@ def ask_about(frame: Frames, settings: OpenAIPrivacy, chat: Chat) -> Sighting | 
     ]
     answer, _ = chat.ask_until(
         [{"role": "user", "content": content}],
-        lambda text: None if _yes_or_no(text) else "the answer must be yes or no",
+        lambda reply: None if _yes_or_no(reply.text) else "the answer must be yes or no",
         settings.max_answers,
     )
     if answer is None:
-        return Sighting(reason="unclear answer")
+        return Sighting(reason=UNCLEAR)
     return Sighting(reason="text") if _yes_or_no(answer) == "yes" else None
 
 
