@@ -174,6 +174,7 @@ class PrivacyFilter(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (Ophora-160K -> Ophora-28K).
     """
 
+    version: ClassVar[str] = "2"  # text in any script
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "privacy")
 
     clips: ClipSource
