@@ -14,6 +14,7 @@ from core.files import read_json, sha256_of_files, share_file
 from core.runtime import Precision, Runtime
 from core.stage import Stage
 from core.video import Frames
+from generator.opening import Wanted, check_folder
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
@@ -89,11 +90,22 @@ class GivenWeights(Weights):
     sha256: str
 
     @classmethod
-    def at(cls, path: Path | str, *, infra: dict[str, Any], runtime: Runtime) -> GivenWeights:
-        """Name the weights at `path`.  Raises: UserError: if there is no such folder."""
+    def at(
+        cls,
+        path: Path | str,
+        *,
+        wanted: Wanted | None = None,
+        infra: dict[str, Any],
+        runtime: Runtime,
+    ) -> GivenWeights:
+        """Name the weights at `path`.
+
+        Raises: UserError: if there is no such folder, or what `check_folder` finds in it.
+        """
         path = Path(path)
         if not path.is_dir():
             raise UserError(f"weights {path}: no such folder; give a folder in diffusers' layout")
+        check_folder(path, wanted)
         files = [file for file in path.rglob("*") if file.is_file() and file.name != CARD_NAME]
         digest = sha256_of_files(path, files)
         return cls(path=path, sha256=digest, infra=infra, runtime=runtime)
@@ -176,30 +188,37 @@ def share_folder(source: Path, target: Path, *, leave_out: str | None = None) ->
         inside = file.relative_to(source)
         if inside.parts[0] == leave_out or str(inside) in (CARD_NAME, TRAINING_RECORD):
             continue
-        share_file(file, target / inside)
+        share_file(file.resolve(), target / inside)  # hub caches hold links
 
 
 class HubWeights(Weights):
-    """Weights of a public hub repository ("org/name"), downloaded when the stage first runs.
+    """Weights of a public hub repository ("org/name"), downloaded when the stage first runs, or
+    found in the hub's own cache (HF_HOME), with HF_HUB_OFFLINE=1 there alone.
 
     revision: a commit of the repository; with a branch's name the key does not see what changes.
+    wanted: what must be in it.
     """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "wanted")
 
     repository: str = pydantic.Field(pattern=r"^[\w.-]+/[\w.-]+$")
     revision: str = "main"
+    wanted: Wanted | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            snapshot_download(self.repository, revision=self.revision, local_dir=folder / "weights")
-        except (HfHubHTTPError, OSError) as error:
+            snapshot = Path(snapshot_download(self.repository, revision=self.revision))
+        except (HfHubHTTPError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"weights {self.repository}: cannot be downloaded ({reason}); download them "
-                "elsewhere and give the folder's path"
+                f"weights {self.repository}: not in the hub's cache, and cannot be downloaded "
+                f"({reason}); download them elsewhere and give the folder's path"
             ) from None
+        check_folder(snapshot, self.wanted)
+        share_folder(snapshot, folder / "weights")
         return {"loaded": self.repository, "revision": self.revision}
 
     def cost(self) -> str:
@@ -207,16 +226,22 @@ class HubWeights(Weights):
 
 
 def weights_named(
-    name: str, *, field: str, root: Path, infra: dict[str, Any], runtime: Runtime
+    name: str,
+    *,
+    field: str,
+    root: Path,
+    wanted: Wanted | None = None,
+    infra: dict[str, Any],
+    runtime: Runtime,
 ) -> Weights:
     """The weights that a configuration names in `field`: a folder (absolute, or relative to the
-    working folder or to `root`), else a hub id "org/name".
+    working folder or to `root`), else a hub id "org/name"; wanted: see `check_folder`.
 
-    Raises: UserError: if it is neither.
+    Raises: UserError: if it is neither, or a folder that does not hold what is wanted.
     """
     for path in (Path(name), root / name):
         if path.is_dir():
-            return GivenWeights.at(path, infra=infra, runtime=runtime)
+            return GivenWeights.at(path, wanted=wanted, infra=infra, runtime=runtime)
     if name.count("/") == 1 and not name.startswith((".", "/")):
-        return HubWeights(repository=name, infra=infra, runtime=runtime)
+        return HubWeights(repository=name, wanted=wanted, infra=infra, runtime=runtime)
     raise UserError(f"{field} {name}: no such folder; give a folder or a hub id, org/name")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from core.errors import UserError
 from core.stage import ClipSource, Stage
@@ -14,6 +14,7 @@ from generator.curation.stages import judge_privacy
 class Residue(Stage):
     """The clips in which a back end of the privacy filter sees text."""
 
+    version: ClassVar[str] = "2"  # text in any script
     clips: ClipSource
     # As in the privacy filter: exca names settings of a union another way than those of one class.
     privacy: PrivacySettings

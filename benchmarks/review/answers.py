@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -37,6 +39,16 @@ class Answers(pydantic.BaseModel, frozen=True, extra="forbid"):
     scores: dict[str, dict[str, int]]
     seconds: dict[str, float] = {}
 
+    @property
+    def number(self) -> int:
+        """How many scores it holds."""
+        return sum(map(len, self.scores.values()))
+
+    @property
+    def reviewer(self) -> str:
+        """Whose it is, however the name was typed."""
+        return " ".join(unicodedata.normalize("NFKC", self.rater).casefold().split())
+
 
 @dataclass(frozen=True)
 class Review:
@@ -61,39 +73,49 @@ def load_key(kit: Path) -> Key:
 def read_answers(key: Key, files: Sequence[Path]) -> Review:
     """Check every file and put the scores together.
 
-    A file of another kit, with unknown clips or levels, or that repeats another one (the same
-    reviewer, or the same scores under another name) does not count; an incomplete one does.
+    UTF-8 and UTF-16 are read, with a byte order mark or without. A file of another kit, with
+    unknown clips or levels, or with the scores of another file does not count; an incomplete one
+    does. Of several files of one reviewer (names compared without case and outer spaces) the one
+    with most scores counts, of equally full ones the one with most time.
     Raises: UserError: if none counts.
     """
-    faults: list[str] = []
-    notes: list[str] = []
-    counted: dict[str, tuple[Path, Answers]] = {}
+    faults: dict[Path, str] = {}
+    sound: dict[Path, Answers] = {}
     for path in files:
         try:
-            answers = Answers.model_validate(read_json(path))
-        except (pydantic.ValidationError, UserError) as error:
-            faults.append(f"{path}: not a reviewer's file ({str(error).splitlines()[0]})")
+            answers = _read(path)
+        except UserError as error:
+            faults[path] = f"not a reviewer's file ({error})"
             continue
-        fault = _fault(key, answers, counted)
+        fault = _fault(key, answers)
         if fault:
-            faults.append(f"{path}: {fault}")
-            continue
-        counted[answers.rater] = (path, answers)
-        wanted = len(key.items) * len(key.criteria.criteria)
-        given = sum(map(len, answers.scores.values()))
-        if given < wanted:
-            clips = sum(
-                len(answers.scores.get(item.id, {})) < len(key.criteria.criteria)
-                for item in key.items
-            )
-            notes.append(f"{path}: incomplete, {wanted - given} scores of {clips} clips missing")
+            faults[path] = fault
+        else:
+            sound[path] = answers
+    counted = _one_a_reviewer(sound, faults)
+    named = tuple(f"{path}: {faults[path]}" for path in dict.fromkeys(files) if path in faults)
     if not counted:
-        raise UserError("\n".join(["no reviewer's file counts", *faults]))
-    scores = np.stack([_scores(key, answers) for _, answers in counted.values()])
-    return Review(key, tuple(counted), scores, tuple(faults), tuple(notes))
+        raise UserError("\n".join(["no reviewer's file counts", *named]))
+    notes = [f"{path}: {gap}" for path, answers in counted.items() if (gap := _gap(key, answers))]
+    scores = np.stack([_scores(key, answers) for answers in counted.values()])
+    raters = tuple(answers.rater for answers in counted.values())
+    return Review(key, raters, scores, named, tuple(notes))
 
 
-def _fault(key: Key, answers: Answers, counted: Mapping[str, tuple[Path, Answers]]) -> str:
+def _read(path: Path) -> Answers:
+    """Raises: UserError: if the file cannot be read or is none of the page's."""
+    try:
+        # Bytes: json tells UTF-8, UTF-16 and UTF-32 apart, which mail programs and editors change.
+        return Answers.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise UserError(str(error.strerror).lower()) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"byte {error.start} is not UTF-8: save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(str(error).splitlines()[0]) from None
+
+
+def _fault(key: Key, answers: Answers) -> str:
     if answers.kit != key.kit:
         return f"of kit {answers.kit}, not {key.kit}"
     known, levels = {item.id for item in key.items}, len(key.criteria.levels)
@@ -104,12 +126,43 @@ def _fault(key: Key, answers: Answers, counted: Mapping[str, tuple[Path, Answers
         for criterion, level in scores.items():
             if criterion not in criteria or not 0 <= level < levels:
                 return f"clip {clip!r}: {criterion} {level} is no score of this kit"
-    if answers.rater in counted:
-        return f"reviewer {answers.rater!r} is in {counted[answers.rater][0]} already"
-    for path, other in counted.values():
-        if answers.scores and other.scores == answers.scores:
-            return f"the same scores as in {path}"
     return ""
+
+
+def _one_a_reviewer(sound: Mapping[Path, Answers], faults: dict[Path, str]) -> dict[Path, Answers]:
+    """The files that count, in the given order; what is wrong with the others goes to `faults`."""
+
+    def fullness(path: Path) -> tuple[int, float]:
+        return sound[path].number, sum(sound[path].seconds.values())
+
+    best: dict[str, Path] = {}
+    counted: list[Path] = []
+    # The sort is stable: of equally full files the first one counts.
+    for path in sorted(sound, key=fullness, reverse=True):
+        answers = sound[path]
+        twin = next((other for other in counted if sound[other].scores == answers.scores), None)
+        fuller = best.get(answers.reviewer)
+        if twin is not None and answers.scores:
+            faults[path] = f"the same scores as in {twin}"
+        elif fuller is not None:
+            faults[path] = (
+                f"reviewer {answers.rater!r} is in {fuller}, which counts: it holds "
+                f"{sound[fuller].number} scores, this one {answers.number}"
+            )
+        else:
+            best[answers.reviewer] = path
+            counted.append(path)
+    return {path: answers for path, answers in sound.items() if path in counted}
+
+
+def _gap(key: Key, answers: Answers) -> str:
+    """What is missing in a file, "" if nothing is."""
+    criteria = len(key.criteria.criteria)
+    wanted = len(key.items) * criteria
+    if answers.number == wanted:
+        return ""
+    clips = sum(len(answers.scores.get(item.id, {})) < criteria for item in key.items)
+    return f"incomplete, {wanted - answers.number} scores of {clips} clips missing"
 
 
 def _scores(key: Key, answers: Answers) -> NDArray[np.float64]:

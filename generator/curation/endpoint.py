@@ -16,6 +16,7 @@ import requests
 
 from core.errors import UserError
 from generator.curation.chat import Chat, Message
+from generator.curation.replies import Reply, reply_of
 
 KEY_VARIABLE = "OPHORA_LLM_KEY"
 A = TypeVar("A")
@@ -91,7 +92,7 @@ class EndpointChat(Chat):
         self._pace = _Pace(endpoint.requests_per_minute)
         self._local = threading.local()
 
-    def answer(self, messages: list[Message]) -> str:
+    def answer(self, messages: list[Message]) -> Reply:
         """Raises: UserError: if the server refuses, or fails `max_attempts` times in a row."""
         return self._request(
             {
@@ -102,7 +103,7 @@ class EndpointChat(Chat):
             }
         )
 
-    def _request(self, body: dict[str, Any]) -> str:
+    def _request(self, body: dict[str, Any]) -> Reply:
         for attempt in range(1, self.endpoint.max_attempts + 1):
             try:
                 return self._post(body)
@@ -116,7 +117,7 @@ class EndpointChat(Chat):
             f"attempts ({reason}): start the server and run the same command again"
         )
 
-    def _post(self, body: dict[str, Any]) -> str:
+    def _post(self, body: dict[str, Any]) -> Reply:
         self._pace.wait()
         key = os.environ.get(KEY_VARIABLE)
         url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
@@ -143,10 +144,10 @@ class EndpointChat(Chat):
                 f"and model {self.endpoint.model!r}"
             )
         try:
-            content = response.json()["choices"][0]["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError):
+            choice = response.json()["choices"][0]
+            return reply_of(dict(choice["message"]), choice.get("finish_reason"))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise _Retry("an answer that is no chat completion") from None
-        return content.strip() if isinstance(content, str) else ""
 
     def _session(self) -> Any:
         # One connection a thread: a requests session is not made for sharing.

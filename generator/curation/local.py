@@ -12,6 +12,7 @@ import torch
 from core.errors import UserError
 from core.files import sha256_of_files
 from generator.curation.chat import Chat, Message
+from generator.curation.replies import Reply, reply_from
 
 
 class LocalModel(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -54,12 +55,19 @@ class LocalChat(Chat):
         super().__init__(settings.identity, settings.max_tokens, folder)
         self._settings, self._device = settings, device
 
-    def answer(self, messages: list[Message]) -> str:
+    def answer(self, messages: list[Message]) -> Reply:
         """Raises: UserError: if the model cannot be loaded, or has no chat template."""
         found = self._generate(
-            messages, max_new_tokens=self.max_tokens, do_sample=False, return_full_text=False
+            messages,
+            max_new_tokens=self.max_tokens,
+            do_sample=False,
+            return_full_text=False,
+            tokenizer_encode_kwargs={"enable_thinking": False},  # to templates that know it
         )
-        return str(found[0]["generated_text"]).strip()
+        text = str(found[0]["generated_text"])
+        # A finished answer is one token shorter: its end mark is not in the text.
+        tokens = self._generate.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return reply_from(text, cut=len(tokens) >= self.max_tokens)
 
     @cached_property
     def _generate(self) -> Any:

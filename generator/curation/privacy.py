@@ -7,8 +7,10 @@ at least one frame is).
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,13 +31,22 @@ _QUESTION = (
     "reflections and instruments are not text. Answer with one word: yes or no."
 )
 
+UNCLEAR = "unclear answer"
+_SHAPES = frozenset("o0c1li")  # "OOO", "0o0", "|||", "1l1": rings and bars, however many of them
+
 
 class OcrPrivacy(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Text recognition (rapidocr): a line counts if enough of it is letters and it is read surely.
+    """Text detection and recognition (rapidocr): a place counts that is read surely as letters, or
+    that has the look of a line of text, in whatever script: the recogniser knows Latin, Chinese and
+    Japanese letters only, and reads nothing or other letters in a line of others.
 
     min_characters, min_score: a pupil is read as one or two round letters, a reflection as a bar,
     with scores up to 0.999; words are longer. long_characters, long_min_score: a whole line may be
     misread here and there, which lowers its score, while nothing else looks like one.
+    line_min_score, line_ratio, line_share, line_tilt_deg: what looks like a line: the detector's
+    score, the longer side over the shorter, the shorter over that of the frame, and the angle to
+    it, since burned-in text is level and an ornament or a scale on an instrument hardly ever is.
+    eye_share: no letters are that high: the place is the eye, which the detector takes for an O.
     side_px: the longer side that frames are read at; on 288x192 frames, 288 loses letters of 9 px
     that 384 finds. Source of all values: our choice, on OphVL-sim.
     """
@@ -46,6 +57,11 @@ class OcrPrivacy(pydantic.BaseModel, frozen=True, extra="forbid"):
     min_score: float = pydantic.Field(default=0.8, gt=0, le=1)
     long_characters: int = pydantic.Field(default=8, ge=1)
     long_min_score: float = pydantic.Field(default=0.6, gt=0, le=1)
+    line_min_score: float = pydantic.Field(default=0.55, gt=0, le=1)
+    line_ratio: float = pydantic.Field(default=1.5, ge=1)
+    line_share: float = pydantic.Field(default=0.3, gt=0, le=1)
+    line_tilt_deg: float = pydantic.Field(default=5.0, ge=0, le=45)
+    eye_share: float = pydantic.Field(default=0.5, gt=0, le=1)
     side_px: int = pydantic.Field(default=384, ge=64)
 
 
@@ -68,7 +84,8 @@ PrivacySettings = Annotated[OcrPrivacy | OpenAIPrivacy, pydantic.Field(discrimin
 class Sighting(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What made a frame sensitive. The text itself is not kept: it may be what must not spread.
 
-    score: 0-1, None where the model gives none; box: left, top, width, height in pixels, or "".
+    score: the detector's, 0-1, None where a model gives none; box: left, top, width, height in
+    pixels, or "".
     """
 
     reason: str
@@ -120,13 +137,13 @@ def judge_clip(
 
 @cache
 def _engine(side_px: int) -> Any:
-    # One engine a process and one mode an engine: call-time flags of rapidocr stick to the object.
+    # Its steps are called one by one: a frame without a line of text need not be read.
     from rapidocr import RapidOCR
 
     return RapidOCR(
         params={
             "Global.log_level": "error",
-            "Global.use_cls": False,
+            "Global.use_vertical_padding": False,
             "Det.limit_side_len": side_px,
             "Det.limit_type": "max",
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
@@ -135,31 +152,74 @@ def _engine(side_px: int) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A box of the detector: sides in pixels, the longer one's angle to the nearest border (0-45),
+    and how sure the detector is (0-1)."""
+
+    short: float
+    long: float
+    tilt_deg: float
+    score: float
+
+    @classmethod
+    def of(cls, corners: NDArray[np.float32], score: float) -> _Place:
+        """The place of (4, 2) corners in turn."""
+        sides = (corners[[1, 3]] - corners[0]).astype(np.float64)
+        short, long = sorted(sides, key=lambda side: float(np.hypot(*side)))
+        angle = math.degrees(math.atan2(*np.abs(long)))
+        return cls(math.hypot(*short), math.hypot(*long), min(angle, 90 - angle), score)
+
+
 def find_text(frame: Frames, settings: OcrPrivacy) -> Sighting | None:
     """The first line of text in a (H, W, 3) uint8 RGB frame that the settings take for text."""
+    from rapidocr.main import RapidOCRError
+
     height, width = frame.shape[:2]
     scale = settings.side_px / max(height, width)
     size = (max(round(width * scale), 32), max(round(height * scale), 32))
     resized = cv2.resize(
         frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     )
-    result = _engine(settings.side_px)(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR))
-    if result.txts is None:
+    engine = _engine(settings.side_px)
+    try:
+        crops, found = engine.detect_and_crop(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR), {})
+    except RapidOCRError:  # its way to say that there is none
         return None
-    for text, score, box in zip(result.txts, result.scores, result.boxes, strict=True):
-        if _reads_like_text(text, float(score), settings):
+    for crop, box, score in zip(crops, found.boxes, found.scores, strict=True):
+        if _is_text(engine, crop, _Place.of(box, float(score)), min(size), settings):
             return Sighting(reason="text", score=round(float(score), 4), box=_box(box / scale))
     return None
 
 
+def _is_text(engine: Any, crop: Frames, place: _Place, frame_px: int, settings: OcrPrivacy) -> bool:
+    if place.short > settings.eye_share * frame_px:
+        return False
+    read = engine.recognize_txt([crop])
+    text, sure = read.txts[0], float(read.scores[0])
+    if _reads_like_text(text, sure, settings):
+        return True
+    letters = set(_letters(text))
+    return (
+        place.long >= settings.line_ratio * place.short
+        and place.short <= settings.line_share * frame_px
+        and place.tilt_deg <= settings.line_tilt_deg
+        and place.score >= settings.line_min_score
+        and not (letters and letters <= _SHAPES)
+    )
+
+
 def _reads_like_text(text: str, score: float, settings: OcrPrivacy) -> bool:
-    letters = re.sub(r"[\W_]", "", text).lower()
+    letters = _letters(text)
     long = len(letters) >= settings.long_characters
     if score < (settings.long_min_score if long else settings.min_score):
         return False
-    # "OOO", "0o0", "|||", "1l1": rings and bars, however many of them.
-    only_shapes = set(letters) <= set("o0c1li") or len(set(letters)) < 2
+    only_shapes = set(letters) <= _SHAPES or len(set(letters)) < 2
     return len(letters) >= settings.min_characters and not only_shapes
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).lower()
 
 
 def _box(points: NDArray[np.float32]) -> str:
@@ -179,11 +239,11 @@ def ask_about(frame: Frames, settings: OpenAIPrivacy, chat: Chat) -> Sighting | 
     ]
     answer, _ = chat.ask_until(
         [{"role": "user", "content": content}],
-        lambda text: None if _yes_or_no(text) else "the answer must be yes or no",
+        lambda reply: None if _yes_or_no(reply.text) else "the answer must be yes or no",
         settings.max_answers,
     )
     if answer is None:
-        return Sighting(reason="unclear answer")
+        return Sighting(reason=UNCLEAR)
     return Sighting(reason="text") if _yes_or_no(answer) == "yes" else None
 
 

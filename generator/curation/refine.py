@@ -6,6 +6,9 @@ Source: Ophora, Sec. "Comprehensive Data Curation" (Qwen2.5-72B-Instruct, 10 ann
 from __future__ import annotations
 
 import json
+import logging
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +21,7 @@ import yaml
 from generator.curation.chat import Chat, Message
 from generator.curation.endpoint import Endpoint, EndpointChat, map_in_threads
 from generator.curation.local import LocalChat, LocalModel
+from generator.curation.replies import Reply
 from generator.curation.rules import refine_by_rules
 from generator.curation.text import surgical_terms
 
@@ -33,6 +37,18 @@ _TASK = (
 
 # Words of the lexicon that an instruction may add without adding a fact.
 _GLUE = "surgeon eye instrument tool surgical surgery operation step microscope view camera tissue"
+# An answer about the answer, or to whoever asked: what models write beside or instead of it.
+_TALK = re.compile(
+    r"\A(?:(?:okay|ok|alright|hmm+)\b|(?:wait|well|so|yes|no|hi|hello)[,.!])"
+    r"|\bI(?:['’](?:m|ll|ve|d)| (?:am|have|will|would|can|cannot|could|should|must|need|think"
+    r"|understand|removed|kept|apologi[sz]e))\b"
+    r"|\b(?:let me|let['’]s|sorry|as an ai|here(?:['’]s| is| are)|feel free|note that"
+    r"|the (?:user|caption|instruction|narrat\w+))\b|\bnote:",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"</?[a-z][^<>]*>|[{}]|```", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
 
 
 class RulesRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -42,8 +58,9 @@ class RulesRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class _ModelRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A language model. An answer that is empty, longer than `max_words`, or that names surgical
-    terms absent from the caption is rejected; after `max_answers` the raw caption is kept, marked.
+    """A language model. An answer is rejected that is empty, cut off, longer than `max_words`, that
+    talks about itself, holds markup, or names surgical terms absent from the caption, or none of
+    its own; after `max_answers` the raw caption is kept, marked.
     """
 
     max_words: int = pydantic.Field(default=80, ge=5)
@@ -96,7 +113,16 @@ def refine_captions(
         chat, threads = LocalChat(settings.local, folder, device), 1
     ask = partial(_by_llm, settings=settings, chat=chat)
     numbered = map_in_threads(lambda item: ask(item[1]), enumerate(captions), threads)
-    yield from ((index, refined) for (index, _), refined in numbered)
+    problems: Counter[str] = Counter()
+    for (index, _), refined in numbered:
+        problems.update([refined.problem] if refined.problem else [])
+        yield index, refined
+    if problems:
+        reason, times = problems.most_common(1)[0]
+        log.warning(
+            "captions: %d of %d stay as narrated, %d because %s (`problem` in decisions.csv)",
+            problems.total(), len(captions), times, reason,
+        )  # fmt: skip
 
 
 def _by_rules(caption: str) -> Refined:
@@ -109,7 +135,7 @@ def _by_rules(caption: str) -> Refined:
 def _by_llm(caption: str, settings: _ModelRefine, chat: Chat) -> Refined:
     answer, problem = chat.ask_until(
         prompt(caption),
-        lambda text: problem_of(text, caption, settings.max_words),
+        lambda reply: problem_of(reply, caption, settings.max_words),
         settings.max_answers,
     )
     if answer is None:
@@ -133,14 +159,22 @@ def examples() -> tuple[tuple[str, str], ...]:
     return tuple((item["caption"], item["instruction"]) for item in data)
 
 
-def problem_of(answer: str, caption: str, max_words: int) -> str | None:
+def problem_of(reply: Reply, caption: str, max_words: int) -> str | None:
     """Why a model's answer cannot stand for the caption, or None if it can."""
-    words = len(answer.split())
+    words = len(reply.text.split())
     if words == 0:
         return "the answer is empty"
     if words > max_words:
         return f"the answer has {words} words, more than {max_words}"
-    invented = surgical_terms(answer) - surgical_terms(caption) - surgical_terms(_GLUE)
+    if reply.cut:
+        return "the answer was cut off: it has more tokens than max_tokens"
+    odd = _MARKUP.search(reply.text) or _TALK.search(reply.text)
+    if odd:
+        return f"the answer is not the instruction alone: {odd.group().strip()!r}"
+    named, spoken = surgical_terms(reply.text), surgical_terms(caption)
+    invented = named - spoken - surgical_terms(_GLUE)
     if invented:
         return f"terms that the caption does not hold: {', '.join(sorted(invented))}"
+    if spoken and not named & spoken:
+        return "the answer names nothing of the operation"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from core.progress import Progress, track
 from core.runtime import map_unordered
 from core.stage import ClipSource
 from core.video import probe
-from generator.curation.chat import Chat
+from generator.curation.chat import ANSWERS_NAME, Chat
 from generator.curation.decisions import (
     READABLE,
     Decision,
@@ -27,6 +28,7 @@ from generator.curation.dynamics import DynamicsSettings, Keyframes, count_keyfr
 from generator.curation.endpoint import EndpointChat, map_in_threads
 from generator.curation.journal import Journal
 from generator.curation.privacy import (
+    UNCLEAR,
     OcrPrivacy,
     OpenAIPrivacy,
     PrivacySettings,
@@ -39,6 +41,8 @@ from generator.curation.refine import Refined, RefineSettings, RulesRefine, refi
 from generator.curation.resolution import ResolutionSettings
 
 JOURNAL_NAME = "looked_at.jsonl"
+
+log = logging.getLogger(__name__)
 
 
 class Span(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -84,6 +88,7 @@ class Curation(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (375K narrated clips -> Ophora-160K).
     """
 
+    version: ClassVar[str] = "2"  # what a language model sends is read, not taken as it is
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "resolution", "dynamics", "caption")
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "width_px",
@@ -169,6 +174,7 @@ class PrivacyFilter(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (Ophora-160K -> Ophora-28K).
     """
 
+    version: ClassVar[str] = "2"  # text in any script
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "privacy")
 
     clips: ClipSource
@@ -180,6 +186,12 @@ class PrivacyFilter(ClipSource):
         verdicts = judge_privacy(folder, manifest, self.privacy, self.runtime.workers)
         decisions = [_privacy_decision(clip, verdicts[clip.clip_id]) for clip in manifest.clips]
         kept = [c for c, d in zip(manifest.clips, decisions, strict=True) if d.kept]
+        unclear = sum(decision.reason == UNCLEAR for decision in decisions)
+        if unclear:
+            log.warning(
+                "privacy: %d of %d clips dropped because the model said neither yes nor no (%s)",
+                unclear, len(decisions), ANSWERS_NAME,
+            )  # fmt: skip
         write_decisions(folder, decisions, ("frames_read", "time_s", "box"))
         return write_outcome(folder, manifest.keep(assign_splits(kept)), decisions, self.STEPS)
 

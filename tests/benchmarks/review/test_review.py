@@ -171,3 +171,60 @@ def test_faulty_files_do_not_count_and_are_named(kit: Path, tmp_path: Path) -> N
         assert part in fault
     with pytest.raises(UserError, match="no reviewer's file counts"):
         read_answers(key, files[-1:])
+
+
+@pytest.mark.parametrize(
+    ("start", "encoding"),
+    [(b"\xef\xbb\xbf", "utf-8"), (b"", "utf-16"), (b"", "utf-16-le"), (b"", "utf-8")],
+)
+def test_files_that_an_editor_saved_anew_count(
+    kit: Path, tmp_path: Path, start: bytes, encoding: str
+) -> None:
+    key = load_key(kit)
+    text = json.dumps(answers_of(key, "Dr Ä", lambda i, n: n % 4), indent=1, ensure_ascii=False)
+    path = tmp_path / "a.json"
+    path.write_bytes(start + text.replace("\n", "\r\n").encode(encoding))
+    review = read_answers(key, [path])
+    assert review.raters == ("Dr Ä",) and review.faults == review.notes == ()
+    assert not np.isnan(review.scores).any()
+
+
+def test_of_one_reviewers_files_the_fuller_one_counts_and_copies_once(
+    kit: Path, tmp_path: Path
+) -> None:
+    key = load_key(kit)
+    whole = answers_of(key, "Anna", lambda item, number: number % 4)
+    half = whole | {"scores": dict(list(whole["scores"].items())[:3])}
+    changed = answers_of(key, "Ben", lambda item, number: 1, seconds={key.items[0].id: 4.0})
+    files = [
+        write(tmp_path / "anna half.json", half),
+        write(tmp_path / "anna.json", whole),
+        write(tmp_path / "anna (1).json", whole),
+        write(tmp_path / "anna small.json", whole | {"rater": "anna "}),
+        write(tmp_path / "ben early.json", answers_of(key, "Ben", lambda item, number: 0)),
+        write(tmp_path / "ben.json", changed),
+    ]
+    review = read_answers(key, files)
+    assert review.raters == ("Anna", "Ben") and review.notes == ()
+    assert not np.isnan(review.scores).any() and (review.scores[1] == 1).all()
+    faults = [fault.removeprefix(f"{tmp_path}/") for fault in review.faults]
+    assert faults == [
+        f"anna half.json: reviewer 'Anna' is in {files[1]}, which counts: it "
+        "holds 56 scores, this one 21",
+        f"anna (1).json: the same scores as in {files[1]}",
+        f"anna small.json: the same scores as in {files[1]}",
+        f"ben early.json: reviewer 'Ben' is in {files[5]}, which counts: it "
+        "holds 56 scores, this one 56",
+    ]
+
+
+def test_a_file_in_another_alphabet_is_named_with_the_cure(kit: Path, tmp_path: Path) -> None:
+    key = load_key(kit)
+    good = write(tmp_path / "good.json", answers_of(key, "A", lambda item, number: 1))
+    text = json.dumps(answers_of(key, "Dr Ä", lambda i, n: 2), ensure_ascii=False)
+    (tmp_path / "latin.json").write_bytes(text.encode("latin-1"))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    review = read_answers(key, [good, tmp_path / "latin.json", tmp_path / "deep.json", tmp_path])
+    assert review.raters == ("A",)
+    assert "is not UTF-8: save it as UTF-8" in review.faults[0]
+    assert "recursion" in review.faults[1] and "is a directory" in review.faults[2]

@@ -1,7 +1,11 @@
 """An eye-like scene drawn for the tests of curation; frames are (T, H, W, 3) uint8 RGB."""
 
+from pathlib import Path
+
 import cv2
+import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from core.video import Frames
 
@@ -47,3 +51,34 @@ def with_text(frames: Frames, text: str, at: tuple[int, int], first: int = 0) ->
             font = cv2.FONT_HERSHEY_SIMPLEX
             cv2.putText(frame, text, at, font, 0.5, colour, thickness, cv2.LINE_AA)
     return frames
+
+
+def with_letters(frame: Frames, text: str, at: tuple[int, int], pixels: int = 16) -> Frames:
+    """White text with a dark rim on a (H, W, 3) frame, in DejaVu Sans, which comes with matplotlib
+    and has Greek, Cyrillic, Arabic, Hebrew, Georgian and Armenian letters."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    picture = Image.fromarray(frame)
+    ImageDraw.Draw(picture).text(
+        at, text, fill=(255, 255, 255), font=ImageFont.truetype(str(path), pixels),
+        stroke_width=1, stroke_fill=(0, 0, 0),
+    )  # fmt: skip
+    return np.asarray(picture)
+
+
+def with_hangul(frame: Frames, at: tuple[int, int], pixels: int = 18) -> Frames:
+    """Six Korean syllables drawn with lines and circles on a (H, W, 3) frame, level with it."""
+    # In shares of a syllable's square: a corner, where no ring stands; a vowel; a final corner.
+    corner = [(0.1, 0.1), (0.5, 0.1), (0.5, 0.5)]
+    rest = [[(0.75, 0.0), (0.75, 0.6)], [(0.75, 0.3), (0.95, 0.3)]]
+    rest.append([(0.2, 0.7), (0.2, 0.95), (0.85, 0.95)])
+    frame = frame.copy()
+    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+        for number, ring in enumerate((True, False, True, True, False, False)):
+            place = np.array((at[0] + number * 1.15 * pixels, at[1]))
+            if ring:
+                centre = (place + 0.3 * pixels).astype(int).tolist()
+                cv2.circle(frame, centre, pixels // 5, colour, thickness, cv2.LINE_AA)
+            for stroke in rest if ring else [corner, *rest]:
+                path = (place + np.array(stroke) * pixels).astype(np.int32)
+                cv2.polylines(frame, [path], False, colour, thickness, cv2.LINE_AA)
+    return frame

@@ -17,7 +17,7 @@ from generator.curation.dynamics import (
 )
 from generator.curation.privacy import OcrPrivacy, find_text, judge_clip, sampled_frames
 from generator.curation.resolution import ResolutionSettings
-from tests.generator.curation.scenes import eye, moving, with_text
+from tests.generator.curation.scenes import eye, moving, with_hangul, with_letters, with_text
 from tests.presets import DYNAMICS_NANO
 
 REAL_VIDEOS = Path(__file__).parents[4] / "shared" / "data" / "real_videos"
@@ -124,6 +124,37 @@ def test_text_is_found(text: str, at: tuple[int, int]) -> None:
     left, top, width, height = map(int, sighting.box.split())
     assert left - 8 <= at[0] + 40 <= left + width + 100
     assert top - 6 <= at[1] <= top + height + 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "не двигайте прибором",
+        "η πρόσθια κάψα",
+        "لا تحرك الأداة",
+        "אל תזיזו את המכשיר",
+        "გვერდითი ჭრილი",
+        "առաջնային պարկուճ",
+    ],
+)
+def test_text_in_scripts_that_no_model_reads_is_found(text: str) -> None:
+    for seed, at in ((3, (16, 132)), (4, (30, 6)), (5, (40, 74))):  # below, above, across the iris
+        sighting = find_text(with_letters(eye(seed), text, at), OCR)
+        assert sighting is not None
+        left, top, width, height = map(int, sighting.box.split())
+        assert abs(left - at[0]) <= 8 and top - 4 <= at[1] + 10 <= top + height + 4
+        assert width > 3 * height
+
+
+def test_syllables_of_strokes_are_found() -> None:
+    assert find_text(with_hangul(eye(6), (40, 130)), OCR) is not None
+
+
+def test_what_is_tilted_is_no_burned_in_text() -> None:
+    frame = with_hangul(eye(6), (40, 60))
+    turn = cv2.getRotationMatrix2D((120, 80), 25, 1.0)
+    tilted = cv2.warpAffine(frame, turn, (240, 160), borderMode=cv2.BORDER_REPLICATE)
+    assert find_text(tilted, OCR) is None  # as a scale engraved on an instrument
 
 
 def test_pupils_and_reflections_are_not_text() -> None:

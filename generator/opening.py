@@ -1,0 +1,170 @@
+"""Weights looked into before any work: is each part whole, and of the network that it says it is?
+
+config.json -> the network's tensors, by name and shape (nothing is allocated)
+the file, or the shards that an index names -> what it holds, from its header -> compared
+
+diffusers and transformers draw at random whatever a file lacks, with a warning at most.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import T5Config, T5EncoderModel
+
+from core.errors import UserError
+from core.files import read_json
+
+COGVIDEOX: Final = "CogVideoXTransformer3DModel"
+STDIT: Final = "STDiT"
+ENDORA: Final = "EndoraTransformer"
+T5: Final = ("T5EncoderModel", "T5ForConditionalGeneration")
+# Classes by the module that holds them; other parts are only looked at for missing files.
+MODULES: Final = {
+    COGVIDEOX: "diffusers",
+    "AutoencoderKLCogVideoX": "diffusers",
+    "AutoencoderKL": "diffusers",
+    STDIT: "generator.bora.stdit",
+    ENDORA: "generator.endora.transformer",
+}
+STEMS: Final = ("diffusion_pytorch_model", "model", "pytorch_model")
+ADAPTERS: Final = ("pytorch_lora_weights", "adapter_model")
+# sd-vae-ft-ema's file has names of an older diffusers, which translates them.
+OLD_NAMES: Final = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+OLD_NAME = re.compile(rf"(?<=\.)({'|'.join(OLD_NAMES)})(?=\.)")
+SHARED: Final = {"encoder.embed_tokens.weight", "shared.weight"}  # one tensor in T5
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a folder must hold: a denoiser of that class in `transformer/`; whole: with all that it
+    makes clips with."""
+
+    denoiser: str
+    whole: bool = True
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Folders that must be there."""
+        text = () if self.denoiser == ENDORA else ("text_encoder", "tokenizer")
+        return ("transformer", "vae", "scheduler", *text) if self.whole else ("transformer",)
+
+
+def check_folder(folder: Path, wanted: Wanted | None = None) -> None:
+    """Look into a folder of weights in diffusers' layout, without loading them; wanted: None where
+    it may hold anything.
+
+    Raises: UserError: if a part is an adapter, lacks a file or a tensor, or is another network's.
+    """
+    configs = [folder / "config.json", *sorted(folder.glob("*/config.json"))]
+    if not (folder / "transformer").is_dir():
+        _refuse_adapter(folder)
+    for part in wanted.parts if wanted else ():
+        if not (folder / part).is_dir():
+            assert wanted is not None
+            raise UserError(
+                f"weights {folder}: no folder {part!r} in it; give a {wanted.denoiser} as "
+                f"save_pretrained leaves it: {', '.join(wanted.parts)}"
+            )
+    for config in configs:
+        if config.is_file():
+            _check_part(config.parent, read_json(config), wanted)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    files = [*folder.glob("adapter_config.json")]
+    files += [file for stem in ADAPTERS for file in folder.glob(f"{stem}.*")]
+    if files:
+        raise UserError(
+            f"weights {folder}: {files[0].name} is a LoRA adapter and no network: add it to its "
+            "base first (load_lora_weights, fuse_lora, save_pretrained) and name that folder"
+        )
+
+
+def _check_part(part: Path, config: dict[str, Any], wanted: Wanted | None) -> None:
+    kind = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+    if wanted is not None and part.name == "transformer" and kind != wanted.denoiser:
+        raise UserError(f"weights {part}: holds a {kind}, a {wanted.denoiser} is wanted")
+    for index in part.glob("*.index.json"):
+        for shard in sorted(set(read_json(index)["weight_map"].values())):
+            if not (part / shard).is_file():
+                raise UserError(f"weights {index}: shard {shard} is missing: fetch it again")
+    if kind not in MODULES and kind not in T5:
+        return
+    expected, (held, source) = _expected(kind, config), _held(part)
+    if kind == "AutoencoderKL":
+        held = {OLD_NAME.sub(lambda old: OLD_NAMES[old[0]], name): s for name, s in held.items()}
+    if SHARED & held.keys():
+        held |= dict.fromkeys(SHARED & expected.keys(), held[min(SHARED & held.keys())])
+    lacking = [name for name in expected if name not in held]
+    if lacking:
+        raise UserError(
+            f"weights {source}: {len(lacking)} of the {len(expected)} tensors of a {kind} are not "
+            f"in it, the first is {lacking[0]!r}: fetch the file or save the network again"
+        )
+    # Old attention layers of a VAE hold the same numbers in another shape.
+    odd = next((n for n, shape in expected.items() if _squeezed(held[n]) != _squeezed(shape)), None)
+    if odd:
+        raise UserError(
+            f"weights {source}: {odd!r} is {held[odd]}, config.json beside it says "
+            f"{expected[odd]}: name weights with their own configuration"
+        )
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
+
+
+def _expected(kind: str, config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors of the network that a configuration describes."""
+    with torch.device("meta"):
+        if kind in MODULES:
+            model = getattr(import_module(MODULES[kind]), kind).from_config(config)
+        else:
+            model = T5EncoderModel(T5Config.from_dict(config))
+        return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def _held(part: Path) -> tuple[Shapes, Path]:
+    """What a part's file or shards hold, and the file, or index, that says so."""
+    for stem in STEMS:
+        for suffix in (".safetensors", ".bin"):
+            file, index = part / f"{stem}{suffix}", part / f"{stem}{suffix}.index.json"
+            if file.is_file():
+                return dict(_header(file)), file
+            if index.is_file():
+                shards = sorted(set(read_json(index)["weight_map"].values()))
+                return {n: s for shard in shards for n, s in _header(part / shard)}, index
+    _refuse_adapter(part)
+    others = [file.name for stem in STEMS for file in sorted(part.glob(f"{stem}.*"))]
+    if others:
+        raise UserError(
+            f"weights {part}: {others[0]} is a variant: save the pipeline again without `variant`, "
+            f"or name the file {others[0].partition('.')[0]}.safetensors"
+        )
+    raise UserError(
+        f"weights {part}: config.json and no weights, {STEMS[0]}.safetensors: fetch them"
+    )
+
+
+def _header(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a file's tensors, which stay on the disk."""
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, "pt") as opened:
+                for name in list(opened.keys()):
+                    yield name, tuple(opened.get_slice(name).get_shape())
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            yield from ((name, tuple(value.shape)) for name, value in state.items())
+    except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError) as error:
+        raise UserError(f"weights {file}: cannot be read ({str(error).splitlines()[0]})") from None
