@@ -28,7 +28,7 @@ from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.render import markdown, write_tables
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from benchmarks.terminal import cell_row, final_screen, plan_line, say, stage_name
-from core.files import write_json
+from core.files import UNKNOWN, write_json
 from core.frame_cache import FrameCache
 from core.progress import clock
 from core.runtime import commit_of, library_versions, machine, map_unordered
@@ -287,6 +287,8 @@ def describe(plan: Plan) -> str:
     table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
     if hours:
         table += f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/cost.py)"
+    if any(getattr(stage, "content_sha256", None) == UNKNOWN for stage in plan.tower()):
+        table += "\nsome files have not been hashed yet, which the run does first: keys will change"
     for name in plan.missing:
         table += f"\nmissing, needed before the run: {name}"
     return table

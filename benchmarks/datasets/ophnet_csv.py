@@ -17,7 +17,7 @@ from typing import NoReturn, cast, get_args
 from benchmarks.datasets.taxonomy import OPERATIONS, PHASES
 from core.clip import Split, Task
 from core.errors import UserError, did_you_mean
-from core.files import read_table
+from core.table import read_table
 
 SPLITS: tuple[str, ...] = get_args(Split)
 # Both count "Others" (51, 106). The Ophora paper's "52 phases and 106 operations" counts it once.

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.datasets.taxonomy import CLASS_NAMES
-from benchmarks.plan.data import UNKNOWN, locate
+from benchmarks.plan.data import locate
 from benchmarks.plan.encodings import EncodingPlan
 from benchmarks.sections import DiffusionTrainingSection
 from core.clip import Task
 from core.errors import UserError
+from core.files import UNKNOWN
 from core.frame_cache import FrameCache
 from core.stage import ClipSource
 from generator.base import Generator, Weights
