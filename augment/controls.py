@@ -58,7 +58,8 @@ class FrozenFrames(ClipSource):
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
-        frozen, unreadable = [], []
+        frozen: list[Clip] = []
+        unreadable: dict[str, str] = {}
         for clip in track(
             manifest.clips, total=len(manifest), description="freezing clips", unit="clips"
         ):
@@ -70,17 +71,18 @@ class FrozenFrames(ClipSource):
                     still = np.repeat(frames[len(frames) // 2, np.newaxis], len(frames), axis=0)
                     write_video(folder / name, still)
             except UnreadableVideo as error:
-                unreadable.append(f"{clip.path}: {error.reason}")
+                unreadable[clip.path] = f"{clip.path}: {error.reason}"
                 continue
             frozen.append(clip.model_copy(update={"path": name, "start_s": None, "end_s": None}))
         Manifest(root=folder, clips=tuple(frozen)).save(folder / MANIFEST_NAME)
         left_out = note_left_out(
-            {"unreadable": unreadable},
-            len(manifest),
-            what=f"clips below {manifest.root}",
+            {"unreadable": [*unreadable.values()]},
+            len({clip.path for clip in manifest.clips}),
+            what=f"video files below {manifest.root}",
             cure="replace or remove them",
         )
-        return {"clips": len(frozen), "unreadable": len(unreadable), "left_out": left_out}
+        lost = len(manifest) - len(frozen)
+        return {"clips": len(frozen), "unreadable": lost, "left_out": left_out}
 
 
 class Subset(ClipSource):

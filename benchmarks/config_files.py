@@ -18,6 +18,7 @@ from benchmarks.config import BenchmarkConfig
 from core.errors import UserError, did_you_mean
 
 CONFIG_ROOT = Path(__file__).with_name("configs")
+LOADER = yaml.loader.SafeLoader  # the C one that a stage uses dies of a thousand open brackets
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
@@ -44,7 +45,7 @@ def load_yaml(name: str, below: Sequence[Path] = ()) -> dict[str, Any]:
     if path in below:
         raise UserError(f"--config {path}: extends itself: name another parent")
     try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        own = yaml.load(path.read_text(encoding="utf-8-sig"), LOADER)
     except UnicodeDecodeError as error:
         fault = f"byte {error.start} is not UTF-8: save it as UTF-8"
         raise UserError(f"--config {path}: {fault}") from None
@@ -82,7 +83,7 @@ def apply_override(config: dict[str, Any], assignment: str) -> None:
         if not isinstance(place, dict):
             raise UserError(f"--set {assignment}: {key!r} holds a value, not a section")
     try:
-        place[keys[-1]] = yaml.safe_load(text)
+        place[keys[-1]] = yaml.load(text, LOADER)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"--set {assignment}: the value is not YAML") from None
 

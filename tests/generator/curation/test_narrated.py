@@ -22,6 +22,7 @@ def corpus(root: Path, *names: str, ids: tuple[str, ...] = ()) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
     listed = ids or tuple(str(Path(name).with_suffix("")) for name in names)
+    root.mkdir(exist_ok=True)
     text = "".join(f"{clip_id},what is done\n" for clip_id in listed)
     (root / "clips.csv").write_text("clip id,caption\n" + text)
     return root
