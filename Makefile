@@ -12,13 +12,14 @@ CODE := core generator augment classifiers benchmarks tests run_benchmark.py
 # One thread a process: two processes with two threads each slow one another down (docs/log.md).
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: benchmark smoke test check format lock clean help
+.PHONY: benchmark smoke test cases check format lock clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make benchmark  Table 2 (phase) at nano scale; make benchmark ARGS=\"...\" passes options"
 	@echo "make smoke      everything, tiny, about two minutes"
 	@echo "make test       the tests; make test ARGS=\"tests/core -x\" runs some"
+	@echo "make cases      inputs from public bug reports; make cases ARGS=\"07 22\" runs some"
 	@echo "make check      ruff, mypy, import-linter"
 	@echo "make format     let ruff rewrite the code"
 	@echo "make lock       resolve requirements*.in again"
@@ -32,6 +33,9 @@ smoke: $(READY)
 
 test: $(READY)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+cases: $(READY)
+	$(PY) -m tests.cases $(ARGS)
 
 check: $(READY)
 	$(PY) -m ruff check $(CODE)

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.report.compare import FOLDER_NAME, markdown, read_runs, write_comparison
     from benchmarks.run import describe, execute
     from core.errors import UserError, did_you_mean
+    from core.files import try_folder
     from core.progress import say
 
     if options.list:
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.compare:
         runs = read_runs(options.compare)
+        try_folder(options.results / FOLDER_NAME, "--results")
         print(markdown(runs))
         place = write_comparison(runs, options.results / FOLDER_NAME)
         say(f"the same as a page: {place}")
@@ -69,7 +71,11 @@ def run(options: argparse.Namespace) -> None:
     if options.config is None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")
     config = load_config(options.config, overrides_of(options))
-    inputs = Inputs(options.results, options.data_root, options.corpus_root)
+    inputs = Inputs(
+        options.results, options.data_root, options.corpus_root, read=not options.dry_run
+    )
+    for folder in (options.results, options.results / "cache", options.results / config.name):
+        try_folder(folder, "--results")
     plan = Plan(config, inputs)
     plan.check(options.only, dry_run=options.dry_run)
     if options.data_root is None and config.scale == "nano":

@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
+from core.left_out import note_left_out
 from core.progress import track
 from core.runtime import derive_seed
 from core.stage import ClipSource
@@ -57,7 +58,8 @@ class FrozenFrames(ClipSource):
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
-        frozen = []
+        frozen: list[Clip] = []
+        unreadable: dict[str, str] = {}
         for clip in track(
             manifest.clips, total=len(manifest), description="freezing clips", unit="clips"
         ):
@@ -68,11 +70,19 @@ class FrozenFrames(ClipSource):
                     frames = read_span(path, start_s=clip.start_s, end_s=clip.end_s)
                     still = np.repeat(frames[len(frames) // 2, np.newaxis], len(frames), axis=0)
                     write_video(folder / name, still)
-            except UnreadableVideo:
+            except UnreadableVideo as error:
+                unreadable[clip.path] = f"{clip.path}: {error.reason}"
                 continue
             frozen.append(clip.model_copy(update={"path": name, "start_s": None, "end_s": None}))
         Manifest(root=folder, clips=tuple(frozen)).save(folder / MANIFEST_NAME)
-        return {"clips": len(frozen), "unreadable": len(manifest) - len(frozen)}
+        left_out = note_left_out(
+            {"unreadable": [*unreadable.values()]},
+            len({clip.path for clip in manifest.clips}),
+            what=f"video files below {manifest.root}",
+            cure="replace or remove them",
+        )
+        lost = len(manifest) - len(frozen)
+        return {"clips": len(frozen), "unreadable": lost, "left_out": left_out}
 
 
 class Subset(ClipSource):

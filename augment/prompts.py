@@ -71,7 +71,7 @@ class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
             return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UserError(f"{path}: no such prompt file") from None
-        except (yaml.YAMLError, pydantic.ValidationError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise UserError(f"{path}: not a valid prompt file: {error}") from None
 
     def operation_prompts(self, operation_id: int) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from augment.prompts import PROMPTS_PATH, PromptBook, PromptPolicy
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UserError
 from core.files import sha256_of_file
+from core.left_out import counted
 from core.progress import Progress
 from core.runtime import (
     Precision,
@@ -105,8 +106,16 @@ class ClassSynthesis(ClipSource):
     )
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        """Make every clip that is not there yet and list all."""
-        return synthesise(folder, self.requests(), self.generator, self.sampling, self.source)
+        """Make every clip that is not there yet and list all; classes without a prompt get none."""
+        requests = self.requests()
+        asked = {getattr(request, f"{self.task}_id") for request in requests}
+        silent = [
+            f"{self.task} {class_id}"
+            for class_id in range(len(self.operations_of_class))
+            if class_id not in asked
+        ]
+        made = synthesise(folder, requests, self.generator, self.sampling, self.source)
+        return made | {"left_out": counted({"class without a prompt": silent})}
 
     def requests(self) -> list[Request]:
         """The synthesis plan."""
@@ -194,7 +203,7 @@ def synthesise(
         for request in requests
     ]
     Manifest(root=folder / "videos", clips=tuple(clips)).save(folder / MANIFEST_NAME)
-    return {"clips": len(clips), "generator": generator.run()}
+    return {"clips": len(clips), "generator": generator.run(), "left_out": {}}
 
 
 # This process's sampler by its generator's key and precision; loading it takes longer than a batch.

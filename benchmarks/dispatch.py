@@ -20,6 +20,9 @@ from core.progress import clock, say
 from core.runtime import map_unordered
 from core.stage import Stage
 
+# In a job's last words: what the user or the machine it ran on has to mend.
+_FAULT = re.compile(r"(?m)^(?:core\.errors\.\w+|OSError|PermissionError): (.+)$")
+
 
 class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Where and with what the jobs run; it never changes what they compute.
@@ -125,7 +128,7 @@ def run_as_jobs(stages: Sequence[Stage], cluster: Cluster) -> None:
             try:
                 job.result()
             except UncompletedJobError as error:
-                wrong_input = re.search(r"(?m)^core\.errors\.UserError: (.+)$", str(error))
+                wrong_input = _FAULT.search(str(error))
                 if wrong_input is None:
                     raise
                 raise UserError(wrong_input[1]) from None

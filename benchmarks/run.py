@@ -23,12 +23,12 @@ from benchmarks.report.evidence import ClipSets, clip_sets
 from benchmarks.report.figures import write_charts
 from benchmarks.report.page import write_report
 from benchmarks.report.provenance import generator_origins
-from benchmarks.report.terminal import cell_row, final_screen, plan_line
+from benchmarks.report.terminal import cell_row, final_screen, plan_line, stage_name
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.render import markdown, write_tables
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
-from core.files import write_json
+from core.files import UNKNOWN, write_json
 from core.frame_cache import FrameCache
 from core.progress import say
 from core.runtime import commit_of, library_versions, machine
@@ -260,6 +260,8 @@ def describe(plan: Plan) -> str:
         table += (
             f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/plan/cost.py)"
         )
+    if any(getattr(stage, "content_sha256", None) == UNKNOWN for stage in plan.tower()):
+        table += "\nsome files have not been hashed yet, which the run does first: keys will change"
     for name in plan.missing:
         table += f"\nmissing, needed before the run: {name}"
     return table

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,11 +32,55 @@ class StageBusy(UserError):
     """Another run holds the stage's folder and the user asked not to wait."""
 
 
+_ELSEWHERE = "name a folder that you may write to"
+_ROOM = "make room, or name a folder on another disk"
+_DISK = "check the disk"
+CURES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE + " and files that you may read",
+    errno.EPERM: _ELSEWHERE,
+    errno.EEXIST: "a file is where a folder should be, or the other way round: name another place",
+    errno.ENOTDIR: "a file is where a folder should be: name another place",
+    errno.EISDIR: "a folder is where a file should be: name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.ELOOP: "links that lead to one another: mend them",
+    errno.ENOLCK: "the file system gives no locks: name a folder on one that does",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.ENODEV: _DISK,
+}
+# What libraries make of a full disk where they lose the number: safetensors, torch, numpy.
+_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
+    r"|inline_container.*unexpected pos \d+ vs \d+|\d+ requested and \d+ written"
+)
+
+
+def environment_fault(error: BaseException) -> str | None:
+    """What the machine refused (a full disk, a folder of another user's) and the cure in one line;
+    None for any other error."""
+    if isinstance(error, OSError) and error.errno in CURES:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror}: {CURES[error.errno]}"
+    if _FULL.search(str(error)):
+        return f"the disk is full ({str(error).splitlines()[0]}): {_ROOM}"
+    return None
+
+
 def exit_code(command: Callable[[], object]) -> int:
-    """Run a command: 0 if it succeeds, 2 if the user's input is wrong, 130 if interrupted.
+    """Run a command: 0 if it succeeds, 2 if the user's input is wrong or the machine refuses to
+    write, 130 if interrupted.
 
     One line on stderr says what is wrong; any other exception is our fault and is not caught.
+    Characters that the terminal does not have are replaced (on stderr Python does so itself).
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         command()
     except UserError as error:
@@ -44,6 +91,12 @@ def exit_code(command: Callable[[], object]) -> int:
         return 130
     except BrokenPipeError:  # whoever reads our output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        print(f"error: {fault}; what is computed is kept", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -1,10 +1,9 @@
-"""Files that are either whole or absent, csv tables, hashes that identify contents."""
+"""Files that are either whole or absent, hashes that identify contents, folders to write into."""
 
 from __future__ import annotations
 
-import csv
+import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -16,11 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, environment_fault
 from core.progress import track
 
 SAVE_EVERY_BYTES = 1 << 30  # a kill during a first pass over 305 GB loses seconds, not the pass
 SETTLED_NS = 100_000_000  # longer than a tick of any usual file system's clock
+TRIED_BYTES = 1 << 16
+UNKNOWN = "0" * 64  # the sha256 of what has not been read, for a plan that computes nothing
 
 
 @contextmanager
@@ -38,6 +39,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes it private; results are meant to be shared
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write alone does not name its file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,36 +66,6 @@ def read_json(path: Path | str) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
-
-
-def read_table(path: Path | str, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a csv file with a header line: (line number in the file, cells by column).
-
-    A UTF-8 byte order mark, CRLF line ends and blank lines are accepted; cells are stripped.
-    Raises: UserError: file missing or not UTF-8, a column of `columns` missing, a ragged row.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8: save it as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    for column in columns:
-        if column not in header:
-            hint = did_you_mean(column, header) if header else "the file is empty"
-            raise UserError(f"{path}, line 1: column {column!r} is missing: {hint}")
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise UserError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells where the header has "
-                f"{len(header)} (found {','.join(cells)!r}): write one cell a column"
-            )
-        yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
 def sha256_of_file(path: Path | str) -> str:
@@ -120,17 +95,25 @@ def _combine(root: Path, digests: Mapping[Path, str]) -> str:
 
 
 def remembered_sha256_of_files(
-    root: Path | str, paths: Iterable[Path], memory: Path | str, description: str
+    root: Path | str,
+    paths: Iterable[Path],
+    memory: Path | str,
+    description: str,
+    *,
+    read: bool = True,
 ) -> str:
     """`sha256_of_files`, reading only files that are new or changed since `memory` was written.
 
     Args: memory: the JSON file of a `HashMemory`; description: shown with the progress, which
-    appears only when something must be read.
+    appears only when something must be read; read: False reads no file: `UNKNOWN` if one is not
+    in memory.
     """
     listed = list(paths)
     with HashMemory(memory) as known:
         todo: Iterable[Path] = listed
         if not all(known.holds(path) for path in listed):
+            if not read:
+                return UNKNOWN
             todo = track(listed, total=len(listed), description=description, unit="files")
         digests = {path: known.sha256(path) for path in todo}
     return _combine(Path(root), digests)
@@ -157,12 +140,12 @@ class HashMemory:
 
     def holds(self, path: Path) -> bool:
         """Whether the hash of the file, as it is now, is known."""
-        entry = self._known.get(str(path.resolve()))
+        entry = self._known.get(_place(path))
         return entry is not None and entry["state"] == _state(path)
 
     def sha256(self, path: Path) -> str:
         """Hex sha256 of a file's bytes, from memory where it can be trusted."""
-        key = str(path.resolve())
+        key = _place(path)
         if self.holds(path):
             return str(self._known[key]["sha256"])
         state = _state(path)
@@ -181,8 +164,12 @@ class HashMemory:
 
 
 def _state(path: Path) -> list[int]:
-    stat = path.stat()
+    stat = path.stat()  # of what a link leads to
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _place(path: Path) -> str:
+    return os.path.join(_real(str(path.parent)), path.name)
 
 
 @lru_cache(maxsize=1024)
@@ -192,24 +179,41 @@ def _real(folder: str) -> str:
 
 def share_file(source: Path, target: Path) -> None:
     """Put `source` at `target`, replacing what is there: a hard link where the file system allows,
-    a copy elsewhere."""
+    a copy elsewhere. Of a link, what it leads to: elsewhere it would lead to nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copy2(source, target)
 
 
 def path_inside(root: Path | str, relative: str | Path) -> Path:
-    """`root / relative`, resolved.  Raises: UserError: if that lies outside `root`."""
-    top = _real(os.path.abspath(root))
-    path = os.path.join(top, relative)
-    folder, name = os.path.split(path)
-    plain = name not in ("", os.curdir, os.pardir) and not os.path.islink(path)
-    path = os.path.join(_real(folder), name) if plain else os.path.realpath(path)
+    """`root / relative`, absolute, without `..`.
+
+    Links are followed wherever they lead: data sets are laid out with them. What is refused is a
+    name that leaves by itself.  Raises: UserError: if it does.
+    """
+    top = os.path.abspath(root)
+    path = os.path.normpath(os.path.join(top, relative))
     if not f"{path}{os.sep}".startswith(f"{top.rstrip(os.sep)}{os.sep}"):
         raise UserError(
             f"path {str(relative)!r} points outside its root {top}: move the file inside"
         )
     return Path(path)
+
+
+def try_folder(folder: Path, option: str) -> None:
+    """Write and lock a file in a folder, or where it will be made; leaves nothing behind.
+
+    Raises: UserError: naming `option` and what the system says, if they cannot.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(TRIED_BYTES))
+            file.flush()
+            os.fsync(file.fileno())  # some file systems say only now that they are full
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(f"{option} {folder}: {environment_fault(error) or error}") from None

@@ -11,8 +11,8 @@ import hashlib
 import math
 import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
+from core.left_out import note_left_out
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
@@ -35,7 +36,7 @@ from core.video import Frames, read_span, read_spans, resize
 
 FRAMES_NAME, IDS_NAME, UNREADABLE_NAME = "frames.npy", "clip_ids.json", "unreadable.json"
 CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory at native size
-UNREADABLE_SHARE = 0.01
+CURE = "replace them, or remove them and their labels"
 CLIPS_PER_WORKER = 256  # starting a process takes as long as decoding about as many nano clips
 
 
@@ -67,7 +68,7 @@ class FrameCache(Stage):
 
     Leaves `frames.npy`, (N, T, height, width, 3) uint8 one row a clip of the manifest, in order;
     `clip_ids.json`, N ids, null where the clip is unreadable (its row is black); and
-    `unreadable.json`, clip id -> file and reason.  num_frames: frames a clip; one that has fewer
+    `unreadable.json`, clip id -> reason.  num_frames: frames a clip; one that has fewer
     repeats some. width, height: pixels. The disk's space is reserved first; the sha256 of the rows'
     sha256 is in the result and is compared whenever a process opens the file for the first time.
     Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
@@ -124,19 +125,20 @@ class FrameCache(Stage):
             digests |= record["sha256"]
         ids = [clip.clip_id for clip in manifest.clips]
         unreadable = {clip_id: failures[clip_id] for clip_id in ids if clip_id in failures}
-        bad_files = sorted({c.path for c in manifest.clips if c.clip_id in unreadable})
-        num_files = len({c.path for c in manifest.clips})
+        lost = Counter(clip.path for clip in manifest.clips if clip.clip_id in unreadable)
+        reasons = {c.path: unreadable[c.clip_id] for c in manifest.clips if c.clip_id in unreadable}
         try:
-            check_unreadable(bad_files, num_files, manifest.root)
+            left_out = note_left_out(
+                {"unreadable": [f"{p}: {reasons[p]} ({lost[p]} clips)" for p in sorted(lost)]},
+                len({clip.path for clip in manifest.clips}),
+                what=f"video files below {manifest.root}",
+                cure=CURE,
+            )
         except UserError:
             for chunk in chunks:  # read the failed ones again next time: they may be repaired
                 if read_json(chunk.record)["unreadable"]:
                     chunk.record.unlink()
             raise
-        for path in bad_files:
-            lost = [c.clip_id for c in manifest.clips if c.path == path and c.clip_id in unreadable]
-            reason = unreadable[lost[0]]
-            print(f"warning: skipped {len(lost)} clip(s): {reason}", file=sys.stderr, flush=True)
         rows = [None if clip_id in unreadable else clip_id for clip_id in ids]
         black = _sha256(np.zeros((self.num_frames, self.height, self.width, 3), np.uint8))
         write_json(folder / IDS_NAME, rows)
@@ -145,7 +147,8 @@ class FrameCache(Stage):
         return {
             "clips": len(manifest) - len(unreadable),
             "unreadable": list(unreadable),
-            "unreadable_files": bad_files,
+            "unreadable_files": sorted(lost),
+            "left_out": left_out,
             "sha256_of_rows": _sha256_of_rows(digests.get(clip_id, black) for clip_id in ids),
         }
 
@@ -187,24 +190,6 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             f"{path.parent}: {needed / 1e9:.2f} GB are needed for the frames of {shape[0]} clips, "
             f"{free / 1e9:.2f} GB are free ({error.strerror}): make room or use another disk"
         ) from None
-
-
-def check_unreadable(bad_files: Sequence[str], num_files: int, root: Path) -> None:
-    """The policy for damaged videos: one, or 1% of the files, may be left out.
-
-    Raises: UserError: if more than that, or all, of `num_files` files cannot be read.
-    """
-    too_many = len(bad_files) > 1 and len(bad_files) > UNREADABLE_SHARE * num_files
-    if bad_files and (too_many or len(bad_files) == num_files):
-        raise UserError(
-            f"{len(bad_files)} of {num_files} video files below {root} cannot be "
-            f"read: {_shortened(bad_files)}; replace them, or remove them and their labels"
-        )
-
-
-def _shortened(names: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 @dataclass(frozen=True)
@@ -250,7 +235,7 @@ def _decode_chunk(chunk: _Chunk) -> dict[str, dict[str, str]]:
         for path, group in groupby(chunk.spans, key=lambda span: span.path):
             for span, clip in _read_file(path, list(group), num_frames):
                 if isinstance(clip, UnreadableVideo):
-                    failures[span.clip_id] = str(clip)
+                    failures[span.clip_id] = clip.reason
                 else:
                     place = frames.offset + span.row * frames[0].nbytes
                     row = writer.submit(_write_row, file, place, clip, (width, height))

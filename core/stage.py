@@ -25,7 +25,7 @@ import yaml
 from exca.helpers import DiscriminatedModel
 
 from core.clip import MANIFEST_NAME, Manifest
-from core.errors import StageBusy
+from core.errors import StageBusy, UserError, environment_fault
 from core.files import read_json, write_json
 from core.runtime import Runtime, commit_of
 
@@ -173,6 +173,10 @@ def _hold(folder: Path, *, wait: bool) -> Iterator[None]:
             raise StageBusy(message) from None
         print(f"waiting for another run that holds {folder}", file=sys.stderr, flush=True)
         lock.acquire()
+    except OSError as error:  # after Timeout, which is one
+        if (fault := environment_fault(error)) is None:
+            raise
+        raise UserError(f"{lock.lock_file}: {fault}") from None
     try:
         yield
     finally:

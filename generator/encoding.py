@@ -6,7 +6,6 @@ Clips -> 8 fps frames -> posterior sample x scaling factor -> sharded safetensor
 from __future__ import annotations
 
 import bisect
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,8 @@ from transformers import T5EncoderModel, T5Tokenizer
 from core.clip import Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
-from core.frame_cache import check_unreadable
+from core.frame_cache import CURE
+from core.left_out import note_left_out
 from core.progress import Progress
 from core.runtime import Precision, derive_seed, dtype_of, map_unordered, release_workers
 from core.stage import ClipSource, Stage
@@ -89,14 +89,18 @@ class Encoding(Stage):
             release_workers()
         unreadable = dict(pair for file in files for pair in read_json(_notes(file))["unreadable"])
         num_files = len({clip.path for clip in manifest.clips})
-        check_unreadable(sorted(unreadable), num_files, manifest.root)
-        for reason in unreadable.values():
-            print(f"warning: skipped a clip: {reason}", file=sys.stderr, flush=True)
+        left_out = note_left_out(
+            {"unreadable": [unreadable[path] for path in sorted(unreadable)]},
+            num_files,
+            what=f"video files below {manifest.root}",
+            cure=CURE,
+        )
         rows = [read_json(_notes(file))["clips"] for file in files]
         return {
             "clips": sum(rows),
             "rows_per_shard": rows,
             "unreadable": sorted(unreadable),
+            "left_out": left_out,
             "scaling_factor": scaling_factor,
         }
 
@@ -162,7 +166,7 @@ class _Encoder:
             try:
                 frames.append(training_frames(manifest, clip, self.stage.shape, self.stage.frames))
             except UnreadableVideo as error:
-                unreadable[clip.path] = str(error)
+                unreadable[clip.path] = f"{clip.path}: {error.reason}"
                 continue
             clips.append(clip)
         if not clips:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import core.files
 import run_benchmark
 from benchmarks.config.files import config_names, load_config
 from core.video import write_video
@@ -153,3 +154,98 @@ def test_help_needs_no_library() -> None:
     command = [sys.executable, "-X", "importtime", "run_benchmark.py", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "--data-root" in done.stdout and "torch" not in done.stderr
+
+
+# --- files and disks
+
+
+def test_results_that_cannot_be_written_are_found_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    place = tmp_path / "file"
+    place.touch()
+    for more in ((), ("--dry-run",)):
+        line = fails(capsys, "--config", "smoke", "--results", str(place), *more)
+        assert f"--results {place}: " in line and "a file is where a folder should be" in line
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "smoke").touch()  # the run's own folder, needed hours later
+    line = fails(capsys, "--config", "smoke", "--results", str(tmp_path / "results"))
+    assert "results/smoke" in line and "a file is where a folder should be" in line
+
+
+@pytest.mark.parametrize("name", ["../../evil", "..", "/tmp/evil", "a/../b", "a//b", "."])
+def test_no_name_leads_out_of_the_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    results = tmp_path / "deep" / "results"
+    line = fails(
+        capsys, "--config", "smoke", "--dry-run", "--results", str(results), "--set", f"name={name}"
+    )
+    assert "name: " in line
+    video = tmp_path / "mine" / "6" / "a.mp4"
+    write_video(video, np.zeros((8, 32, 32, 3), np.uint8))
+    source = f"{name}={video.parents[1]}"
+    line = fails(capsys, "--config", "smoke", "--results", str(results), "--sources", source)
+    assert "give it a name of its own" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_a_configuration_that_is_no_text_or_its_own_parent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, results = tmp_path / "mine.yaml", str(tmp_path / "results")
+
+    def line_for(content: bytes) -> str:
+        path.write_bytes(content)
+        return fails(capsys, "--config", str(path), "--results", results)
+
+    assert "mine.yaml: byte 8 is not UTF-8: save it as UTF-8" in line_for(
+        "# M. Lefèvre".encode("l1")
+    )
+    assert "mine.yaml: not YAML" in line_for(b"\x00\x01")
+    assert "mine.yaml: not YAML" in line_for(b"seeds: 2024-99-99")
+    assert "mine.yaml: not YAML" in line_for(b"[" * 100_000)
+    assert "mine.yaml: extends itself" in line_for(f"extends: {path}".encode())
+    path.write_bytes(b"\xef\xbb\xbfextends: smoke\nseeds: none\n")  # a mark is no fault
+    assert "seeds: " in fails(capsys, "--config", str(path), "--results", results)
+    assert "the value is not YAML" in fails(
+        capsys, "--config", "smoke", "--set", "seeds=2024-99-99", "--results", results
+    )
+
+
+def test_a_stray_quotation_mark_names_file_and_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [[f"v{n}", 0, 1, "train", 0, n % 52] for n in range(6000)]
+    root = dataset(tmp_path / "data", rows)
+    table = root / "OphNet2024_loca_challenge_phase.csv"
+    table.write_text(table.read_text().replace("v100,", '"v100,', 1))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "labels.csv").write_text('path,label\n"a.mp4,17\n' + "b.mp4,17\n" * 20_000)
+    common = ("--config", "smoke", "--results", str(tmp_path / "r"), "--sources", "source")
+    line = fails(capsys, *common, "--data-root", str(root))
+    assert f"{table}, line 102: a quotation mark opens" in line
+    line = fails(capsys, *common, f"mine={tmp_path / 'mine'}")
+    assert "labels.csv, line 2: a quotation mark opens" in line
+
+
+def test_a_plan_reads_no_video_whole(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = dataset(tmp_path / "data", [["v0", 0, 1, "train", 0, 7]])
+    write_video(tmp_path / "mine" / "6" / "a.mp4", np.zeros((8, 32, 32, 3), np.uint8))
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "clips.csv").write_text("clip id,caption\nv0,what is done\n")
+    (tmp_path / "corpus" / "clips").symlink_to(root / "videos")
+    read: list[Path] = []
+    whole = core.files.sha256_of_file
+    monkeypatch.setattr(core.files, "sha256_of_file", lambda path: read.append(path) or whole(path))
+    arguments = (
+        "--config", "smoke", "--dry-run", "--results", str(tmp_path / "results"),
+        "--data-root", str(root), "--corpus-root", str(tmp_path / "corpus"),
+        "--sources", "source", "bora", f"mine={tmp_path / 'mine'}",
+    )  # fmt: skip
+    assert run_benchmark.main(arguments) == 0
+    assert "have not been hashed yet" in capsys.readouterr().out
+    assert not [path for path in read if tmp_path in path.parents]
+    assert not (tmp_path / "results").exists()

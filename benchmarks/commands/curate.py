@@ -23,7 +23,7 @@ from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.plan.data import DataPlan, Inputs
 from benchmarks.report.funnel import HEADER, SETS, funnel_rows, funnel_steps
 from core.errors import exit_code
-from core.files import path_inside, share_file, write_json, write_text
+from core.files import path_inside, share_file, try_folder, write_json, write_text
 from core.stage import ClipSource
 from generator.curation.decisions import DECISIONS_NAME
 from generator.curation.narrated import CLIPS_CSV
@@ -47,7 +47,7 @@ def export(stage: ClipSource, folder: Path) -> None:
     """Write what a curation stage keeps in the published form."""
     manifest = stage.manifest()
     for clip in manifest.clips:
-        place = path_inside(folder / "clips", f"{clip.clip_id}.mp4")
+        place = path_inside(folder / "clips", f"{clip.clip_id}{Path(clip.path).suffix}")
         share_file(manifest.path_of(clip), place)
     instructions = [[clip.clip_id, clip.caption or ""] for clip in manifest.clips]
     _write_csv(folder / CLIPS_CSV, ["clip id", "instruction"], instructions)
@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parse_args(arguments)
 
     def run() -> None:
-        inputs = Inputs(options.results, corpus_root=options.corpus_root)
+        inputs = Inputs(options.results, corpus_root=options.corpus_root, read=not options.dry_run)
+        try_folder(options.results / "cache", "--results")
+        try_folder(options.output, "--output")
         plan = DataPlan(load_config(options.config, options.set), inputs)
         if options.dry_run:
             for stage in (plan.curated, plan.clean):

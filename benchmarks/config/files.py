@@ -18,6 +18,7 @@ from benchmarks.config.schema import BenchmarkConfig
 from core.errors import UserError, did_you_mean
 
 CONFIG_ROOT = Path(__file__).parents[1] / "configs"
+LOADER = yaml.loader.SafeLoader  # the C one that a stage uses dies of a thousand open brackets
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
@@ -27,8 +28,8 @@ def config_names() -> list[str]:
     return sorted(path.as_posix() for path in found if not path.name.startswith("_"))
 
 
-def load_yaml(name: str) -> dict[str, Any]:
-    """The merged mapping of a configuration by name or path.
+def load_yaml(name: str, below: Sequence[Path] = ()) -> dict[str, Any]:
+    """The merged mapping of a configuration by name or path.  Args: below: those that extend it.
 
     Raises: UserError: naming the file and the fault.
     """
@@ -41,14 +42,19 @@ def load_yaml(name: str) -> dict[str, Any]:
             )
     if not path.is_file():
         raise UserError(f"--config {path}: no such file")
+    if path in below:
+        raise UserError(f"--config {path}: extends itself: name another parent")
     try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        own = yaml.load(path.read_text(encoding="utf-8-sig"), LOADER)
+    except UnicodeDecodeError as error:
+        fault = f"byte {error.start} is not UTF-8: save it as UTF-8"
+        raise UserError(f"--config {path}: {fault}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2024-99-99 is no YAMLError
         raise UserError(f"--config {path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(own, dict):
         raise UserError(f"--config {path}: expected keys and values")
     parent = own.pop("extends", None)
-    return own if parent is None else merge(load_yaml(str(parent)), own)
+    return own if parent is None else merge(load_yaml(str(parent), (*below, path)), own)
 
 
 def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +83,8 @@ def apply_override(config: dict[str, Any], assignment: str) -> None:
         if not isinstance(place, dict):
             raise UserError(f"--set {assignment}: {key!r} holds a value, not a section")
     try:
-        place[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        place[keys[-1]] = yaml.load(text, LOADER)
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"--set {assignment}: the value is not YAML") from None
 
 

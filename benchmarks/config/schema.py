@@ -41,6 +41,7 @@ QualityRow = Literal[
     "ophora",
 ]  # fmt: skip
 VARIANT = "endora/"
+PART = r"[\w.-]*[\w-][\w.-]*"  # of a path; dots alone would lead out of the results folder
 VariantRow = Annotated[str, pydantic.StringConstraints(pattern=rf"^{VARIANT}[\w.-]+$")]
 
 
@@ -97,7 +98,7 @@ class BenchmarkConfig(Section):
     two.
     """
 
-    name: str = pydantic.Field(pattern=r"^[\w./-]+$")
+    name: str = pydantic.Field(pattern=rf"^{PART}(/{PART})*$")
     scale: Literal["nano", "paper"]
     recipe_name: str = "reference"
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
@@ -144,7 +145,7 @@ class BenchmarkConfig(Section):
         names = self.names()
         for source, name in zip(self.sources, names, strict=True):
             if "=" in source:
-                if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+                if not re.fullmatch(PART, name) or name in BUILT_IN_SOURCES:
                     raise ValueError(f"source {source!r}: give it a name of its own, NAME=DIR")
             elif name not in (*BUILT_IN_SOURCES, *self.arms):
                 hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
@@ -157,7 +158,7 @@ class BenchmarkConfig(Section):
     def _arms_come_from_somewhere(self) -> BenchmarkConfig:
         known = [*BUILT_IN_SOURCES[1:]]
         for name, arm in self.arms.items():
-            if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
+            if not re.fullmatch(PART, name) or name in BUILT_IN_SOURCES:
                 raise ValueError(f"arm {name!r}: give it a name of its own")
             if isinstance(arm, DerivedArm) and arm.of not in known:
                 hint = did_you_mean(arm.of, known)

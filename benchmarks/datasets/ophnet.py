@@ -4,13 +4,14 @@
     <root>/videos/<video_id>.mp4                                  untrimmed, cut by time (preferred)
     <root>/videos/<video_id>/<video_id>_<k>.mp4                   trimmed clips
 
-Videos may also lie in `<root>` itself, in the untrimmed archive's folder `<root>/*_all` or in the
-trimmed archive's folder `<root>/*_trimmed_<task>`.
+Instead of mp4, any ending of `core.folders.VIDEO_ENDINGS`. Videos may also lie in `<root>` itself,
+in the untrimmed archive's folder `<root>/*_all` or in the trimmed archive's folder
+`<root>/*_trimmed_<task>`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from benchmarks.datasets.ophnet_csv import (
 from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
-from core.files import path_inside, remembered_sha256_of_files
+from core.files import remembered_sha256_of_files
+from core.folders import Videos
+from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
 from core.stage import ClipSource, Stage
 
@@ -37,11 +40,14 @@ MAX_NAMED = 5  # names shown in a message; the result lists all of them
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds: its annotation file, the clips with a file, the videos that lack one."""
+    """What a folder holds, the one list that is hashed and read.
+
+    clips: those with a file; incomplete: how many clips lack one, by video.
+    """
 
     annotation: Path
     clips: tuple[Clip, ...]
-    incomplete_videos: tuple[str, ...]
+    incomplete: dict[str, int]
     num_videos: int
     num_segments: int
 
@@ -49,52 +55,59 @@ class Listing:
         """Every file that the clips come from: the annotation file and the videos."""
         return [self.annotation, *(root / path for path in sorted({c.path for c in self.clips}))]
 
+    def loss(self, root: Path, max_missing_share: float) -> dict[str, Any]:
+        """The arguments of `note_left_out`."""
+        return {
+            "causes": {"no file": [f"{v} ({n} clips)" for v, n in self.incomplete.items()]},
+            "total": self.num_videos,
+            "what": f"videos of {root / self.annotation.name}",
+            "cure": "finish the download, delete their rows for a deliberate part, or raise "
+            f"max_missing_share (now {max_missing_share:g})",
+            "share": max_missing_share,
+        }
+
 
 def list_clips(root: Path, task: Task, source: str, max_missing_share: float = 0.01) -> Listing:
     """Match the rows of `root`'s annotation file with the video files that are there.
 
     A row without a file gives no clip. Whether a file decodes is seen when it is read.
     Raises: UserError: see `read_segments`; also if no video is there, if files are missing for more
-    than one video and for more than `max_missing_share` of them, or if a file is outside `root`.
+    than one video and for more than `max_missing_share` of them, or if several files have the name
+    of a video.
     """
+    root = root.absolute()
     annotation = find_annotation(root, task)
     segments = read_segments(annotation, task)
     of_video: defaultdict[str, list[Segment]] = defaultdict(list)
     for segment in segments:
         of_video[segment.video_id].append(segment)
     archives = sorted(root.glob("*_all")), sorted(root.glob(f"*_trimmed_{task}"))
-    folders = (root / "videos", root, *archives[0], *archives[1])
+    folders, videos = (root / "videos", root, *archives[0], *archives[1]), Videos()
     clip_of_line: dict[int, Clip] = {}
     for rows in of_video.values():
-        clip_of_line |= _clips_of_video(root, folders, rows, source)
-    for path in {clip.path for clip in clip_of_line.values()}:
-        path_inside(root, path)  # a link to another place fails here, not hours later
+        clip_of_line |= _clips_of_video(root, folders, videos, rows, source)
     if not clip_of_line:
         raise UserError(
             f"data root {root}: none of the {len(of_video)} videos of {annotation.name} is there: "
             f"put them in {root / 'videos'}, e.g. {segments[0].video_id}.mp4"
         )
-    lacking = {row.video_id: None for row in segments if row.line not in clip_of_line}
-    if len(lacking) > 1 and len(lacking) > max_missing_share * len(of_video):
-        raise UserError(
-            f"data root {root}: {len(lacking)} of {len(of_video)} videos of {annotation.name} lack "
-            f"files ({_some(lacking)}): finish the download, delete their rows for a deliberate "
-            f"part, or raise max_missing_share (now {max_missing_share:g})"
-        )
+    lacking = Counter(row.video_id for row in segments if row.line not in clip_of_line)
     clips = tuple(clip_of_line[row.line] for row in segments if row.line in clip_of_line)
-    return Listing(annotation, clips, tuple(lacking), len(of_video), len(segments))
+    listing = Listing(annotation, clips, dict(lacking), len(of_video), len(segments))
+    check_left_out(**listing.loss(root, max_missing_share))
+    return listing
 
 
 def _clips_of_video(
-    root: Path, folders: Sequence[Path], rows: list[Segment], source: str
+    root: Path, folders: Sequence[Path], videos: Videos, rows: list[Segment], source: str
 ) -> dict[int, Clip]:
     """Clips by line of the annotation file: cut by time if the whole video is anywhere."""
     video_id = rows[0].video_id
     for folder in folders:
-        if (video := folder / f"{video_id}.mp4").is_file():
+        if (video := videos.named(folder, video_id)) is not None:
             return {row.line: _clip(root, video, row, source, trimmed=False) for row in rows}
     for folder in folders:
-        if files := _trimmed_files(folder / video_id, rows):
+        if files := _trimmed_files(folder / video_id, videos, rows):
             by_line = {row.line: row for row in rows}
             return {
                 line: _clip(root, path, by_line[line], source, trimmed=True)
@@ -103,7 +116,7 @@ def _clips_of_video(
     return {}
 
 
-def _trimmed_files(folder: Path, rows: list[Segment]) -> dict[int, Path]:
+def _trimmed_files(folder: Path, videos: Videos, rows: list[Segment]) -> dict[int, Path]:
     """Trimmed files by line of the annotation file.
 
     Without the csv that names them, file k is row k only if there are as many files as rows: the
@@ -111,13 +124,12 @@ def _trimmed_files(folder: Path, rows: list[Segment]) -> dict[int, Path]:
     archive of the other task has other rows. A clip with a wrong label is worse than none.
     """
     if rows[0].trimmed is not None:
-        named = {row.line: folder / row.trimmed for row in rows if row.trimmed}
-    else:
-        named = {row.line: folder / f"{folder.name}_{row.index}.mp4" for row in rows}
-        present = [path for path in folder.glob("*.mp4") if not path.name.startswith(".")]
-        if len(present) != len(rows):
-            return {}
-    return {line: path for line, path in named.items() if path.is_file()}
+        given = {row.line: folder / row.trimmed for row in rows if row.trimmed}
+        return {line: path for line, path in given.items() if path.is_file()}
+    if videos.count(folder) != len(rows):
+        return {}
+    found = {row.line: videos.named(folder, f"{folder.name}_{row.index}") for row in rows}
+    return {line: path for line, path in found.items() if path is not None}
 
 
 def _clip(root: Path, path: Path, row: Segment, source: str, *, trimmed: bool) -> Clip:
@@ -149,6 +161,7 @@ class OphNet(ClipSource):
     there is a result, never which one, so it is not part of the key either.
     """
 
+    version: ClassVar[str] = "2"  # what is left out is in the result
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root", "max_missing_share")
 
     task: Task
@@ -179,20 +192,25 @@ class OphNet(ClipSource):
         name: Literal["OphNet2024", "OphSim"] = "OphNet2024",
         drop_others: bool = False,
         max_missing_share: float = 0.01,
+        read: bool = True,
     ) -> Self:
         """The source for a folder that exists, identified by its annotation file and videos.
 
         The first call reads every listed video (305 GB for OphNet2024) and shows its progress; a
-        later one reads new and changed files only. Args: hash_memory: JSON file of known hashes.
+        later one reads new and changed files only.
+        Args: hash_memory: JSON file of known hashes; read: as in `remembered_sha256_of_files`.
         Raises: UserError: see `list_clips`; nothing is read or computed before.
         """
         root = Path(root).resolve()
         files = list_clips(root, task, name, max_missing_share).files(root)
+        description = f"hashing {name}"
         return cls(
             task=task,
             name=name,
             root=root,
-            content_sha256=remembered_sha256_of_files(root, files, hash_memory, f"hashing {name}"),
+            content_sha256=remembered_sha256_of_files(
+                root, files, hash_memory, description, read=read
+            ),
             drop_others=drop_others,
             max_missing_share=max_missing_share,
             infra=infra,
@@ -237,19 +255,20 @@ class OphNet(ClipSource):
                 split: len({c.video_id for c in members}) for split, members in splits.items()
             },
             "classes": classes,
-            "incomplete_videos": list(listing.incomplete_videos),
+            "incomplete_videos": list(listing.incomplete),
             "missing_clips": listing.num_segments - len(listing.clips),
+            "left_out": note_left_out(**listing.loss(self.data_root, self.max_missing_share)),
             "warnings": [*_missing_warnings(listing), *_class_warnings(self.task, classes)],
         }
 
 
 def _missing_warnings(listing: Listing) -> list[str]:
-    if not listing.incomplete_videos:
+    if not listing.incomplete:
         return []
     missing = listing.num_segments - len(listing.clips)
     return [
-        f"{len(listing.incomplete_videos)} of {listing.num_videos} videos lack files "
-        f"({_some(listing.incomplete_videos)}): {missing} of {listing.num_segments} clips left out"
+        f"{len(listing.incomplete)} of {listing.num_videos} videos lack files "
+        f"({_some(listing.incomplete)}): {missing} of {listing.num_segments} clips left out"
     ]
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn, cast, get_args
 from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from core.clip import Split
 from core.errors import UserError, did_you_mean
-from core.files import read_table
+from core.table import read_table
 
 SPLITS: tuple[str, ...] = get_args(Split)
 ANNOTATION: dict[Task, str] = {"phase": "_loca_challenge_phase", "operation": "_loca_challenge"}

@@ -54,7 +54,9 @@ def curate(root: Path, cache: Path, workers: int) -> dict[str, Any]:
         "runtime": Runtime(workers=workers, device="cpu"),
     }
     curation = Curation(
-        narrated=NarratedFolder(root=root, source="OphVL-sim", **common),
+        narrated=NarratedFolder.at(
+            root, source="OphVL-sim", hash_memory=cache / "hashes.json", **common
+        ),
         dynamics=section.dynamics,
         resolution=section.resolution,
         **common,

@@ -76,8 +76,7 @@ class ArmPlan(QualityStages):
                 task=task,
                 class_names=CLASS_NAMES[task],
                 name=name,
-                hash_memory=self.hash_memory,
-                **self.common,
+                **self.hashing,
             )
         if source in TABLE_NAMES:
             key = class_endora(task) if source == "endora" else source

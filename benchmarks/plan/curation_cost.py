@@ -24,7 +24,7 @@ from core.video import probe, span_indices
 from generator.curation.chat import ANSWERS_NAME
 from generator.curation.endpoint import Endpoint
 from generator.curation.journal import Journal
-from generator.curation.narrated import NarratedFolder, read_captions
+from generator.curation.narrated import NarratedFolder, list_narrated
 from generator.curation.privacy import OpenAIPrivacy
 from generator.curation.refine import OpenAIRefine, RulesRefine, prompt
 from generator.curation.stages import Curation, PrivacyFilter, judge_by_ocr, look_at, span_of
@@ -72,14 +72,15 @@ def _corpus(source: ClipSource) -> Corpus | None:
     if isinstance(source, Curation):
         return _corpus(source.narrated)
     if isinstance(source, NarratedFolder):
-        ids = read_captions(source.root)
-        clips = (
-            Clip(clip_id=i, video_id=i, path=f"clips/{i}.mp4", caption=text, source="folder")
-            for i, text in ids.items()
-        )
-        there = ((clip, source.root / clip.path) for clip in clips)
-        found = itertools.islice((pair for pair in there if pair[1].is_file()), MEASURED)
-        return Corpus(len(ids), list(found))
+        listing = list_narrated(source.root)
+        found = [
+            (
+                Clip(clip_id=i, video_id=i, path=i, caption=listing.captions[i], source="folder"),
+                path,
+            )
+            for i, path in itertools.islice(listing.paths.items(), MEASURED)
+        ]
+        return Corpus(len(listing.captions), found)
     return Corpus(source.num_clips, []) if isinstance(source, SimulatedCorpus) else None
 
 

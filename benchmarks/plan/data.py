@@ -15,11 +15,10 @@ from benchmarks.datasets.taxonomy import Task
 from core.clip import Split
 from core.errors import UserError
 from core.stage import ClipSource
-from generator.curation.narrated import NarratedFolder, Uncurated, read_captions
+from generator.curation.narrated import NarratedFolder, Uncurated
 from generator.curation.stages import Curation, PrivacyFilter
 
 PROJECT_ROOT = Path(__file__).parents[2]
-UNKNOWN = "0" * 64  # sha256 of a file that is not there; the plan is printed all the same
 
 
 def locate(name: str) -> Path:
@@ -29,11 +28,15 @@ def locate(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the user brings, beside the configuration."""
+    """What the user brings, beside the configuration.
+
+    read: False for a plan that is only printed, which hashes no file that is not known yet.
+    """
 
     results: Path
     data_root: Path | None = None
     corpus_root: Path | None = None
+    read: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,10 @@ class DataPlan:
         return {"infra": {"folder": str(cache)}, "runtime": self.config.runtime}
 
     @property
-    def hash_memory(self) -> Path:
-        return self.inputs.results / "cache" / "hashes.json"
+    def hashing(self) -> dict[str, Any]:
+        """How the user's folders are hashed, beside `common`."""
+        memory = self.inputs.results / "cache" / "hashes.json"
+        return {"hash_memory": memory, "read": self.inputs.read, **self.common}
 
     @cached_property
     def datasets(self) -> dict[Task, OphNet]:
@@ -75,8 +80,7 @@ class DataPlan:
             root,
             task=task,
             name="OphSim" if simulated else "OphNet2024",
-            hash_memory=self.hash_memory,
-            **self.common,
+            **self.hashing,
         )
 
     @property
@@ -91,8 +95,7 @@ class DataPlan:
             return OphVLSim(**dict(self.config.corpus), **self.common)
         if not root.is_dir():
             raise UserError(f"--corpus-root {root}: no such folder")
-        read_captions(root)  # pydantic would wrap the clear message of a wrong folder
-        return NarratedFolder(root=root, source=root.resolve().name, **self.common)
+        return NarratedFolder.at(root, source=root.resolve().name, **self.hashing)
 
     def _curate(self, narrated: ClipSource) -> Curation:
         section = self.config.curation

@@ -8,9 +8,10 @@ from typing import Any
 
 from benchmarks.config.sections import DiffusionTrainingSection
 from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
-from benchmarks.plan.data import UNKNOWN, locate
+from benchmarks.plan.data import locate
 from benchmarks.plan.encodings import EncodingPlan
 from core.errors import UserError
+from core.files import UNKNOWN
 from core.frame_cache import FrameCache
 from core.stage import ClipSource
 from generator.base import Generator, Weights

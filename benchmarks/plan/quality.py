@@ -15,9 +15,10 @@ from benchmarks.metrics.torchscript_encoders import (
     ScriptProtocol,
     TorchScriptEncoder,
 )
-from benchmarks.plan.data import UNKNOWN, locate
+from benchmarks.plan.data import locate
 from benchmarks.plan.generators import GeneratorPlan
 from core.errors import UserError
+from core.files import UNKNOWN
 from core.stage import ClipSource
 
 # Rows of Table 1, by the generator in the plan: model as the paper names it, its training data.

@@ -58,7 +58,7 @@ class Criteria(pydantic.BaseModel, frozen=True, extra="forbid"):
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except (yaml.YAMLError, pydantic.ValidationError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise UserError(f"{path}: not a valid list of criteria: {error}") from None
 
 

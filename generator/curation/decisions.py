@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,13 +15,12 @@ import pydantic
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import write_json, write_text
+from core.left_out import note_left_out
 
 DECISIONS_NAME = "decisions.csv"
 FUNNEL_NAME = "funnel.json"
 VAL_SHARE = 0.2  # Source: Ophora, Sec. 3.1 (80% training, 20% validation)
 READABLE = "readable"
-
-log = logging.getLogger(__name__)
 
 
 class Decision(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -84,13 +82,12 @@ def write_outcome(
     Raises: UserError: if more than one file and more than 1% cannot be read, or nothing is left.
     """
     unreadable = [item for item in decisions if item.step == READABLE]
-    if len(unreadable) > 1 and len(unreadable) > 0.01 * len(decisions):
-        raise UserError(
-            f"clips: {len(unreadable)} of {len(decisions)} files cannot be read, the first is "
-            f"{unreadable[0].clip_id!r} ({unreadable[0].value}): repair or remove them"
-        )
-    for item in unreadable:
-        log.warning("clip %s skipped: unreadable (%s)", item.clip_id, item.value)
+    left_out = note_left_out(
+        {"unreadable": [f"{item.clip_id}: {item.value}" for item in unreadable]},
+        len(decisions),
+        what="clips",
+        cure="repair or remove them",
+    )
     counts = funnel(decisions, steps)
     write_json(folder / FUNNEL_NAME, counts)
     if not len(kept):
@@ -102,6 +99,7 @@ def write_outcome(
         "clips_in": len(decisions),
         "clips_out": len(kept),
         "unreadable": len(unreadable),
+        "left_out": left_out,
         "train": len(kept.of_split("train")),
         "val": len(kept.of_split("val")),
     }

@@ -70,6 +70,7 @@ def test_frozen_clips_stand_still_and_last_as_long(tmp_path: Path) -> None:
     source, frozen = clips.manifest(), stage.manifest()
     lost = stage.run()["unreadable"]
     assert 0 < lost < len(source) and len(frozen) == len(source) - lost
+    assert stage.run()["left_out"]["unreadable"]["number"] == 1  # file
     readable = {clip.clip_id: clip for clip in source.clips}
     for clip in frozen.clips:
         old = readable[clip.clip_id]

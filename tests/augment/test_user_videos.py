@@ -76,11 +76,62 @@ def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("ending", ["avi", "mov", "mkv", "webm"])
+@pytest.mark.parametrize("ending", ["avi", "mov", "mkv", "webm", "M4V", "mpg", "wmv", "ts", "3gp"])
 def test_other_containers(tmp_path: Path, ending: str) -> None:
     path = video(tmp_path / "mine" / "1" / "clip.mp4")
     shutil.move(path, path.with_suffix(f".{ending}"))  # decoding goes by content, listing by name
     assert source(tmp_path / "mine", tmp_path).run()["clips"] == 1
+
+
+def test_videos_however_deep_below_their_class(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = source(root, tmp_path).infra.uid()
+    video(root / "1" / "case_01" / "a.mp4", 60)
+    video(root / "1" / "case_02" / "left" / "a.mp4", 70)
+    (root / "2").mkdir()
+    for litter in ("__MACOSX/1/a.mp4", "@eaDir/a.mp4", "1/@eaDir/a.mp4/SYNO.mp4"):
+        (root / litter).parent.mkdir(parents=True)
+        (root / litter).write_bytes(b"no video")
+    stage = source(root, tmp_path)
+    result = stage.run()
+    assert stage.infra.uid() != before
+    assert result["per_class"] == {"0": 1, "1": 2, "2": 1} and result["left_out"] == {}
+    assert {clip.path for clip in stage.manifest().clips} >= {
+        "1/case_01/a.mp4",
+        "1/case_02/left/a.mp4",
+    }
+    assert result["other_files"] == {".txt": 1}
+    assert "not taken for videos by their endings: .txt (1)" in capsys.readouterr().err
+    video(root / "1" / "case_02" / "left" / "a.mp4", 75)
+    assert source(root, tmp_path).infra.uid() != stage.infra.uid()
+
+
+def test_links_as_a_hub_lays_them_out(root: Path, tmp_path: Path) -> None:
+    plain = source(root, tmp_path).infra.uid()
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    for path in ("0/first.mp4", "injection_washing/second.MP4"):
+        blob = blobs / path.replace("/", "-").partition(".")[0]
+        shutil.copy(root / path, blob)
+        (snapshot / path).parent.mkdir(parents=True)
+        (snapshot / path).symlink_to(Path("../../../blobs") / blob.name)
+    stage = source(snapshot, tmp_path)
+    assert stage.infra.uid() == plain
+    assert stage.run()["clips"] == 2
+    assert all(stage.manifest().path_of(clip).is_file() for clip in stage.manifest().clips)
+    (snapshot / "labels.csv").write_text("path;label\n0/first.mp4;1\n")
+    assert source(snapshot, tmp_path).run()["per_class"] == {"1": 1}
+
+
+def test_links_to_nothing_are_missed(root: Path, tmp_path: Path) -> None:
+    (root / "0" / "gone.mp4").symlink_to(tmp_path / "nowhere")
+    result = source(root, tmp_path).run()
+    assert result["clips"] == 2
+    assert result["left_out"] == {"links to nothing": {"number": 1, "examples": ["0/gone.mp4"]}}
+    (root / "0" / "lost.mp4").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"2 of 4 .*links to nothing \(2: 0/gone.mp4, 0/lost.mp4"):
+        source(root, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -109,22 +160,35 @@ def audio_only(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def test_unreadable_videos_are_skipped_and_counted(root: Path, tmp_path: Path) -> None:
+def test_one_unreadable_video_is_skipped_and_counted(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "1").mkdir()
+    (root / "1" / "empty.mp4").write_bytes(b"")
+    result = source(root, tmp_path).run()
+    assert result["clips"] == 2
+    assert list(result["skipped"]) == ["1/empty.mp4"]
+    assert "skipped 1/empty.mp4: the file is empty" in result["warnings"]
+    assert result["left_out"] == {
+        "unreadable": {"number": 1, "examples": ["1/empty.mp4: the file is empty"]}
+    }
+    said = capsys.readouterr().err
+    assert "warning: 1 of 3 user videos of" in said and "1/empty.mp4: the file is empty" in said
+
+
+def test_more_unreadable_videos_are_an_error_that_names_them(root: Path, tmp_path: Path) -> None:
     whole = (root / "0" / "first.mp4").read_bytes()
     (root / "1").mkdir()
     (root / "1" / "empty.mp4").write_bytes(b"")
     (root / "1" / "garbage.mp4").write_bytes(b"no video at all" * 100)
     (root / "1" / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
     audio_only(root / "1" / "audio.mp4")
-    result = source(root, tmp_path).run()
-    assert result["clips"] == 2
-    assert sorted(result["skipped"]) == [
-        "1/audio.mp4",
-        "1/empty.mp4",
-        "1/garbage.mp4",
-        "1/truncated.mp4",
-    ]
-    assert "skipped 1/empty.mp4: the file is empty" in result["warnings"]
+    stage = source(root, tmp_path)
+    with pytest.raises(UserError, match=r"4 of 6 user videos .*would be left out") as raised:
+        stage.run()
+    for name in ("audio", "empty", "garbage", "truncated"):
+        assert f"1/{name}.mp4: " in str(raised.value)
+    assert not stage.is_done()
 
 
 def test_file_truncated_after_its_index_is_unreadable(tmp_path: Path) -> None:

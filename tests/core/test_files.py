@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -16,6 +18,8 @@ from core.files import (
     read_json,
     sha256_of_file,
     sha256_of_files,
+    share_file,
+    try_folder,
     write_json,
     write_text,
 )
@@ -126,19 +130,80 @@ def test_sha256_of_files_is_the_contents_identity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "relative", ["../x", "a/../../x", "/etc/passwd", "link/x", "file", "..", "../root2/x"]
+    "relative", ["../x", "a/../../x", "/etc/passwd", "link/../../x", "..", "../root2/x"]
 )
 def test_path_inside_refuses_to_leave(tmp_path: Path, relative: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
-    (root / "file").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="points outside its root"):
         path_inside(root, relative)
 
 
 def test_path_inside(tmp_path: Path) -> None:
     assert path_inside(tmp_path, "a/./b/../c.mp4") == tmp_path.resolve() / "a/c.mp4"
-    assert path_inside("/", "tmp") == Path("/tmp").resolve()
-    (tmp_path / "inside").symlink_to(tmp_path / "d.mp4")
-    assert path_inside(tmp_path, "inside") == tmp_path.resolve() / "d.mp4"
+    assert path_inside("/", "tmp") == Path("/tmp")
+
+
+def test_path_inside_follows_links_wherever_they_lead(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "blob").write_text("x")
+    (root / "file").symlink_to(tmp_path / "blob")
+    (root / "link").symlink_to(tmp_path)
+    assert path_inside(root, "file") == root / "file"
+    assert path_inside(root, "link/blob").read_text() == "x"
+
+
+def test_sharing_a_link_shares_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "blob").write_text("x")
+    (tmp_path / "snapshot" / "clip.mp4").symlink_to("../blob")
+    target = tmp_path / "somewhere" / "deep" / "clip.mp4"
+    share_file(tmp_path / "snapshot" / "clip.mp4", target)
+    assert not target.is_symlink() and target.read_text() == "x"
+
+
+# --- the folder that results go to
+
+
+def test_a_folder_is_tried_without_a_trace(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "new" / "deep"):
+        try_folder(folder, "--results")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "file/below"):
+        message = f"--results {tmp_path / name}: .*Not a directory: a file is where a folder"
+        with pytest.raises(UserError, match=message):
+            try_folder(tmp_path / name, "--results")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "No space left on device: make room"),
+        (errno.EROFS, "Read-only file system: name a folder that you may write to"),
+        (errno.ENOLCK, "No locks available: the file system gives no locks"),
+    ],
+)
+def test_what_the_disk_refuses_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=f"--results {tmp_path}: {message}"):
+        try_folder(tmp_path, "--results")
+
+
+def test_a_failed_write_names_its_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_path(tmp_path / "a"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=f"No space left.*{tmp_path / 'a'}"):
+        write()

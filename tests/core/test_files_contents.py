@@ -1,4 +1,4 @@
-"""Csv tables and remembered hashes."""
+"""Remembered hashes: what is read again, and what is not."""
 
 from __future__ import annotations
 
@@ -9,44 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.files import (
-    SETTLED_NS,
-    read_table,
-    remembered_sha256_of_files,
-    sha256_of_files,
-)
+import core.files
+from core.files import SETTLED_NS, UNKNOWN, remembered_sha256_of_files, sha256_of_files
 
 
 def settle() -> None:
     time.sleep(2 * SETTLED_NS / 1e9)
-
-
-def test_table_accepts_mark_crlf_quotes_and_blank_lines(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_bytes('a,b\r\n1,"x, y"\r\n\r\n2, z \r\n'.encode("utf-8-sig"))
-    assert list(read_table(path, ("a",))) == [
-        (2, {"a": "1", "b": "x, y"}),
-        (4, {"a": "2", "b": "z"}),
-    ]
-
-
-def test_table_keeps_a_line_break_inside_quotes(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_bytes(b'a,b\r\n1,"two\r\nlines"\r\n')
-    assert list(read_table(path, ("a", "b"))) == [(3, {"a": "1", "b": "two\nlines"})]
-
-
-def test_table_errors_name_file_line_and_cure(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    with pytest.raises(UserError, match=r"t\.csv: no such file"):
-        list(read_table(path, ("a",)))
-    path.write_text("path,lable\n")
-    with pytest.raises(UserError, match="line 1: column 'label' is missing: did you mean 'lable'"):
-        list(read_table(path, ("label",)))
-    path.write_text("a,b\n1,2\n1,2,3\n")
-    with pytest.raises(UserError, match=r"line 3: 3 cells where the header has 2 \(found '1,2,3'"):
-        list(read_table(path, ("a",)))
 
 
 def test_remembered_hash_equals_the_plain_one_and_reads_once(tmp_path: Path) -> None:
@@ -92,3 +60,39 @@ def test_progress_shows_only_when_something_is_read(
     assert "hashing mine: 1/1 files" in capsys.readouterr().err
     remembered_sha256_of_files(tmp_path, [file], memory, "hashing mine")
     assert capsys.readouterr().err == ""
+
+
+def test_a_plan_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, files = tmp_path / "memory.json", [tmp_path / name for name in "abc"]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    settle()
+    read: list[Path] = []
+    whole = core.files.sha256_of_file
+    monkeypatch.setattr(core.files, "sha256_of_file", lambda path: read.append(path) or whole(path))
+
+    def key(*, reading: bool) -> str:
+        return remembered_sha256_of_files(tmp_path, files, memory, "hashing", read=reading)
+
+    assert key(reading=False) == UNKNOWN and not read and not memory.exists()
+    first = key(reading=True)
+    assert read == files and first == sha256_of_files(tmp_path, files)
+    read.clear()
+    assert key(reading=False) == first == key(reading=True) and not read
+    files[1].write_bytes(b"B")
+    settle()
+    assert key(reading=False) == UNKNOWN and not read
+    assert key(reading=True) != first and read == [files[1]]
+
+
+def test_a_link_is_known_by_what_it_leads_to(tmp_path: Path) -> None:
+    memory, link = tmp_path / "memory.json", tmp_path / "data" / "clip.mp4"
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(name.encode())
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "one")
+    settle()
+    first = remembered_sha256_of_files(link.parent, [link], memory, "hashing")
+    link.unlink()
+    link.symlink_to(tmp_path / "two")
+    assert remembered_sha256_of_files(link.parent, [link], memory, "hashing") != first

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import pickle
 import signal
@@ -236,3 +238,17 @@ def test_a_second_run_waits_or_says_busy(
     log = (stage.folder / "log.txt").read_text().splitlines()
     assert log == [f"step {k}" for k in range(5)]  # computed once, by the first run
     assert impatient.run() == {"total": 10}  # and the refusal is not remembered
+
+
+def test_a_file_system_without_locks_is_one_line(
+    infra: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    stage = Count(steps=1, infra=infra)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(UserError, match=r"\.lock: No locks available: .* gives no locks"):
+            stage.run()
+    assert stage.run() == {"total": 1}

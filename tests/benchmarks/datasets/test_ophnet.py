@@ -186,14 +186,14 @@ def test_published_archive_with_its_trimmed_csv(tmp_path: Path) -> None:
         ("case_c_0.mp4", 6),
         ("case_c_1.mp4", 51),
     ]
-    assert listing.incomplete_videos == ("case_b",)
+    assert listing.incomplete == {"case_b": 1}
 
 
 def test_trimmed_numbers_without_their_csv_are_refused_when_they_cannot_match(root: Path) -> None:
     (root / "videos" / "case_b.mp4").unlink()
     place_videos(root / "videos" / "case_b", "case_b_0")  # two rows, one file: which one is it?
     listing = list_clips(root, "phase", "x")
-    assert listing.incomplete_videos == ("case_b",)
+    assert listing.incomplete == {"case_b": 2}
     assert {clip.video_id for clip in listing.clips} == {"case_a", "case_c"}
 
 
@@ -202,23 +202,76 @@ def test_one_missing_video_is_a_warning(root: Path, tmp_path: Path) -> None:
     result = source(root, tmp_path).run()
     assert result["incomplete_videos"] == ["case_b"]
     assert result["missing_clips"] == 2
+    assert result["left_out"] == {"no file": {"number": 1, "examples": ["case_b (2 clips)"]}}
     assert result["warnings"][0] == "1 of 3 videos lack files (case_b): 2 of 6 clips left out"
 
 
 def test_many_missing_videos_are_an_error_with_a_cure(root: Path, tmp_path: Path) -> None:
     for name in ("case_b", "case_c"):
         (root / "videos" / f"{name}.mp4").unlink()
-    with pytest.raises(UserError, match=r"2 of 3 videos .* lack files \(case_b, case_c\): finish"):
+    message = r"2 of 3 videos .*: no file \(2: case_b \(2 clips\), case_c \(2 clips\)\); finish"
+    with pytest.raises(UserError, match=message):
         source(root, tmp_path)
     assert source(root, tmp_path, max_missing_share=1).run()["clips"]["train"] == 2
 
 
-def test_linked_video_outside_the_root_is_refused_at_once(root: Path, tmp_path: Path) -> None:
+def test_links_to_another_disk_work(root: Path, tmp_path: Path) -> None:
+    before = source(root, tmp_path)
     video = root / "videos" / "case_a.mp4"
-    video.rename(tmp_path / "elsewhere.mp4")
-    video.symlink_to(tmp_path / "elsewhere.mp4")
-    with pytest.raises(UserError, match="outside its root"):
-        source(root, tmp_path)
+    video.rename(tmp_path / "blob")  # as in a hub's cache: a name without an ending
+    video.symlink_to(Path("../../blob"))
+    (root / "videos").rename(tmp_path / "data" / "disk")
+    (root / "videos").symlink_to(tmp_path / "data" / "disk")
+    stage = source(root, tmp_path)
+    assert stage.infra.uid() == before.infra.uid()
+    manifest = stage.manifest()
+    assert {clip.path for clip in manifest.clips} >= {"videos/case_a.mp4", "videos/case_b.mp4"}
+    assert all(manifest.path_of(clip).is_file() for clip in manifest.clips)
+    video.unlink()
+    video.symlink_to(tmp_path / "nowhere")
+    assert list(list_clips(root, "phase", "x").incomplete) == ["case_a"]
+
+
+@pytest.mark.parametrize("ending", ["MP4", "mkv", "MOV", "avi", "webm", "m4v", "mpg", "wmv", "TS"])
+def test_every_container_is_found_and_is_part_of_the_key(
+    root: Path, tmp_path: Path, ending: str
+) -> None:
+    before = source(root, tmp_path).infra.uid()
+    for video in (root / "videos").iterdir():
+        video.rename(video.with_suffix(f".{ending}"))
+    place_videos(root / "videos" / "@eaDir", "case_a")
+    stage = source(root, tmp_path)
+    assert {clip.path for clip in stage.manifest().clips} == {
+        f"videos/case_{letter}.{ending}" for letter in "abc"
+    }
+    renamed = stage.infra.uid()
+    assert renamed != before
+    (root / "videos" / f"case_b.{ending}").write_bytes(b"another")
+    assert source(root, tmp_path).infra.uid() != renamed
+
+
+def test_trimmed_clips_of_other_containers(root: Path) -> None:
+    (root / "videos" / "case_b.mp4").unlink()
+    place_videos(root / "videos" / "case_b", "case_b_0", "case_b_1")
+    for clip in (root / "videos" / "case_b").iterdir():
+        clip.rename(clip.with_suffix(".WebM"))
+    paths = [clip.path for clip in list_clips(root, "phase", "x").clips]
+    assert paths[2:4] == ["videos/case_b/case_b_0.WebM", "videos/case_b/case_b_1.WebM"]
+
+
+def test_two_videos_of_one_name_are_refused_unless_one_is_mp4(root: Path) -> None:
+    (root / "videos" / "case_a.webm").write_bytes(b"a download's other half")
+    assert list_clips(root, "phase", "x").clips[0].path == "videos/case_a.mp4"
+    (root / "videos" / "case_a.mp4").rename(root / "videos" / "case_a.avi")
+    with pytest.raises(UserError, match=r"several videos 'case_a' \(case_a.avi, case_a.webm\)"):
+        list_clips(root, "phase", "x")
+
+
+def test_a_semicolon_from_a_spreadsheet(root: Path) -> None:
+    table = next(root.glob("*.csv"))
+    before = list_clips(root, "phase", "x").clips
+    table.write_bytes(table.read_bytes().replace(b",", b";"))
+    assert list_clips(root, "phase", "x").clips == before
 
 
 def test_drop_others_leaves_out_the_last_class(root: Path, tmp_path: Path) -> None:

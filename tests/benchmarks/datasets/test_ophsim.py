@@ -19,7 +19,7 @@ from benchmarks.datasets.ophsim.programmes import EffectUse, Table, ToolUse, tab
 from benchmarks.datasets.ophsim.render import render_clip
 from benchmarks.datasets.simulated import unused_splits
 from core.errors import UserError
-from core.files import read_table
+from core.table import read_table
 from core.video import probe
 
 STANDARD = CaseAppearance.standard()

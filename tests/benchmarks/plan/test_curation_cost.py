@@ -36,7 +36,9 @@ def narrated(tmp_path: Path) -> NarratedFolder:
     with (tmp_path / "corpus" / "clips.csv").open("w", newline="") as file:
         rows = [[f"a_{number}", CAPTION] for number in range(4)]
         csv.writer(file).writerows([["clip id", "caption"], *rows])
-    return NarratedFolder(root=tmp_path / "corpus", source="test", **common(tmp_path))
+    return NarratedFolder.at(
+        tmp_path / "corpus", source="test", hash_memory=tmp_path / "hashes.json", **common(tmp_path)
+    )
 
 
 def common(root: Path) -> dict[str, Any]:

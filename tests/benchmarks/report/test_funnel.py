@@ -32,7 +32,12 @@ def test_the_funnel_adds_up_in_table_figure_and_words(tmp_path: Path) -> None:
         csv.writer(file).writerows([["clip id", "caption"], *rows])
     common = {"infra": {"folder": tmp_path / "cache"}, "runtime": Runtime(workers=1)}
     curation = Curation(
-        narrated=NarratedFolder(root=tmp_path / "corpus", source="made for the test", **common),
+        narrated=NarratedFolder.at(
+            tmp_path / "corpus",
+            source="made for the test",
+            hash_memory=tmp_path / "hashes",
+            **common,
+        ),
         dynamics=DYNAMICS_NANO,
         resolution=RESOLUTION_NANO,
         **common,

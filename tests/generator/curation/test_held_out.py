@@ -81,7 +81,9 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             writer.writerow([row["clip id"], narrate(rng, description, NARRATIONS)])
     common = {"infra": {"folder": cache}, "runtime": Runtime(workers=1)}
     curation = Curation(
-        narrated=NarratedFolder(root=root, source="OphVL-sim, held out", **common),
+        narrated=NarratedFolder.at(
+            root, source="OphVL-sim, held out", hash_memory=cache / "hashes.json", **common
+        ),
         dynamics=DYNAMICS_NANO,
         resolution=RESOLUTION_NANO,
         **common,

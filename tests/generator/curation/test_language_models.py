@@ -112,7 +112,13 @@ def test_clips_are_refined_and_judged_by_served_models(
         Endpoint(base_url=served, model=str(model), max_tokens=6, concurrency=2) for model in models
     )
     curation = Curation(
-        narrated=NarratedFolder(root=root, source="made for the test", infra=infra),
+        narrated=NarratedFolder.at(
+            root,
+            source="made for the test",
+            hash_memory=tmp_path / "hashes.json",
+            infra=infra,
+            runtime=Runtime(workers=1),
+        ),
         refine=OpenAIRefine(endpoint=text),
         dynamics=DYNAMICS_NANO,
         resolution=RESOLUTION_NANO,

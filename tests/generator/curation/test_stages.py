@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydantic
 import pytest
 
 from core.clip import Clip
@@ -49,9 +48,19 @@ def clips() -> dict[str, Any]:
 def stages(root: Path, tmp_path: Path, **fields: Any) -> tuple[Curation, PrivacyFilter]:
     infra, runtime = {"folder": tmp_path / "cache"}, Runtime(workers=1)
     privacy = {"privacy": fields.pop("privacy")} if "privacy" in fields else {}
-    narrated = NarratedFolder(root=root, source="made for the test", infra=infra)
+    narrated = folder_of(root, tmp_path)
     curation = Curation(narrated=narrated, infra=infra, runtime=runtime, **SMALL, **fields)
     return curation, PrivacyFilter(clips=curation, infra=infra, runtime=runtime, **privacy)
+
+
+def folder_of(root: Path, tmp_path: Path) -> NarratedFolder:
+    return NarratedFolder.at(
+        root,
+        source="made for the test",
+        hash_memory=tmp_path / "hashes.json",
+        infra={"folder": tmp_path / "cache"},
+        runtime=Runtime(workers=1),
+    )
 
 
 def rows(stage: Curation | PrivacyFilter) -> dict[str, dict[str, str]]:
@@ -135,17 +144,22 @@ def test_workers_change_nothing(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_one_unreadable_file_is_skipped_two_stop_the_run(
-    corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = corpus(clips())
     (root / "clips" / "a_1.mp4").write_bytes(b"")
     curation = stages(root, tmp_path / "one")[0]
     assert curation.run()["unreadable"] == 1
+    assert curation.run()["left_out"]["unreadable"]["number"] == 1
     assert rows(curation)["a_1"]["step"] == "readable"
-    assert "a_1 skipped: unreadable" in caplog.text
+    assert (
+        "1 of 7 clips left out: unreadable (1: a_1: the file is empty)" in capsys.readouterr().err
+    )
     (root / "clips" / "b_1.mp4").write_bytes(b"garbage")
     broken = stages(root, tmp_path / "two")[0]
-    with pytest.raises(UserError, match=r"2 of 7 files cannot be read, the first is 'a_1'"):
+    with pytest.raises(
+        UserError, match=r"2 of 7 clips .*unreadable \(2: a_1: .*, b_1: .*\); repair"
+    ):
         broken.run()
 
 
@@ -229,17 +243,18 @@ def test_splits_are_by_video_stable_and_never_empty() -> None:
 
 def test_the_published_form_is_read(corpus: Corpus, tmp_path: Path) -> None:
     root = corpus({"some_video_12": (moving(1), 'a "quoted", text')}, column="instruction")
-    narrated = NarratedFolder(root=root, source="x", infra={"folder": tmp_path / "cache"})
-    (clip,) = narrated.manifest().clips
+    (clip,) = folder_of(root, tmp_path).manifest().clips
     assert (clip.video_id, clip.caption) == ("some_video", 'a "quoted", text')
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("clip_id,caption\nx,y\n", "no column 'clip id'"),
-        ("clip id,text\nx,y\n", "no column 'caption'"),
-        ("", "no column 'clip id'.*the file is empty"),
+        ("clip_id,caption\nx,y\n", "line 1: column 'clip id' is missing"),
+        ("clip id,text\nx,y\n", "line 1: column 'caption' is missing"),
+        ("", "column 'clip id' is missing: the file is empty"),
+        ('clip id,caption\na,"b\nc,d\n', "line 2: a quotation mark opens"),
+        ("clip id,caption\na,b,c\n", "line 2: 3 cells where the header has 2"),
         ("clip id,caption\nx,y\nx,z\n", "line 3: clip id 'x' appears twice"),
         ("clip id,caption\n,y\n", "line 2: no clip id"),
     ],
@@ -251,12 +266,12 @@ def test_a_bad_csv_is_named_with_line_and_field(tmp_path: Path, text: str, messa
 
 
 def test_a_folder_without_clips_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(pydantic.ValidationError, match=r"no clips\.csv in it"):
-        NarratedFolder(root=tmp_path, source="x")
-    (tmp_path / "clips.csv").write_text("clip id,caption\n../../etc/x,y\n")
-    infra = {"folder": tmp_path / "cache"}
-    with pytest.raises(UserError, match="outside its root"):
-        NarratedFolder(root=tmp_path, source="x", infra=infra).run()
+    with pytest.raises(UserError, match=r"no clips\.csv in it"):
+        folder_of(tmp_path, tmp_path)
+    for climbing in ("../../etc/x", "/etc/x"):
+        (tmp_path / "clips.csv").write_text(f"clip id,caption\n{climbing},y\n")
+        with pytest.raises(UserError, match=r"outside its root|none of the 1 clips"):
+            folder_of(tmp_path, tmp_path)
     (tmp_path / "clips.csv").write_text("clip id,caption\nx_0,y\n")
     with pytest.raises(UserError, match="none of the 1 clips"):
-        NarratedFolder(root=tmp_path, source="x", infra=infra).run()
+        folder_of(tmp_path, tmp_path)
