@@ -23,7 +23,7 @@ from benchmarks.report.evidence import ClipSets, clip_sets
 from benchmarks.report.figures import write_charts
 from benchmarks.report.page import write_report
 from benchmarks.report.provenance import generator_origins
-from benchmarks.report.terminal import cell_row, final_screen, plan_line, stage_name
+from benchmarks.report.terminal import cell_row, final_screen, plan_line
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.render import markdown, write_tables
