@@ -108,7 +108,7 @@ class ClassSynthesis(ClipSource):
     def execute(self, folder: Path) -> dict[str, Any]:
         """Make every clip that is not there yet and list all; classes without a prompt get none."""
         requests = self.requests()
-        asked = {getattr(request, f"{self.task}_id") for request in requests}
+        asked = {request.labels[self.task] for request in requests}
         silent = [
             f"{self.task} {class_id}"
             for class_id in range(len(self.operations_of_class))
