@@ -43,6 +43,18 @@ class Inspection:
             parameter.data.copy_(value)
 
 
+def _course(settings: Optimisation) -> Course:
+    return Course(
+        steps=settings.steps,
+        seed=settings.seed,
+        optimisers=partial(build_optimisers, settings=settings),
+        lr_at=settings.lr_at,
+        precision=settings.precision,
+        grad_clip=settings.grad_clip,
+        ema_decay=settings.ema_decay,
+    )
+
+
 def fit(
     model: nn.Module,
     loss_function: LossFunction,
@@ -69,16 +81,7 @@ def fit(
     share_size = samples_per_rank(settings.batch_size, world_size())
     if settings.optimiser == "muon" and runtime.sharding == "shard":
         raise UserError("optimiser 'muon': it needs whole matrices; use sharding 'replicate'")
-    course = Course(
-        steps=settings.steps,
-        seed=settings.seed,
-        optimisers=partial(build_optimisers, settings=settings),
-        lr_at=settings.lr_at,
-        precision=settings.precision,
-        grad_clip=settings.grad_clip,
-        ema_decay=settings.ema_decay,
-    )
-    training = Training(model, course, folder, device=device, runtime=runtime)
+    training = Training(model, _course(settings), folder, device=device, runtime=runtime)
 
     def loss_of(part: Batch) -> Tensor:
         return loss_function(part).mean() * (len(part.number) / share_size)
@@ -107,6 +110,10 @@ def fit(
         )
     training.take_average()
     model.eval()
+    return _summary(training, settings)
+
+
+def _summary(training: Training, settings: Optimisation) -> dict[str, Any]:
     return {
         "steps": settings.steps,
         "samples": settings.samples,

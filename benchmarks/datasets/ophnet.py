@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import exca
 import pydantic
@@ -23,6 +23,7 @@ import pydantic
 from benchmarks.datasets.ophnet_csv import (
     SPLITS,
     Segment,
+    data_name,
     find_annotation,
     read_segments,
 )
@@ -154,6 +155,7 @@ def _some(names: Iterable[object]) -> str:
 class OphNet(ClipSource):
     """Clips of a folder in OphNet2024's layout, found at `root` or written by the stage before.
 
+    name: the data set's, in manifests and tables (from a folder: `ophnet_csv.data_name`).
     root: where the folder lies; not part of the key. content_sha256: what it holds (make both with
     `OphNet.at`). written_by: a simulator stage that writes the layout into its folder; its own key
     is then the identity. drop_others: leave out the clips of the class "Others", the last id.
@@ -165,7 +167,7 @@ class OphNet(ClipSource):
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root", "max_missing_share")
 
     task: Task
-    name: Literal["OphNet2024", "OphSim"] = "OphNet2024"
+    name: str = pydantic.Field(default="OphNet2024", min_length=1)
     root: Path | None = None
     content_sha256: str | None = None
     written_by: Stage | None = None
@@ -189,7 +191,6 @@ class OphNet(ClipSource):
         hash_memory: Path,
         infra: exca.TaskInfra | dict[str, Any],
         runtime: Runtime,
-        name: Literal["OphNet2024", "OphSim"] = "OphNet2024",
         drop_others: bool = False,
         max_missing_share: float = 0.01,
         read: bool = True,
@@ -202,6 +203,7 @@ class OphNet(ClipSource):
         Raises: UserError: see `list_clips`; nothing is read or computed before.
         """
         root = Path(root).resolve()
+        name = data_name(find_annotation(root, task))
         files = list_clips(root, task, name, max_missing_share).files(root)
         description = f"hashing {name}"
         return cls(

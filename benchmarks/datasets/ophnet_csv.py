@@ -82,6 +82,12 @@ def find_annotation(root: Path, task: Task) -> Path:
     )
 
 
+def data_name(annotation: Path) -> str:
+    """The data set's own name: what its annotation file's name begins with, "OphNet2024" for
+    `OphNet2024_loca_challenge.csv`; the folder's where it begins with nothing."""
+    return annotation.name.partition(ANNOTATION["operation"])[0] or annotation.resolve().parent.name
+
+
 def read_segments(path: Path, task: Task) -> list[Segment]:
     """Read and check an annotation file, rows in order.
 

@@ -82,8 +82,7 @@ def compare_loading(
     recipe, num_frames = training.recipe, training.num_frames
     cache, cached = training.cache_of(clips), cached_clips(training)
     chosen = training.mixture.chosen()
-    pipeline = peer.training_pipeline(num_frames, training.size, recipe)
-    dataset = peer.video_dataset(clips, pipeline)
+    dataset = peer.video_dataset(clips, peer.training_pipeline(num_frames, training.size, recipe))
     loader = peer.video_loader(dataset, recipe.batch_size, workers, training.runtime.threads)
     manifest, passes = clips.manifest(), count()
     files = [str(manifest.path_of(clip)) for clip in manifest.clips]

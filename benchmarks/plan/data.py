@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.ophnet_csv import find_annotation
 from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.datasets.taxonomy import Task
 from core.clip import Split
@@ -75,17 +74,12 @@ class DataPlan:
         return {task: self._dataset_at(root, task) for task in self.config.tasks}
 
     def _dataset_at(self, root: Path, task: Task) -> OphNet:
-        simulated = find_annotation(root, task).name.startswith("OphSim")
-        return OphNet.at(
-            root,
-            task=task,
-            name="OphSim" if simulated else "OphNet2024",
-            **self.hashing,
-        )
+        return OphNet.at(root, task=task, **self.hashing)
 
     @property
     def data_name(self) -> str:
-        return next(iter(self.datasets.values())).name
+        """The name of the labelled data; both, where the files of two tasks have two names."""
+        return " and ".join(dict.fromkeys(data.name for data in self.datasets.values()))
 
     @cached_property
     def narrated(self) -> ClipSource:
