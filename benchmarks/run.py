@@ -107,6 +107,7 @@ def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
         data=plan.data.name,
         scale=plan.config.scale,
         recipe=plan.config.recipe_name,
+        slowfast_reading=plan.config.slowfast_reading,
         unreadable=len(unreadable_files(plan)),
         audits={arm: outcome(audit) for arm, audit in audits.items()},
         notes=[*notes(plan), *table_note(plan, audits)],

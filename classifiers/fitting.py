@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classifiers.checkpoints import Checkpoint
-from classifiers.data import Batches, LabelledSplit, TrainingSet
+from classifiers.data import Batches, LabelledSplit, TrainingClips
 from classifiers.networks import Classifier
 from classifiers.prediction import normalise, predict
 from classifiers.recipe import Recipe
@@ -54,7 +54,7 @@ class Fitting:
         self,
         build: Callable[[], Classifier],
         recipe: Recipe,
-        data: TrainingSet,
+        data: TrainingClips,
         frames: FrameTable,
         val: LabelledSplit,
         folder: Path,
@@ -78,10 +78,10 @@ class Fitting:
         if state is None:
             self._begin(model, start)
         self.model = self._placed(model)
-        self.optimizer = recipe.build_optimizer(self.model)
+        self.optimiser = recipe.build_optimiser(self.model)
         self.scaler = torch.amp.GradScaler(enabled=recipe.precision == "fp16")
         if state is not None:
-            load_optimiser(self.optimizer, state["optimizer"])
+            load_optimiser(self.optimiser, state["optimiser"])
             self.scaler.load_state_dict(state["scaler"])
 
     def train(self, description: str) -> None:
@@ -133,7 +133,7 @@ class Fitting:
             "history": self.history,
             "best": self.best,
             "model": whole(self.model.state_dict()),
-            "optimizer": whole(self.optimizer.state_dict()),
+            "optimiser": whole(self.optimiser.state_dict()),
             "scaler": self.scaler.state_dict(),
         }
         if rank() > 0:
@@ -153,8 +153,8 @@ class Fitting:
         """One optimiser step; returns the loss. One that is not finite changes no weight."""
         others = () if rank() == 0 else (rank(),)  # dropout masks of their own
         torch.manual_seed(derive_seed(self.seed, "dropout", number, *others))
-        rate = self.recipe.learning_rate_at(number, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
+        rate = self.recipe.lr_at(number, self.steps_per_epoch)
+        for group in self.optimiser.param_groups:
             group["lr"] = rate
         frames, labels = self.batches.part(number, rank(), world_size())
         clips = normalise(torch.from_numpy(frames).to(self.device))
@@ -167,13 +167,13 @@ class Fitting:
                 loss = loss + self.recipe.fixmatch.weight * self._without_labels(number)
         value = float(mean_over_ranks(loss.detach().clone()))
         if math.isfinite(value):
-            self.optimizer.zero_grad()
+            self.optimiser.zero_grad()
             self.scaler.scale(loss).backward()
             average_gradients(self.model.parameters())
             if self.recipe.grad_clip is not None:
-                self.scaler.unscale_(self.optimizer)
+                self.scaler.unscale_(self.optimiser)
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)
-            self.scaler.step(self.optimizer)
+            self.scaler.step(self.optimiser)
             self.scaler.update()
         return value
 

@@ -12,6 +12,9 @@ from classifiers.family import ClassifierFamily
 from classifiers.networks import Classifier, Count, Fraction, Network, lay_out
 from core.errors import UserError
 
+# Of "uniformly sampled 8 frames", by (decoded frames, alpha).
+READINGS = {(8, 4): "A", (8, 8): "B", (32, 4): "C"}
+
 
 class _SlowFastClassifier(Classifier):
     def __init__(self, alpha: int, freeze_norm: bool, **parts: Any) -> None:
@@ -71,6 +74,11 @@ class SlowFast(Network):
         if slow != 8 * fast:
             raise ValueError(f"stem_dim_outs {slow}, {fast}: the first must be 8 times the second")
         return self
+
+    def named_reading(self, num_frames: int) -> str:
+        """Which of the paper's three readings it is, else how many frames each pathway sees."""
+        letter = READINGS.get((num_frames, self.alpha))
+        return f"reading {letter}" if letter else self.reading(num_frames)
 
     def reading(self, num_frames: int) -> str:
         return f"{num_frames} fast and {num_frames // self.alpha} slow frames"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from core.distributed import launch, world_size
 from core.errors import UserError
 from generator.base import Generator, Weights
-from generator.encoding import Encoding, LatentDataset
+from generator.encoding import Encoding
+from generator.latents import LatentDataset
 from generator.optimisation import Optimisation
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
 from generator.training import Batch, Inspection, LossFunction, fit

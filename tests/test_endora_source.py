@@ -124,7 +124,7 @@ def test_clips_without_labels_need_no_endora_of_classes(weights: Path) -> None:
     assert list(plan.generators) == ["endora_base", "endora"]
     source, arm = (cell.stage.mixture for cell in plan.cells)
     assert source.with_labels and not arm.with_labels  # type: ignore[attr-defined]
-    assert not plan.evidence.verdicts  # no label to agree with
+    assert not plan.evidence.agreements  # no label to agree with
 
 
 def test_a_prior_without_a_vit_and_a_checkpoint_without_a_vae_are_refused(weights: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 
 import run_benchmark
 from benchmarks.config.files import config_names, load_config
+from core.errors import UserError
 from core.video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -153,3 +154,10 @@ def test_help_needs_no_library() -> None:
     command = [sys.executable, "-X", "importtime", "run_benchmark.py", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "--data-root" in done.stdout and "torch" not in done.stderr
+
+
+def test_a_key_of_another_spelling_is_told_its_name() -> None:
+    for key, name in (("optimizer", "optimiser"), ("learning_rate", "lr")):
+        field = f"classifiers.slowfast.recipe.{key}"
+        with pytest.raises(UserError, match=f"unknown key '{field}': its name is '{name}'"):
+            load_config("smoke", [f"{field}=1"])

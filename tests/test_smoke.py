@@ -82,7 +82,7 @@ def test_the_log_of_a_run_is_lines_that_say_something(finished: Path) -> None:
     todo = next(line for line in lines if line.startswith("to do: "))
     waves = [re.sub(r" \d+ of \d+", "", wave) for wave in todo[7:].split(", ")]
     begun = [line[3:].partition(":")[0] for line in lines if line.startswith("== ")]
-    assert begun == waves and waves[-2:] == ["classifiers", "verdicts"]
+    assert begun == waves and waves[-2:] == ["classifiers", "agreement"]
     cells = [line for line in lines if "classifiers: phase" in line]
     assert len(cells) == 6 and all(" val " in line and " test " in line for line in cells)
     closing = lines[next(i for i, line in enumerate(lines) if line.startswith("done in")) :]

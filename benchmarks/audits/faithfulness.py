@@ -30,7 +30,7 @@ from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.dispatch import run_wave
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.tables.render import plain_table
-from classifiers.verdict import Verdict
+from classifiers.agreement import Agreement
 from core.clip import Manifest, Task
 from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
@@ -87,7 +87,7 @@ def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str,
         run_wave("clips", list(clips.values()), lanes=1)
         run_wave("judge", [judge.classifier], lanes=1)
         found[task] = {
-            name: Verdict(judge=judge.classifier, clips=source, **plan.data.common).run()
+            name: Agreement(judge=judge.classifier, clips=source, **plan.data.common).run()
             for name, source in clips.items()
         }
         manifests = {name: source.manifest() for name, source in clips.items()}

@@ -134,6 +134,7 @@ def merged_table(parts: Sequence[Part]) -> Table2:
         data=first.record["data"],
         scale=first.config.scale,
         recipe=first.config.recipe_name,
+        slowfast_reading=first.config.slowfast_reading,
         unreadable=len(unreadable),
         audits=outcomes,
         notes=[*notes(plan), *said, *differing_clips(parts)],

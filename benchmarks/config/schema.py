@@ -23,6 +23,7 @@ from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from classifiers.families import CLASSIFIERS
 from classifiers.networks import Network
 from classifiers.recipe import Recipe, Schedule
+from classifiers.slowfast import SlowFast
 from core.clip import Task
 from core.errors import did_you_mean
 from core.runtime import Runtime
@@ -162,7 +163,8 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _arms_have_ids_of_their_own(self) -> BenchmarkConfig:
-        arms, names = self.registry(), {}
+        arms = self.registry()
+        names: dict[str, str] = {}
         for name in self.names():
             other = names.setdefault(arms[name].id, name)
             if other != name:
@@ -188,6 +190,13 @@ class BenchmarkConfig(GeneratorSections):
             if pair[0] == pair[1]:
                 raise ValueError(f"contrasts: {pair[0]!r} against itself")
         return self
+
+    @property
+    def slowfast_reading(self) -> str:
+        """How SlowFast reads the decoded frames, in the words of Table 2's note."""
+        section = self.classifiers.get("slowfast")
+        network = section.network if section is not None else None
+        return network.named_reading(self.num_frames) if isinstance(network, SlowFast) else "none"
 
     def section(self, generator: str) -> GeneratorSection:
         """A generator's section, by its family's name."""

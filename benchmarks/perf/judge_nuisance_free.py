@@ -66,8 +66,8 @@ def train(
     torch.manual_seed(0)
     model = small_slowfast(len(PHASES))
     steps = len(clips) // batch
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps * epochs)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps * epochs)
     rng = np.random.default_rng(0)
     model.train()
     for epoch in range(epochs):
@@ -78,9 +78,9 @@ def train(
             loss = nn.functional.cross_entropy(
                 model(_inputs(clips[rows])), torch.from_numpy(labels[rows])
             )
-            optimizer.zero_grad()
+            optimiser.zero_grad()
             loss.backward()
-            optimizer.step()
+            optimiser.step()
             schedule.step()
             total += float(loss.detach())
         print(f"epoch {epoch + 1}/{epochs} loss {total / steps:.3f}", flush=True)

@@ -156,7 +156,7 @@ class Plan:
         yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], False
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True
-        yield "verdicts", list(self.evidence.verdicts.values()), False
+        yield "agreement", list(self.evidence.agreements.values()), False
 
     def _caches(self) -> list[Stage]:
         caches = {

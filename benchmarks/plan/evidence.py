@@ -13,9 +13,9 @@ from benchmarks.plan.arms import Arms
 from benchmarks.plan.data import Data
 from benchmarks.plan.quality import Encoders
 from benchmarks.plan.trainings import Trainings
+from classifiers.agreement import Agreement
 from classifiers.families import CLASSIFIERS
 from classifiers.training import ClassifierTraining
-from classifiers.verdict import Verdict
 from core.clip import Task
 from core.stage import ClipSource
 
@@ -64,10 +64,10 @@ class Evidence:
         }
 
     @cached_property
-    def verdicts(self) -> dict[tuple[Task, Arm, str], Verdict]:
+    def agreements(self) -> dict[tuple[Task, Arm, str], Agreement]:
         """What each of these classifiers sees in each arm's clips, by task, arm, classifier."""
         return {
-            (task, arm, classifier): Verdict(judge=judge, clips=clips, **self.data.common)
+            (task, arm, classifier): Agreement(judge=judge, clips=clips, **self.data.common)
             for (task, classifier), judge in self.source_classifiers.items()
             for arm, clips in self.arms.synthetic[task].items()
             if arm.labelled

@@ -19,8 +19,8 @@ from augment.arm import REAL_TEST, Arm
 from benchmarks.plan import Plan
 from benchmarks.scoring.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
+from classifiers.agreement import agreement
 from classifiers.recipe import Schedule
-from classifiers.verdict import agreement
 from core.clip import Task
 
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing
@@ -100,7 +100,7 @@ def _clips_of(plan: Plan, task: Task, arm: Arm) -> ClipSet:
         metrics=distance.run()["metrics"] if distance is not None else {},
         trained_on_source={
             classifier: _scores(stage.run())
-            for (of, other, classifier), stage in plan.evidence.verdicts.items()
+            for (of, other, classifier), stage in plan.evidence.agreements.items()
             if (of, other) == (task, arm)
         },
     )

@@ -29,7 +29,7 @@ from benchmarks.report.provenance import (
 )
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
-from benchmarks.tables.schema import Contrasts, Row2, Table, Table1, Table2, Tables
+from benchmarks.tables.schema import AccuracyRow, Contrasts, Table, Table1, Table2, Tables
 from core.files import write_text
 
 DISTANCES = ("fid_", "fvd_")
@@ -180,7 +180,7 @@ def verdict(table: Table2) -> str:
     return f"{where}, " + " Test split, ".join(found)
 
 
-def _clauses(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
+def _clauses(by_arm: Mapping[Arm, Sequence[AccuracyRow]]) -> list[str]:
     """What each arm's clips did, with its numbers."""
     clauses = []
     for arm, rows in by_arm.items():
@@ -195,7 +195,7 @@ def _clauses(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
     return clauses
 
 
-def _grouped(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
+def _grouped(by_arm: Mapping[Arm, Sequence[AccuracyRow]]) -> list[str]:
     """The arms of each finding, in the table's order."""
     alike: dict[str, list[str]] = {}
     for arm, rows in by_arm.items():
@@ -203,7 +203,7 @@ def _grouped(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
     return [f"{', '.join(names)} {finding}" for finding, names in alike.items()]
 
 
-def _finding(rows: Sequence[Row2]) -> str:
+def _finding(rows: Sequence[AccuracyRow]) -> str:
     deltas = [row.delta_vs_source for row in rows if row.delta_vs_source is not None]
     better = [delta.top1 > 0 and delta.significant for delta in deltas]
     worse = [delta.top1 < 0 and delta.significant for delta in deltas]

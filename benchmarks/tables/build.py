@@ -26,13 +26,13 @@ from benchmarks.tables.differences import (
     notes_on_tests,
 )
 from benchmarks.tables.schema import (
+    AccuracyRow,
     Audit,
     Contrast,
     Contrasts,
     Delta,
     Metric,
-    Row1,
-    Row2,
+    QualityRow,
     Score,
     Table1,
     Table2,
@@ -80,7 +80,7 @@ def build_table2(
     data: str,
     scale: str,
     recipe: str,
-    slowfast_reading: str = "A",
+    slowfast_reading: str = "reading A",
     unreadable: int = 0,
     audits: Mapping[tuple[Task, Arm], Audit] = MappingProxyType({}),
     notes: Sequence[str] = (),
@@ -96,14 +96,14 @@ def build_table2(
     groups = _groups(cells)
     order = _order(list(groups))
     deltas = differences_from_source(groups, order)
-    rows = [_row2(groups, place, deltas.get(place), audits) for place in order]
+    rows = [_accuracy_row(groups, place, deltas.get(place), audits) for place in order]
     return Table2(
         data=data,
         scale=scale,
         recipe=recipe,
         rows=tuple(rows),
         notes=(
-            *_notes2(groups, slowfast_reading=slowfast_reading, unreadable=unreadable),
+            *_notes_on_accuracy(groups, slowfast_reading=slowfast_reading, unreadable=unreadable),
             *notes_on_tests(
                 groups, [(*place, SOURCE) for place in deltas], "differences from Source"
             ),
@@ -182,12 +182,12 @@ def _order(groups: list[Group]) -> list[Place]:
     return sorted(((group, split) for group in groups for split in EVALUATED_SPLITS), key=place)
 
 
-def _row2(
+def _accuracy_row(
     groups: Groups,
     place: Place,
     delta: Delta | None,
     audits: Mapping[tuple[Task, Arm], Audit],
-) -> Row2:
+) -> AccuracyRow:
     group, split = place
     task, classifier, schedule, arm = group
 
@@ -204,7 +204,7 @@ def _row2(
             paper=paper if schedule == "matched_epochs" else None,
         )
 
-    return Row2(
+    return AccuracyRow(
         task=task,
         split=split,
         schedule=schedule,
@@ -219,7 +219,7 @@ def _row2(
     )
 
 
-def _notes2(groups: Groups, *, slowfast_reading: str, unreadable: int) -> list[str]:
+def _notes_on_accuracy(groups: Groups, *, slowfast_reading: str, unreadable: int) -> list[str]:
     cells = [cell for members in groups.values() for cell in members]
     counts = sorted({len(members) for members in groups.values()})
     seeds = " / ".join(seeds_label(count) for count in counts)
@@ -228,7 +228,7 @@ def _notes2(groups: Groups, *, slowfast_reading: str, unreadable: int) -> list[s
     notes = [
         f"Seeds: {seeds}. Brackets: 95% bootstrap intervals over cases"
         + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),
-        f"SlowFast frames: reading {slowfast_reading}. Heads: {heads}, Others counted.",
+        f"SlowFast frames: {slowfast_reading}. Heads: {heads}, Others counted.",
     ]
     if any(cell.arm.id == "bora" for cell in cells):
         notes.append("Bora is the one fine-tuned on Ophora-160K; the paper does not say which.")
@@ -253,7 +253,7 @@ def build_table1(
     Raises: pydantic.ValidationError: if rows were measured with different metrics.
     """
     rows = [
-        Row1(
+        QualityRow(
             model=model,
             fine_tuned_on=fine_tuned_on,
             metrics={
@@ -264,11 +264,11 @@ def build_table1(
         for model, fine_tuned_on, metrics in entries
     ]
     table = Table1(data=data, scale=scale, protocol=protocol, rows=tuple(rows))
-    below = (*_notes1(table), *notes, PAPER_NOTE)
+    below = (*_notes_on_quality(table), *notes, PAPER_NOTE)
     return table.model_copy(update={"notes": below})
 
 
-def _notes1(table: Table1) -> list[str]:
+def _notes_on_quality(table: Table1) -> list[str]:
     printed = [
         (name, row.metrics[name])
         for row in table.rows

@@ -56,7 +56,7 @@ class Delta(Strict):
         return self.p_holm < SIGNIFICANCE
 
 
-class Row2(Strict):
+class AccuracyRow(Strict):
     """training_data: the arm's label. macro_f1: percent, averaged over classes, then over seeds.
     audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
 
@@ -73,7 +73,7 @@ class Row2(Strict):
     audit: Audit | None
 
     @pydantic.model_validator(mode="after")
-    def _numbers_agree(self) -> Row2:
+    def _numbers_agree(self) -> AccuracyRow:
         if self.top1.mean > self.top5.mean:
             raise ValueError(f"top-1 {self.top1.mean} is above top-5 {self.top5.mean}")
         if self.top1.n_seeds != self.top5.n_seeds:
@@ -93,7 +93,7 @@ class Table2(Strict):
     data: str
     scale: str
     recipe: str
-    rows: tuple[Row2, ...] = pydantic.Field(min_length=1)
+    rows: tuple[AccuracyRow, ...] = pydantic.Field(min_length=1)
     notes: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
@@ -175,7 +175,7 @@ class Metric(Strict):
     warning: str | None = None
 
 
-class Row1(Strict):
+class QualityRow(Strict):
     model: str
     fine_tuned_on: str | None
     metrics: dict[str, Metric] = pydantic.Field(min_length=1)
@@ -187,7 +187,7 @@ class Table1(Strict):
     data: str
     scale: str
     protocol: str
-    rows: tuple[Row1, ...] = pydantic.Field(min_length=1)
+    rows: tuple[QualityRow, ...] = pydantic.Field(min_length=1)
     notes: tuple[str, ...] = ()
 
     @property

@@ -43,8 +43,8 @@ def training(
         num_classes=CLASSES,
         network=network,
         recipe=Recipe(
-            optimizer="sgd",
-            learning_rate=0.01,
+            optimiser="sgd",
+            lr=0.01,
             weight_decay=0.0,
             epochs=STEPS,
             batch_size=batch_size,

@@ -211,19 +211,21 @@ def test_evidence_costs_no_training_and_refuses_no_run(tmp_path: Path) -> None:
     both = plan("sources=[source, oversampled]")
     arm = both.arms.named("oversampled")
     names = [("phase", arm, name) for name in ("SlowFast", "MViTv2")]
-    assert list(both.evidence.verdicts) == names and list(both.evidence.distances["phase"]) == [
+    assert list(both.evidence.agreements) == names and list(both.evidence.distances["phase"]) == [
         names[0][1]
     ]
     trained = {cell.stage.infra.uid() for cell in both.cells}
-    assert {verdict.judge.infra.uid() for verdict in both.evidence.verdicts.values()} <= trained
-    assert plan("sources=[oversampled]").evidence.verdicts == {}
+    assert {verdict.judge.infra.uid() for verdict in both.evidence.agreements.values()} <= trained
+    assert plan("sources=[oversampled]").evidence.agreements == {}
     assert plan("sources=[source]").evidence.distances == {"phase": {}}
     nowhere = plan("sources=[source, oversampled]", "quality.video_encoder=nowhere")
     nowhere.check()
-    assert nowhere.evidence.distances == {} and list(nowhere.evidence.verdicts) == names
+    assert nowhere.evidence.distances == {} and list(nowhere.evidence.agreements) == names
     matched = plan("sources=[source, oversampled]", "schedules=[matched_steps]")
     trained = {cell.stage.infra.uid() for cell in matched.cells}
-    assert {verdict.judge.infra.uid() for verdict in matched.evidence.verdicts.values()} <= trained
+    assert {
+        verdict.judge.infra.uid() for verdict in matched.evidence.agreements.values()
+    } <= trained
 
 
 def test_source_is_trained_once_whatever_the_order_of_the_schedules(tmp_path: Path) -> None:
