@@ -11,13 +11,10 @@ from typing import Any
 import tabulate
 
 from benchmarks.audits.findings import AUDITS_NAME, outcome, table_note, valid_audits
-from benchmarks.config.arms import ExtraRealArm
-from benchmarks.config.schema import VARIANT
 from benchmarks.dispatch import run_as_jobs, run_wave, stage_name
-from benchmarks.plan import PROJECT_ROOT, CellPlan, Plan
+from benchmarks.plan import PROJECT_ROOT, Plan, PlannedCell
 from benchmarks.plan.cost import a100_hours, training_gb
 from benchmarks.plan.curation_cost import curation_cost
-from benchmarks.plan.generators import TABLE_NAMES
 from benchmarks.report.build import build_report
 from benchmarks.report.evidence import ClipSets, clip_sets
 from benchmarks.report.figures import write_charts
@@ -34,6 +31,8 @@ from core.progress import say
 from core.runtime import commit_of, library_versions, machine
 from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
+from generator.endora.family import VARIANT
+from generator.families import GENERATORS
 
 
 def execute(plan: Plan, only: str | None = None) -> Path:
@@ -105,12 +104,12 @@ def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
     audits = valid_audits(plan, folder / AUDITS_NAME)
     return build_table2(
         cells,
-        data=plan.data_name,
+        data=plan.data.name,
         scale=plan.config.scale,
         recipe=plan.config.recipe_name,
+        slowfast_reading=plan.config.slowfast_reading,
         unreadable=len(unreadable_files(plan)),
         audits={arm: outcome(audit) for arm, audit in audits.items()},
-        ceilings=ceilings(plan),
         notes=[*notes(plan), *table_note(plan, audits)],
     )
 
@@ -118,16 +117,10 @@ def accuracy_table(plan: Plan, cells: Sequence[Cell], folder: Path) -> Table2:
 def contrasts_of(plan: Plan, cells: Sequence[Cell], table: Table2) -> Contrasts | None:
     """The differences between two arms that the configuration asks for. table: of the cells."""
     pairs = [
-        (plan.training_data(first), plan.training_data(second))
+        (plan.arms.named(first), plan.arms.named(second))
         for first, second in plan.config.compared()
     ]
     return build_contrasts(cells, pairs, data=table.data, scale=table.scale)
-
-
-def ceilings(plan: Plan) -> list[str]:
-    """The training data that adds real clips of other cases."""
-    arms = plan.config.arms
-    return [plan.training_data(name) for name, arm in arms.items() if isinstance(arm, ExtraRealArm)]
 
 
 def show(tables: Tables) -> None:
@@ -136,14 +129,14 @@ def show(tables: Tables) -> None:
         print(markdown(table))
 
 
-def cell_of(plan: Plan, planned: CellPlan) -> Cell:
+def cell_of(plan: Plan, planned: PlannedCell) -> Cell:
     """Score a finished training."""
     stage = planned.stage
     return evaluate(
         stage.folder,
         task=planned.task,
         classifier=planned.classifier,
-        training_data=planned.training_data,
+        arm=planned.arm,
         seed=planned.seed,
         schedule=planned.schedule,
         training=stage.run(),
@@ -158,9 +151,10 @@ def cell_of(plan: Plan, planned: CellPlan) -> Cell:
 
 def quality_table(plan: Plan) -> Table1 | None:
     """Table 1, None if no generator's clips could be compared with held-out ones."""
-    if not plan.qualities:
+    if not plan.quality.rows:
         return None
-    entries = [(row.model, row.fine_tuned_on, row.stage.run()["metrics"]) for row in plan.qualities]
+    rows = plan.quality.rows
+    entries = [(row.model, row.fine_tuned_on, row.stage.run()["metrics"]) for row in rows]
     data = "OphVL-sim" if plan.inputs.corpus_root is None else plan.inputs.corpus_root.name
     section = plan.config.quality
     frames = f"{section.protocol.num_frames} frames of {section.protocol.width}x"
@@ -178,15 +172,15 @@ def quality_table(plan: Plan) -> Table1 | None:
 
 def curation_record(plan: Plan) -> dict[str, Any]:
     """Counts of the curation, where generators were trained on its clips."""
-    if not plan.trains_generators():
+    if not plan.generators.any_trained:
         return {}
-    return {"Ophora-160K": plan.curated.run(), "Ophora-28K": plan.clean.run()}
+    return {"Ophora-160K": plan.data.curated.run(), "Ophora-28K": plan.data.clean.run()}
 
 
 def notes(plan: Plan) -> list[str]:
     """Sentences for below Table 2: how the synthetic clips were made, and warnings."""
     lines = []
-    if plan.config.origins() & set(TABLE_NAMES):
+    if plan.config.origins() & set(GENERATORS):
         synthesis = plan.config.synthesis
         lines.append(
             f"Synthetic clips: {synthesis.clips_per_class} a class, classes: {synthesis.policy}."
@@ -205,10 +199,10 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
     config = plan.config
     tower = plan.tower()
     corpus = plan.inputs.corpus_root
-    datasets = plan.datasets if config.sources else {}
+    datasets = plan.data.labelled if config.sources else {}
     return {
         "config": config.model_dump(mode="json", exclude={"runtime", "cluster"}),
-        "data": plan.data_name,
+        "data": plan.data.name,
         "data_root": str(plan.inputs.data_root) if plan.inputs.data_root else None,
         "corpus": str(corpus) if corpus else "OphVL-sim",
         "scale": config.scale,
@@ -222,10 +216,10 @@ def run_record(plan: Plan, cells: Sequence[Cell], sets: ClipSets) -> dict[str, A
         "warnings": [w for data in datasets.values() for w in data.run()["warnings"]],
         "unreadable_files": unreadable_files(plan),
         "curation": curation_record(plan),
-        "generators": {name: stage.run() for name, stage in plan.generators.items()},
+        "generators": {name: stage.run() for name, stage in plan.generators.models.items()},
         "cells": [str(cell.path) for cell in cells],
         "arms": {
-            task: {name: asdict(clips) for name, clips in shown.items()}
+            task: {arm.label: asdict(clips) for arm, clips in shown.items()}
             for task, shown in sets.items()
         },
         "stages": [
@@ -262,6 +256,6 @@ def describe(plan: Plan) -> str:
         )
     if any(getattr(stage, "content_sha256", None) == UNKNOWN for stage in plan.tower()):
         table += "\nsome files have not been hashed yet, which the run does first: keys will change"
-    for name in plan.missing:
+    for name in plan.data.missing:
         table += f"\nmissing, needed before the run: {name}"
     return table

@@ -64,7 +64,7 @@ def _check_label(clip_id: str, label: int, num_classes: int) -> None:
         )
 
 
-class TrainingSet:
+class TrainingClips:
     """The chosen clips of several frame caches, as one indexable set.
 
     tables: one a source. chosen: the mixture's choice; clips that could not be read drop out and
@@ -163,7 +163,7 @@ class Batches:
     Raises: UserError: if no clip is left to be drawn after that.
     """
 
-    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, steps: int = 0) -> None:
+    def __init__(self, data: TrainingClips, recipe: Recipe, seed: int, steps: int = 0) -> None:
         self.data, self.recipe, self.seed = data, recipe, seed
         self._early_steps = round(data.until * steps) if data.until < 1 else sys.maxsize
         if data.until < 1 and not len(data.drawn_late):

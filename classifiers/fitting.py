@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classifiers.checkpoints import Checkpoint
-from classifiers.data import Batches, LabelledSplit, TrainingSet
+from classifiers.data import Batches, LabelledSplit, TrainingClips
 from classifiers.networks import Classifier
 from classifiers.prediction import normalise, predict
 from classifiers.recipe import Recipe
@@ -51,7 +51,7 @@ class Fitting:
         self,
         build: Callable[[], Classifier],
         recipe: Recipe,
-        data: TrainingSet,
+        data: TrainingClips,
         frames: FrameTable,
         val: LabelledSplit,
         folder: Path,
@@ -76,8 +76,8 @@ class Fitting:
         course = Course(
             steps=steps,
             seed=seed,
-            optimisers=lambda placed: [recipe.build_optimizer(placed)],
-            lr_at=partial(recipe.learning_rate_at, steps_per_epoch=self.steps_per_epoch),
+            optimisers=lambda placed: [recipe.build_optimiser(placed)],
+            lr_at=partial(recipe.lr_at, steps_per_epoch=self.steps_per_epoch),
             precision=recipe.precision,
             grad_clip=recipe.grad_clip,
             purpose="dropout",

@@ -14,6 +14,8 @@ from torch import nn
 
 from core.runtime import Precision
 
+Schedule = Literal["matched_epochs", "matched_steps"]
+
 
 class FixMatch(pydantic.BaseModel, frozen=True, extra="forbid"):
     """How clips without labels teach: a strongly augmented one is to be named as the network names
@@ -35,7 +37,7 @@ class FixMatch(pydantic.BaseModel, frozen=True, extra="forbid"):
 class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Hyperparameters of one training run.
 
-    learning_rate: the peak, at this batch size. momentum: of SGD only. weight_decay: not applied
+    lr: the peak, at this batch size. momentum: of SGD only. weight_decay: not applied
     to biases and normalisation weights. warmup_epochs: linear rise to the peak; afterwards `decay`.
     grad_clip: largest 2-norm of all gradients together, None for no limit. max_shift: the largest
     random shift as a fraction of the frame; flip: whether clips are mirrored at random; colour: the
@@ -47,8 +49,8 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     to the next; the last epoch is always evaluated. fixmatch: for clips without labels, if any.
     """
 
-    optimizer: Literal["sgd", "adamw", "adam"]
-    learning_rate: float = pydantic.Field(gt=0)
+    optimiser: Literal["sgd", "adamw", "adam"]
+    lr: float = pydantic.Field(gt=0)
     momentum: float = pydantic.Field(default=0.9, ge=0, lt=1)
     weight_decay: float = pydantic.Field(ge=0)
     epochs: int = pydantic.Field(ge=1)
@@ -61,7 +63,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     flip: bool = True
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Precision = "fp32"
-    schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
+    schedule: Schedule = "matched_epochs"
     val_interval: int = pydantic.Field(default=1, ge=1)
     fixmatch: FixMatch = FixMatch()
 
@@ -84,20 +86,20 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
         matched = self.schedule == "matched_steps"
         return self.steps_per_pass(num_first_source if matched else num_clips)
 
-    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+    def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of step 0, 1, ...: linear warm-up, then half a cosine to zero.
 
         Source: the training recipe of SlowFast (half-period cosine, linear warm-up).
         """
         total, warmup = self.epochs * steps_per_epoch, self.warmup_epochs * steps_per_epoch
         if step < warmup:
-            return self.learning_rate * (step + 1) / (math.floor(warmup) + 1)
+            return self.lr * (step + 1) / (math.floor(warmup) + 1)
         if self.decay == "constant":
-            return self.learning_rate
+            return self.lr
         progress = (step - warmup) / (total - warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def build_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+    def build_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser over all parameters; biases and norms (1-D) are not decayed.
 
         Source: mmaction2's mvit-small-p244 (norm_decay_mult, bias_decay_mult 0) and PySlowFast
@@ -109,7 +111,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
             {"params": decayed, "weight_decay": self.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        if self.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum)
-        kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-        return kind(groups, lr=self.learning_rate)
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
+        kind = torch.optim.AdamW if self.optimiser == "adamw" else torch.optim.Adam
+        return kind(groups, lr=self.lr)

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from classifiers.checkpoints import Checkpoint
-from classifiers.data import LabelledSplit, TrainingSet, labelled_split
+from classifiers.data import LabelledSplit, TrainingClips, labelled_split
 from classifiers.fitting import LOG_NAME, START_NAME, Fitting
 from classifiers.networks import Classifier
 from classifiers.prediction import predict
@@ -113,10 +113,10 @@ class ClassifierTraining(TrainedClassifier):
         run.train(f"training {type(self.network).__name__}")
         return run
 
-    def _inputs(self) -> tuple[TrainingSet, FrameTable]:
+    def _inputs(self) -> tuple[TrainingClips, FrameTable]:
         chosen = self.mixture.chosen()
         tables = [self.cache_of(clips).table() for clips in self.mixture.sources]
-        data = TrainingSet(tables, chosen, self.num_classes, self.mixture.counted())
+        data = TrainingClips(tables, chosen, self.num_classes, self.mixture.counted())
         return data, self.cache_of(self.evaluation).table()
 
     def _splits(self, frames: FrameTable) -> dict[Split, LabelledSplit]:

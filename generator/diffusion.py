@@ -18,7 +18,8 @@ from core.errors import UserError
 from core.fitting import Inspection, LossFunction, fit
 from core.optimisation import Optimisation
 from generator.base import Generator, Weights
-from generator.encoding import Encoding, LatentDataset
+from generator.encoding import Encoding
+from generator.latents import LatentDataset
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
 
 HELD_OUT_CLIPS = 256

@@ -5,7 +5,6 @@ Clips -> 8 fps frames -> posterior sample x scaling factor -> sharded safetensor
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import pydantic
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import T5EncoderModel, T5Tokenizer
@@ -32,6 +30,7 @@ from core.video import Frames, probe, read_frames, read_span, span_indices
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Weights
+from generator.latents import LatentDataset, notes_of
 
 SHARD_CLIPS = 64
 # At once through the autoencoder, over clips and frames: eight nano clips, one of full size. A CPU
@@ -87,7 +86,9 @@ class Encoding(Stage):
         _LOADED.clear()
         if self.runtime.torch_device().type == "cuda":
             release_workers()
-        unreadable = dict(pair for file in files for pair in read_json(_notes(file))["unreadable"])
+        unreadable = dict(
+            pair for file in files for pair in read_json(notes_of(file))["unreadable"]
+        )
         num_files = len({clip.path for clip in manifest.clips})
         left_out = note_left_out(
             {"unreadable": [unreadable[path] for path in sorted(unreadable)]},
@@ -95,7 +96,7 @@ class Encoding(Stage):
             what=f"video files below {manifest.root}",
             cure=CURE,
         )
-        rows = [read_json(_notes(file))["clips"] for file in files]
+        rows = [read_json(notes_of(file))["clips"] for file in files]
         return {
             "clips": sum(rows),
             "rows_per_shard": rows,
@@ -117,10 +118,6 @@ class Encoding(Stage):
         """Encode if need be and open the shards."""
         result = self.run()
         return LatentDataset(self.folder, result["rows_per_shard"], result["scaling_factor"])
-
-
-def _notes(file: Path) -> Path:
-    return file.with_suffix(".json")
 
 
 class _Encoder:
@@ -176,7 +173,7 @@ class _Encoder:
         captions = [clip.caption or "" for clip in clips]
         text, mask = self.text(captions)
         write_json(
-            _notes(file),
+            notes_of(file),
             {
                 "clips": len(clips),
                 "captions": captions,
@@ -258,54 +255,3 @@ def training_frames(
         frames = read_frames(path, indices, size)
     missing = shape.num_frames - len(frames)
     return np.pad(frames, ((0, missing), (0, 0), (0, 0), (0, 0)))
-
-
-class LatentDataset:
-    """Random access to the shards of an `Encoding`.
-
-    scaling_factor: what the latents were multiplied by. captions: of the rows, in their order.
-    Raises: UserError: naming the shard, if one is cut short or holds other rows than recorded.
-    """
-
-    def __init__(self, folder: Path, rows_per_shard: list[int], scaling_factor: float) -> None:
-        self._ends = list(np.cumsum(rows_per_shard))
-        self._files = []
-        self.scaling_factor = scaling_factor
-        self.captions: list[str] = []
-        for number, rows in enumerate(rows_per_shard):
-            path = folder / f"shard-{number:05d}.safetensors"
-            try:
-                file = safe_open(path, "pt")
-                found = file.get_slice("latents").get_shape()[0]
-            except Exception as error:  # safetensors raises its own type and OSError
-                raise UserError(
-                    f"{path}: damaged ({error}); delete its folder to encode again"
-                ) from None
-            if found != rows:
-                raise UserError(f"{path}: {found} rows, expected {rows}; delete its folder")
-            self._files.append(file)
-            self.captions += read_json(_notes(path))["captions"]
-        empty = safe_open(folder / "empty_prompt.safetensors", "pt")
-        self.empty_text: Tensor = empty.get_tensor("text").float()
-        self.empty_mask: Tensor = empty.get_tensor("mask")
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(T', C, h, w)"""
-        return tuple(self._files[0].get_slice("latents").get_shape()[1:])
-
-    def rows(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (B, T', C, h, w) and text (B, L, D), both float32, and mask (B, L) bool."""
-        columns: tuple[list[Tensor], ...] = ([], [], [])
-        for index in indices:
-            shard = bisect.bisect_right(self._ends, index)
-            row = index - (self._ends[shard - 1] if shard else 0)
-            for column, name in zip(columns, ("latents", "text", "mask"), strict=True):
-                column.append(self._files[shard].get_slice(name)[int(row)])
-        # CPU autocast cannot stack booleans, and stored values must not be rounded again.
-        with torch.autocast("cpu", enabled=False):
-            latents, text, mask = (torch.stack(column) for column in columns)
-        return latents.float(), text.float(), mask

@@ -16,7 +16,7 @@ from core.sheet import write_sheet
 from core.video import Frames
 from generator.backbone.autoencoder import decode, to_frames
 from generator.base import Sampling
-from generator.encoding import LatentDataset
+from generator.latents import LatentDataset
 
 
 class Preview(pydantic.BaseModel, frozen=True, extra="forbid"):

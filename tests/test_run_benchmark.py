@@ -14,6 +14,7 @@ import torch
 import core.files
 import run_benchmark
 from benchmarks.config.files import config_names, load_config
+from core.errors import UserError
 from core.video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -249,3 +250,10 @@ def test_a_plan_reads_no_video_whole(
     assert "have not been hashed yet" in capsys.readouterr().out
     assert not [path for path in read if tmp_path in path.parents]
     assert not (tmp_path / "results").exists()
+
+
+def test_a_key_of_another_spelling_is_told_its_name() -> None:
+    for key, name in (("optimizer", "optimiser"), ("learning_rate", "lr")):
+        field = f"classifiers.slowfast.recipe.{key}"
+        with pytest.raises(UserError, match=f"unknown key '{field}': its name is '{name}'"):
+            load_config("smoke", [f"{field}=1"])

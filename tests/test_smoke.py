@@ -82,7 +82,7 @@ def test_the_log_of_a_run_is_lines_that_say_something(finished: Path) -> None:
     todo = next(line for line in lines if line.startswith("to do: "))
     waves = [re.sub(r" \d+ of \d+", "", wave) for wave in todo[7:].split(", ")]
     begun = [line[3:].partition(":")[0] for line in lines if line.startswith("== ")]
-    assert begun == waves and waves[-2:] == ["classifiers", "verdicts"]
+    assert begun == waves and waves[-2:] == ["classifiers", "agreement"]
     cells = [line for line in lines if "classifiers: phase" in line]
     assert len(cells) == 6 and all(" val " in line and " test " in line for line in cells)
     closing = lines[next(i for i, line in enumerate(lines) if line.startswith("done in")) :]
@@ -199,7 +199,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
     assert (folder / "audits.md").read_text() in done.stdout
     assert "after the next run_benchmark.py" in done.stdout and tables(finished) == before
     audits = json.loads((folder / "audits.json").read_text())
-    real = Plan(load_config("smoke"), Inputs(finished)).datasets["phase"].manifest()
+    real = Plan(load_config("smoke"), Inputs(finished)).data.labelled["phase"].manifest()
     assert [arm["training_data"] for arm in audits["arms"]] == ["Source + Bora", "Source + Ophora"]
     for arm in audits["arms"]:
         found = arm["found"]

@@ -20,6 +20,7 @@ from typing import Any
 
 import pydantic
 
+from augment.arm import REAL_TEST, Arm
 from benchmarks.audits.findings import AUDITS_NAME, AUDITS_NOTE
 from benchmarks.config.arms import ConfidentArm
 from benchmarks.config.schema import BenchmarkConfig
@@ -27,7 +28,7 @@ from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Inputs, Plan
 from benchmarks.report.evidence import ClipSet
 from benchmarks.report.figures import charts, write_charts
-from benchmarks.run import ceilings, contrasts_of, notes, show
+from benchmarks.run import contrasts_of, notes, show
 from benchmarks.scoring.evaluation import Cell, load_cells, save_cell
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.render import write_tables
@@ -123,8 +124,8 @@ def merged_table(parts: Sequence[Part]) -> Table2:
     """Table 2 of all parts' cells.  Raises: UserError: if a seed is in two of them."""
     first = parts[0]
     plan, looked_at = _plan(first), audited(parts).table
-    outcomes: dict[tuple[Task, str], Audit] = {
-        (row.task, row.training_data): row.audit for row in looked_at.rows if row.audit is not None
+    outcomes: dict[tuple[Task, Arm], Audit] = {
+        (row.task, row.arm): row.audit for row in looked_at.rows if row.audit is not None
     }
     said = [note for note in looked_at.notes if note.startswith(AUDITS_NOTE)]
     unreadable = {path for part in parts for path in part.record["unreadable_files"]}
@@ -133,9 +134,9 @@ def merged_table(parts: Sequence[Part]) -> Table2:
         data=first.record["data"],
         scale=first.config.scale,
         recipe=first.config.recipe_name,
+        slowfast_reading=first.config.slowfast_reading,
         unreadable=len(unreadable),
         audits=outcomes,
-        ceilings=ceilings(plan),
         notes=[*notes(plan), *said, *differing_clips(parts)],
     )
 
@@ -173,11 +174,12 @@ def merge(folders: Sequence[Path], output: Path) -> Tables:
         save_cell(output, cell)
     tables = Tables(table, contrasts_of(plan, cells, table))
     write_tables(tables, output)
-    sets: dict[Task, dict[str, ClipSet]] = {
-        task: {name: ClipSet(**clips) for name, clips in arms.items()}
+    by_label = {arm.label: arm for arm in (REAL_TEST, *(cell.arm for cell in cells))}
+    sets: dict[Task, dict[Arm, ClipSet]] = {
+        task: {by_label[label]: ClipSet(**clips) for label, clips in arms.items()}
         for task, arms in parts[0].record["arms"].items()
     }
-    write_charts(output / "figures", charts(table, sets, plan.sweeps))
+    write_charts(output / "figures", charts(table, sets, plan.arms.sweeps))
     for file in (*parts[0].folder.glob("table1.*"), *audited(parts).folder.glob("audits.*")):
         shutil.copyfile(file, output / file.name)
     write_json(output / "run.json", merged_record(parts))

@@ -19,6 +19,7 @@ from core.errors import UserError, did_you_mean
 
 CONFIG_ROOT = Path(__file__).parents[1] / "configs"
 LOADER = yaml.loader.SafeLoader  # the C one that a stage uses dies of a thousand open brackets
+RENAMED = {"optimizer": "optimiser", "learning_rate": "lr"}
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
@@ -106,10 +107,14 @@ def load_as(model: type[M], name: str, overrides: Sequence[str] = ()) -> M:
 
 def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
     """The first fault in one line; an unknown key comes with the nearest known one."""
-    fault = error.errors()[0]
+    # A misspelt key leaves the right one out as well: that it is unknown says more.
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     location = [str(part) for part in fault["loc"]]
     field = ".".join(location) or "config"
     if fault["type"] == "extra_forbidden":
+        if location[-1] in RENAMED:
+            return f"unknown key {field!r}: its name is {RENAMED[location[-1]]!r}"
         known = known_keys(model, location[:-1])
         return f"unknown key {field!r}: {did_you_mean(location[-1], known)}"
     message = fault["msg"].removeprefix("Value error, ")

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.metrics.frames import FrameProtocol, batches
-from classifiers.networks import Classifier, Network, SlowFast
+from classifiers.networks import Classifier, Network
 from classifiers.prediction import normalise, penultimate_features, predict
+from classifiers.slowfast import SlowFast
 from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError

@@ -3,11 +3,10 @@
     python -m benchmarks.perf.classifier_training
     python -m benchmarks.perf.classifier_training --network mvit_v2 --frame-size 480 320
 
-Ways take turns, round by round. Loading: passes over cached clips (`Batches`), over files that are
-decoded first (`FrameCache`, then `Batches`), of mmaction2's pipeline over the same files, of decord
-alone over the same frames. Training: steps of our loop and of mmengine's on one batch in memory, of
-the network alone on fixed tensors, and epochs of our loop that load from the cache and end with a
-checkpoint. Prints JSON: medians, and beside every ratio the target that it is meant to reach.
+Ways take turns. Loading: passes over cached clips, over files that are decoded first, of
+mmaction2's pipeline, of decord alone. Training: steps of our loop, of mmengine's, of the network
+alone, and epochs of our loop. Prints JSON: medians, and beside every ratio the target that it
+should reach.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.perf import mmaction_peer as peer
 from benchmarks.perf.turns import clips_per_s, per_unit, speed_ratio, take_turns
 from benchmarks.plan import PROJECT_ROOT
-from classifiers.data import Batches, LabelledSplit, TrainingSet
+from classifiers.data import Batches, LabelledSplit, TrainingClips
 from classifiers.fitting import Fitting
 from classifiers.prediction import normalise
 from classifiers.training import ClassifierTraining
@@ -66,10 +65,10 @@ def training_of(
     )
 
 
-def cached_clips(training: ClassifierTraining) -> TrainingSet:
+def cached_clips(training: ClassifierTraining) -> TrainingClips:
     """The clips of the mixture's only source, in their cache."""
     table = training.cache_of(training.evaluation).table()
-    return TrainingSet([table], training.mixture.chosen(), training.num_classes)
+    return TrainingClips([table], training.mixture.chosen(), training.num_classes)
 
 
 def compare_loading(
@@ -87,7 +86,7 @@ def compare_loading(
     manifest, passes = clips.manifest(), count()
     files = [str(manifest.path_of(clip)) for clip in manifest.clips]
 
-    def one_pass(data: TrainingSet) -> int:
+    def one_pass(data: TrainingClips) -> int:
         batches, steps = Batches(data, recipe, training.seed), recipe.steps_per_pass(len(data))
         start = next(passes) * steps  # another order each time
         return sum(len(batches[step][1]) for step in range(start, start + steps))
@@ -95,7 +94,7 @@ def compare_loading(
     def from_mp4() -> int:
         folder = Path(tempfile.mkdtemp(dir=caches))  # deleting it is no part of loading
         cache.execute(folder)
-        return one_pass(TrainingSet([open_frames(folder)], chosen, training.num_classes))
+        return one_pass(TrainingClips([open_frames(folder)], chosen, training.num_classes))
 
     def mmaction2() -> int:
         return sum(len(batch["inputs"]) for batch in loader)
@@ -186,7 +185,7 @@ def compare_training(training: ClassifierTraining, rounds: int, steps: int) -> d
     }
 
 
-def fitting_of(training: ClassifierTraining, data: TrainingSet, folder: Path) -> Fitting:
+def fitting_of(training: ClassifierTraining, data: TrainingClips, folder: Path) -> Fitting:
     """The training loop. Its val split is one clip: prediction is not what is timed."""
     val = LabelledSplit(data.rows[:1], data.labels[:1], [""], [""], [])
     machinery: dict[str, Any] = {"seed": training.seed, "runtime": training.runtime}
@@ -212,16 +211,16 @@ def bare_step(
     """
     device, recipe = training.runtime.torch_device(), training.recipe
     model = training.build().to(device).train()
-    optimizer = recipe.build_optimizer(model)
+    optimiser = recipe.build_optimiser(model)
     clips = normalise(torch.from_numpy(frames).to(device))
     targets = torch.from_numpy(labels).to(device)
 
     def step() -> None:
         logits = model(clips)
         loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimiser.step()
 
     return step
 

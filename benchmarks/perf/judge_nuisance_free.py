@@ -23,7 +23,7 @@ from benchmarks.config.files import load_config
 from benchmarks.datasets.ophsim.appearance import CaseAppearance
 from benchmarks.datasets.ophsim.render import render_clip
 from benchmarks.datasets.taxonomy import OPERATIONS, OTHERS_PHASE, PHASE_OF_OPERATION, PHASES
-from classifiers.data import LabelledSplit, TrainingSet
+from classifiers.data import LabelledSplit, TrainingClips
 from classifiers.fitting import Fitting
 from classifiers.networks import Classifier
 from classifiers.prediction import predict
@@ -34,8 +34,8 @@ from core.runtime import Runtime
 
 _FRAMES, _SIZE = 8, 64
 RECIPE = Recipe(
-    optimizer="adamw",
-    learning_rate=4e-3,
+    optimiser="adamw",
+    lr=4e-3,
     weight_decay=0.02,
     epochs=12,
     batch_size=32,
@@ -77,7 +77,7 @@ def judge(train: int, test: int, epochs: int) -> dict[str, Any]:
         Chosen(source=0, clip_id=name, label=int(label))
         for name, label in zip(names, labels, strict=False)
     ]
-    data = TrainingSet([table], chosen, len(PHASES))
+    data = TrainingClips([table], chosen, len(PHASES))
     recipe = RECIPE.model_copy(update={"epochs": epochs, "val_interval": epochs})
     unseen = FrameTable(others, {}, {})
     split = LabelledSplit(np.arange(test), truth, names[:test], names[:test], [])

@@ -197,7 +197,7 @@ def seconds_per_step(
             folder,
             train_dataloader=data,
             train_cfg={"by_epoch": True, "max_epochs": 1},
-            optim_wrapper=OptimWrapper(recipe.build_optimizer(model), clip_grad=clip),
+            optim_wrapper=OptimWrapper(recipe.build_optimiser(model), clip_grad=clip),
             param_scheduler={"type": "CosineAnnealingLR", "by_epoch": False, "T_max": 1 + steps},
             custom_hooks=[watch],
             env_cfg={"mp_cfg": settings, "dist_cfg": {"backend": "nccl"}},

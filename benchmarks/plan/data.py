@@ -1,4 +1,5 @@
-"""The data of a run: the labelled set, the narrated corpus, and what curation keeps of it."""
+"""The data of a run: the labelled set, the narrated corpus, what curation keeps of it, weights by
+name."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from benchmarks.datasets.taxonomy import Task
 from core.clip import Split
 from core.errors import UserError
 from core.stage import ClipSource
+from generator.base import ClipShape, Weights, weights_named
 from generator.curation.narrated import NarratedFolder, Uncurated
 from generator.curation.stages import Curation, PrivacyFilter
 
@@ -39,9 +41,11 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class DataPlan:
-    """Data stages. missing: files that are not there (yet): `Plan.check` refuses them, a dry run
-    does without."""
+class Data:
+    """Data stages, and all else that generators are built from (`generator.family.Materials`).
+
+    missing: files that are not there (yet): `Plan.check` refuses them, a dry run does without.
+    """
 
     config: BenchmarkConfig
     inputs: Inputs
@@ -59,8 +63,21 @@ class DataPlan:
         memory = self.inputs.results / "cache" / "hashes.json"
         return {"hash_memory": memory, "read": self.inputs.read, **self.common}
 
+    @property
+    def clip(self) -> ClipShape:
+        """Of the clips that generators make."""
+        return self.config.clip
+
+    def weights(self, name: str, field: str) -> Weights:
+        """Weights by folder or hub id.  Raises: UserError: with `field`, if there are none."""
+        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
+
+    def locate(self, name: str) -> Path:
+        """A file that the configuration names; it may not exist."""
+        return locate(name)
+
     @cached_property
-    def datasets(self) -> dict[Task, OphNet]:
+    def labelled(self) -> dict[Task, OphNet]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
         if root is None:
@@ -71,15 +88,15 @@ class DataPlan:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: self._dataset_at(root, task) for task in self.config.tasks}
+        return {task: self._labelled_at(root, task) for task in self.config.tasks}
 
-    def _dataset_at(self, root: Path, task: Task) -> OphNet:
+    def _labelled_at(self, root: Path, task: Task) -> OphNet:
         return OphNet.at(root, task=task, **self.hashing)
 
     @property
-    def data_name(self) -> str:
+    def name(self) -> str:
         """The name of the labelled data; both, where the files of two tasks have two names."""
-        return " and ".join(dict.fromkeys(data.name for data in self.datasets.values()))
+        return " and ".join(dict.fromkeys(data.name for data in self.labelled.values()))
 
     @cached_property
     def narrated(self) -> ClipSource:

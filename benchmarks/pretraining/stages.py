@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from augment.prompts import PromptBook
-from benchmarks.config.sections import CorpusSection
-from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.ophvl_sim.narration import load_descriptions
-from benchmarks.datasets.simulated import BiomedSim, NaturalSim, OphSim, OphVLSim
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.pretraining.config import (
     AutoencoderSection,
     BoraBaseSection,
-    EndoraSection,
+    EndoraTrainingSection,
     OphoraBaseSection,
     PretrainConfig,
     TrainingSection,
 )
+from benchmarks.pretraining.corpora import Corpora
 from core.clip import Split
 from core.frame_cache import FrameCache
 from core.stage import ClipSource
@@ -39,7 +37,6 @@ from generator.base import BeforehandTraining, Weights, weights_named
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining
 from generator.curation.narrated import Uncurated
-from generator.curation.stages import Curation
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining
 from generator.endora.pipeline import EndoraAssembly
@@ -56,37 +53,12 @@ class Pretraining:
     def __init__(self, config: PretrainConfig, cache: Path) -> None:
         self.config = config
         self.common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": config.runtime}
-
-    @cached_property
-    def natural(self) -> NaturalSim:
-        section = self.config.natural
-        return NaturalSim(seed=section.seed, num_clips=section.num_clips, **self.common)
-
-    @cached_property
-    def biomed(self) -> BiomedSim:
-        section = self.config.biomed
-        return BiomedSim(seed=section.seed, num_clips=section.num_clips, **self.common)
-
-    @cached_property
-    def surgical(self) -> OphVLSim:
-        section = self.config.surgical
-        return OphVLSim(**dict(section), **self.common)
-
-    def _curated(self, corpus: CorpusSection) -> Curation:
-        """Clips of cases of their own with captions as the benchmark's generators read them."""
-        section = self.config.curation
-        return Curation(
-            narrated=OphVLSim(**dict(corpus), **self.common),
-            refine=section.refine,
-            dynamics=section.dynamics,
-            resolution=section.resolution,
-            **self.common,
-        )
+        self.corpora = Corpora(config, self.common)
 
     def _autoencoder(self, section: AutoencoderSection, others: ClipSource) -> AutoencoderTraining:
         # Surgical clips count twice: it is their instruments that the latents must keep.
         return AutoencoderTraining(
-            clips=(others, self.surgical, self.surgical),
+            clips=(others, self.corpora.surgical, self.corpora.surgical),
             shape=self.config.clip,
             settings=section.settings,
             optimisation=section.optimisation,
@@ -99,14 +71,14 @@ class Pretraining:
         section = self.config.video_autoencoder
         if section.given is not None:
             return self._given("video_autoencoder.given")
-        return self._autoencoder(section, self.natural)
+        return self._autoencoder(section, self.corpora.natural)
 
     @cached_property
     def image_autoencoder(self) -> Weights:
         section = self.config.image_autoencoder
         if section.given is not None:
             return self._given("image_autoencoder.given")
-        return self._autoencoder(section, self.biomed)
+        return self._autoencoder(section, self.corpora.biomed)
 
     @cached_property
     def text(self) -> Weights:
@@ -116,7 +88,7 @@ class Pretraining:
             return self._given("text.given")
         prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
-            clips=(self.natural, self.biomed, self.surgical),
+            clips=(self.corpora.natural, self.corpora.biomed, self.corpora.surgical),
             paraphrases=tuple(load_descriptions().values()),
             extra_words=tuple(prompt for group in prompts for prompt in group),
             settings=self.config.text.settings,
@@ -140,7 +112,7 @@ class Pretraining:
         if section.given is not None:
             return self._given("ophora_base.given")
         start = self._begun(self.ophora_assembly, "ophora_base")
-        encoding = self._encoding(self.natural, section, self.ophora_assembly)
+        encoding = self._encoding(self.corpora.natural, section, self.ophora_assembly)
         return self._after_earlier(OphoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
@@ -156,7 +128,9 @@ class Pretraining:
         """Trained as TPT is, on the clips and captions before curation."""
         section, base = self.config.ophora_tpt, self.config.ophora_base
         parts = self.ophora_assembly if base.given is None else self.ophora_base
-        clips = Uncurated(narrated=self._curated(self.config.transfer).narrated, **self.common)
+        clips = Uncurated(
+            narrated=self.corpora.curated(self.config.transfer).narrated, **self.common
+        )
         tokens = {"max_text_tokens": self.config.cogvideox_ophvl.max_text_tokens}
         longer = base.model_copy(update={"transformer": base.transformer.model_copy(update=tokens)})
         encodings = self._both_splits(clips, longer, parts)
@@ -179,7 +153,7 @@ class Pretraining:
         if section.given is not None:
             return self._given("bora_base.given")
         start = self._begun(self.bora_assembly, "bora_base")
-        encoding = self._encoding(self.biomed, section, self.bora_assembly)
+        encoding = self._encoding(self.corpora.biomed, section, self.bora_assembly)
         return self._after_earlier(BoraTraining, "base", start, section, encoding=encoding)
 
     @cached_property
@@ -197,7 +171,7 @@ class Pretraining:
         if section.given is not None:
             return self._given("dino_nano.given")
         return DinoTraining(
-            clips=(self.natural, self.biomed),
+            clips=(self.corpora.natural, self.corpora.biomed),
             shape=self.config.clip,
             settings=section.settings,
             optimisation=section.optimisation,
@@ -217,13 +191,13 @@ class Pretraining:
     def endora_base(self) -> EndoraTraining:
         """Trained on the clips of Bora's base model, encoded once for both."""
         section = self.config.endora_base
-        encoding = self._encoding(self.biomed, self.config.bora_base, self.bora_assembly)
+        encoding = self._encoding(self.corpora.biomed, self.config.bora_base, self.bora_assembly)
         return EndoraTraining(
             name="base",
             init=self._begun(self.endora_assembly, "endora_base"),
             encoding=encoding,
             **self._settings(section),
-            **self._prior(section, self.biomed),
+            **self._prior(section, self.corpora.biomed),
         )
 
     @cached_property
@@ -236,10 +210,10 @@ class Pretraining:
             self._begun(self.endora_base, "endora_tuned"),
             section,
             **self._surgical_encodings(base, parts),
-            **self._prior(section, self._curated(self.config.transfer)),
+            **self._prior(section, self.corpora.curated(self.config.transfer)),
         )
 
-    def _prior(self, section: EndoraSection, clips: ClipSource) -> dict[str, Any]:
+    def _prior(self, section: EndoraTrainingSection, clips: ClipSource) -> dict[str, Any]:
         if section.prior is None:
             return {}
         size = self.config.clip.model_dump()
@@ -261,7 +235,7 @@ class Pretraining:
         self, base: OphoraBaseSection | BoraBaseSection, parts: Weights
     ) -> dict[str, Encoding]:
         """Clips of the large surgical corpus to train on and, of other videos, to measure with."""
-        return self._both_splits(self._curated(self.config.transfer), base, parts)
+        return self._both_splits(self.corpora.curated(self.config.transfer), base, parts)
 
     def _both_splits(
         self, clips: ClipSource, base: OphoraBaseSection | BoraBaseSection, parts: Weights
@@ -313,15 +287,12 @@ class Pretraining:
     @cached_property
     def slowfast_nano(self) -> VideoEncoderTraining:
         """FVD's encoder: labelled OphSim cases of a seed of their own."""
-        simulator = OphSim(**self.config.encoder_cases, **self.common)
-        cases = OphNet(task="operation", name="OphSim", written_by=simulator, **self.common)
-        return VideoEncoderTraining(
-            clips=cases, optimisation=self.config.slowfast_nano, **self.common
-        )
+        clips, optimisation = self.corpora.cases, self.config.slowfast_nano
+        return VideoEncoderTraining(clips=clips, optimisation=optimisation, **self.common)
 
     @cached_property
     def ophclip_nano(self) -> OphClipTraining:
         """FID's and CLIPScore's encoder, on instructions of the surgical corpus."""
-        clips = self._curated(self.config.encoder_corpus)
+        clips = self.corpora.curated(self.config.encoder_corpus)
         optimisation = self.config.ophclip_nano
         return OphClipTraining(clips=clips, optimisation=optimisation, **self.common)

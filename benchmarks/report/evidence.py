@@ -15,21 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from augment.arm import REAL_TEST, Arm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Plan
-from benchmarks.scoring.evaluation import Schedule, arm_name, joins_real
 from benchmarks.scoring.scores import Predictions
 from benchmarks.tables.schema import Delta, Table2
-from classifiers.verdict import agreement
+from classifiers.agreement import agreement
+from classifiers.recipe import Schedule
 
-REAL = "Real (test)"
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing
 SEEN_HEADER = ("Task", "Arm", "Classifier", "Clips", "Top-1", "Top-5")
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The clips of an arm (for `REAL`: the real test clips, to compare with).
+    """The clips of an arm (for `REAL_TEST`: the real test clips, to compare with).
 
     clips: how many. clips_per_class: mean over the classes that have any. metrics: FVD and KVD
     against real training clips by name, as in the result of `ArmDistance`. trained_on_source: by
@@ -43,8 +43,8 @@ class ClipSet:
     trained_on_source: Mapping[str, Mapping[str, Any]]
 
 
-ClipSets = Mapping[Task, Mapping[str, ClipSet]]
-Gains = Mapping[str, Delta]
+ClipSets = Mapping[Task, Mapping[Arm, ClipSet]]
+Gains = Mapping[Arm, Delta]
 GainKey = tuple[Task, str, Schedule]  # the str: a classifier
 
 
@@ -70,38 +70,38 @@ class DistancePoint:
     gain: Delta
 
 
-def clip_sets(plan: Plan) -> dict[Task, dict[str, ClipSet]]:
-    """By task and training data, in the table's order, real test clips first. Runs what is left."""
+def clip_sets(plan: Plan) -> dict[Task, dict[Arm, ClipSet]]:
+    """By task and arm, in the table's order, real test clips first. Runs what is left."""
     return {
-        task: {**_real_test(plan, task), **{name: _arm(plan, task, name) for name in arms}}
-        for task, arms in plan.synthetic.items()
+        task: {**_real_test(plan, task), **{arm: _clips_of(plan, task, arm) for arm in arms}}
+        for task, arms in plan.arms.synthetic.items()
     }
 
 
-def _real_test(plan: Plan, task: Task) -> dict[str, ClipSet]:
+def _real_test(plan: Plan, task: Task) -> dict[Arm, ClipSet]:
     found = {
         classifier: Predictions.load(stage.folder, "test")
-        for (of, classifier), stage in plan.source_classifiers.items()
+        for (of, classifier), stage in plan.evidence.source_classifiers.items()
         if of == task
     }
     if not found:
         return {}
     labels = next(iter(found.values())).labels
     seen = {name: _scores(agreement(each.logits, each.labels)) for name, each in found.items()}
-    return {REAL: ClipSet(len(labels), _per_class(labels), {}, seen)}
+    return {REAL_TEST: ClipSet(len(labels), _per_class(labels), {}, seen)}
 
 
-def _arm(plan: Plan, task: Task, name: str) -> ClipSet:
-    clips = plan.synthetic[task][name].manifest().clips
-    distance = plan.distances.get(task, {}).get(name)
+def _clips_of(plan: Plan, task: Task, arm: Arm) -> ClipSet:
+    clips = plan.arms.synthetic[task][arm].manifest().clips
+    distance = plan.evidence.distances.get(task, {}).get(arm)
     return ClipSet(
         clips=len(clips),
         clips_per_class=_per_class(np.array([clip.label(task) for clip in clips])),
         metrics=distance.run()["metrics"] if distance is not None else {},
         trained_on_source={
             classifier: _scores(stage.run())
-            for (of, arm, classifier), stage in plan.verdicts.items()
-            if (of, arm) == (task, name)
+            for (of, other, classifier), stage in plan.evidence.agreements.items()
+            if (of, other) == (task, arm)
         },
     )
 
@@ -114,43 +114,41 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("clips", "top1", "top5")}
 
 
-def gains(table: Table2) -> dict[GainKey, dict[str, Delta]]:
-    """Differences from Source on test, by task, classifier and schedule, then by training data in
-    the table's order. Clips without the real ones are left out: they add nothing to Source."""
-    found: dict[GainKey, dict[str, Delta]] = {}
+def gains(table: Table2) -> dict[GainKey, dict[Arm, Delta]]:
+    """Differences from Source on test, by task, classifier and schedule, then by arm in the
+    table's order. Clips without the real ones are left out: they add nothing to Source."""
+    found: dict[GainKey, dict[Arm, Delta]] = {}
     for row in table.rows:
-        added = row.split == "test" and joins_real(row.training_data)
+        added = row.split == "test" and row.arm.with_real
         if added and row.delta_vs_source is not None:
             of_key = found.setdefault((row.task, row.classifier, row.schedule), {})
-            of_key[row.training_data] = row.delta_vs_source
+            of_key[row.arm] = row.delta_vs_source
     return found
 
 
 def volume_points(
-    names: Sequence[str], gained: Gains, sets: Mapping[str, ClipSet]
+    arms: Sequence[Arm], gained: Gains, sets: Mapping[Arm, ClipSet]
 ) -> list[VolumePoint]:
     """A point for each of these arms, fewest clips first.
 
     The number of clips is what an arm has, which may be less than a part was to have.
     """
-    points = [
-        VolumePoint(sets[name].clips_per_class, gained[name]) for name in names if name in gained
-    ]
+    points = [VolumePoint(sets[arm].clips_per_class, gained[arm]) for arm in arms if arm in gained]
     return sorted(points, key=lambda point: point.clips_per_class)
 
 
-def distance_points(gained: Gains, sets: Mapping[str, ClipSet]) -> list[DistancePoint]:
+def distance_points(gained: Gains, sets: Mapping[Arm, ClipSet]) -> list[DistancePoint]:
     """A point for each arm whose distance was measured, in the table's order."""
     points = []
-    for name, gain in gained.items():
-        by_kind = {key.partition("_")[0]: entry for key, entry in sets[name].metrics.items()}
+    for arm, gain in gained.items():
+        by_kind = {key.partition("_")[0]: entry for key, entry in sets[arm].metrics.items()}
         if not by_kind:
             continue
         fvd = by_kind["fvd"]
         protocol = "{encoder}, {num_frames} frames of {width}x{height}".format_map(fvd)
         points.append(
             DistancePoint(
-                arm=arm_name(name),
+                arm=arm.name,
                 fvd=fvd["value"],
                 kvd=by_kind["kvd"]["value"],
                 n=fvd["n"],
@@ -174,13 +172,13 @@ def seen_rows(sets: ClipSets) -> list[list[str]]:
     return [
         [
             task,
-            arm_name(name),
+            arm.name,
             classifier,
             str(scores["clips"]),
             f"{scores['top1']:.2f}",
             f"{scores['top5']:.2f}",
         ]
         for task, shown in sets.items()
-        for name, clips in shown.items()
+        for arm, clips in shown.items()
         for classifier, scores in clips.trained_on_source.items()
     ]

@@ -15,8 +15,8 @@ Plain = Iterator[list[Any]]  # lines of the file, the header first
 def csv_text(table: Table) -> str:
     """One line a row with plain numbers: intervals in two columns, missing values empty."""
     plain: dict[type, Callable[[Any], Plain]] = {
-        Table1: _plain_rows1,
-        Table2: _plain_rows2,
+        Table1: _plain_quality,
+        Table2: _plain_accuracy,
         Contrasts: _plain_contrasts,
     }
     buffer = io.StringIO()
@@ -24,7 +24,7 @@ def csv_text(table: Table) -> str:
     return buffer.getvalue()
 
 
-def _plain_rows1(table: Table1) -> Plain:
+def _plain_quality(table: Table1) -> Plain:
     endings = ("", "_ci95_low", "_ci95_high", "_paper")
     yield ["model", "fine_tuned_on", *(name + end for name in table.names for end in endings)]
     for row in table.rows:
@@ -32,7 +32,7 @@ def _plain_rows1(table: Table1) -> Plain:
         yield [row.model, row.fine_tuned_on, *values]
 
 
-def _plain_rows2(table: Table2) -> Plain:
+def _plain_accuracy(table: Table2) -> Plain:
     score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
     yield (
         ["task", "split", "schedule", "training_data", "classifier"]
@@ -56,7 +56,8 @@ def _plain_contrasts(table: Contrasts) -> Plain:
     yield [*names, *(f"delta_{value}" for value in values)]
     for row in table.rows:
         delta = row.difference
-        line = [row.task, row.split, row.schedule, row.classifier, row.first, row.second]
+        arms = [row.first.label, row.second.label]
+        line = [row.task, row.split, row.schedule, row.classifier, *arms]
         yield [*line, delta.top1, *delta.ci95, delta.p_value, delta.p_holm]
 
 

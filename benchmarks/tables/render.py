@@ -9,7 +9,6 @@ from pathlib import Path
 
 import tabulate
 
-from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.schema import Contrasts, Delta, Metric, Score, Table, Table1, Table2, Tables
 from core.files import write_json, write_text
@@ -98,7 +97,7 @@ def grid(table: Table) -> tuple[list[str], Cells]:
     """Header and body of the table as text, one row a line of the table."""
     if isinstance(table, Contrasts):
         return _grid_of_contrasts(table)
-    return _grid1(table) if isinstance(table, Table1) else _grid2(table)
+    return _quality_grid(table) if isinstance(table, Table1) else _accuracy_grid(table)
 
 
 def markdown(table: Table) -> str:
@@ -131,7 +130,7 @@ def latex(table: Table) -> str:
     )
 
 
-def _grid1(table: Table1) -> tuple[list[str], Cells]:
+def _quality_grid(table: Table1) -> tuple[list[str], Cells]:
     names = table.printed
     header = ["Model", "Fine-tuned on"]
     shown_paper = {
@@ -152,7 +151,7 @@ def _grid1(table: Table1) -> tuple[list[str], Cells]:
     return header, body
 
 
-def _grid2(table: Table2) -> tuple[list[str], Cells]:
+def _accuracy_grid(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
     header += ["F1", "Δ top-1 vs Source", "paper", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
@@ -187,8 +186,8 @@ def _grid_of_contrasts(table: Contrasts) -> tuple[list[str], Cells]:
             row.task,
             SCHEDULES[row.schedule],
             row.split,
-            arm_name(row.first),
-            arm_name(row.second),
+            row.first.name,
+            row.second.name,
             row.classifier,
             delta_text(row.difference),
             f"{row.difference.p_value:.4f}",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.data import Batches, TrainingSet, augment, labelled_split, recolour
+from classifiers.data import Batches, TrainingClips, augment, labelled_split, recolour
 from classifiers.prediction import MEAN, STD, normalise, penultimate_features, predict
 from classifiers.recipe import FixMatch, Recipe
 from core.clip import Clip, Manifest
@@ -15,7 +15,7 @@ from core.frame_cache import FrameTable
 from core.mixture import Chosen
 from tests.presets import MVITV2_NANO
 
-RECIPE = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=0.0, epochs=2, batch_size=4)
+RECIPE = Recipe(optimiser="sgd", lr=0.1, weight_decay=0.0, epochs=2, batch_size=4)
 
 
 def _table(count: int, lost: tuple[str, ...] = ()) -> FrameTable:
@@ -26,12 +26,12 @@ def _table(count: int, lost: tuple[str, ...] = ()) -> FrameTable:
     return FrameTable(frames, rows, dict.fromkeys(lost, "cut"))
 
 
-def _set(count: int, weight: float = 1.0, lost: tuple[str, ...] = ()) -> TrainingSet:
+def _set(count: int, weight: float = 1.0, lost: tuple[str, ...] = ()) -> TrainingClips:
     chosen = [
         Chosen(source=0, clip_id=f"c{i}", label=i % 3, weight=weight if i == 0 else 1.0)
         for i in range(count)
     ]
-    return TrainingSet([_table(count, lost)], chosen, num_classes=3)
+    return TrainingClips([_table(count, lost)], chosen, num_classes=3)
 
 
 def test_a_pass_sees_every_clip_once_and_the_next_pass_another_order() -> None:
@@ -49,7 +49,7 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
     frames = np.random.default_rng(0).integers(0, 255, (12, 2, 8, 8, 3), dtype=np.uint8)
     table = FrameTable(frames, {f"c{i}": i for i in range(12)}, {})
     chosen = [Chosen(source=0, clip_id=f"c{i}", label=0) for i in range(12)]
-    data = TrainingSet([table], chosen, 2)
+    data = TrainingClips([table], chosen, 2)
     forward = [Batches(data, RECIPE, seed=3)[step][0] for step in range(5)]
     again = Batches(data, RECIPE, seed=3)
     for step in (4, 0, 2):
@@ -63,7 +63,7 @@ def test_processes_share_a_batch_without_changing_it(parts: int) -> None:
     table = FrameTable(frames, {f"c{i}": i for i in range(24)}, {})
     chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2, swap=0.5) for i in range(12)]
     chosen += [Chosen(source=0, clip_id=f"c{i}", label=i % 2, stand_in=True) for i in range(12, 24)]
-    data = TrainingSet([table], chosen, 2)
+    data = TrainingClips([table], chosen, 2)
     batches = Batches(data, RECIPE.model_copy(update={"batch_size": 6, "colour": 0.3}), seed=1)
     whole, labels = batches[3]
     shares = [batches.part(3, rank, parts) for rank in range(parts)]
@@ -76,7 +76,7 @@ def test_clips_without_labels_are_drawn_beside_the_others_in_two_views() -> None
     table = FrameTable(frames, {f"c{i}": i for i in range(24)}, {})
     chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2) for i in range(8)]
     chosen += [Chosen(source=0, clip_id=f"c{i}", label=0, unlabelled=True) for i in range(8, 24)]
-    data = TrainingSet([table], chosen, 2)
+    data = TrainingClips([table], chosen, 2)
     assert len(data) == 8 and sorted(data.order(0, 0)) == list(range(8))
     plain = {"flip": False, "max_shift": 0.0, "fixmatch": FixMatch(ratio=3, colour=0.9)}
     batches = Batches(data, RECIPE.model_copy(update=plain), seed=1)
@@ -90,7 +90,7 @@ def test_clips_without_labels_are_drawn_beside_the_others_in_two_views() -> None
     np.testing.assert_array_equal(np.concatenate([part for _, part in shares]), strong)
     assert not np.array_equal(batches.unlabelled_part(4, 0, 1)[0], weak)
     with pytest.raises(UserError, match="no readable training clip"):
-        TrainingSet([table], chosen[8:], 2)
+        TrainingClips([table], chosen[8:], 2)
 
 
 def test_weights_make_a_pass_a_weighted_draw() -> None:
@@ -104,7 +104,7 @@ def test_stand_ins_are_drawn_only_in_the_place_of_their_class() -> None:
     chosen += [
         Chosen(source=0, clip_id=f"c{i}", label=int(i >= 40), stand_in=True) for i in range(30, 45)
     ]
-    data = TrainingSet([_table(45)], chosen, num_classes=3)
+    data = TrainingClips([_table(45)], chosen, num_classes=3)
     assert len(data) == 30 and sorted(data.order(0, 0)) == list(range(30))
     plain = RECIPE.model_copy(update={"max_shift": 0.0, "flip": False})
     batches = Batches(data, plain, seed=0)
@@ -124,7 +124,7 @@ def test_stand_ins_are_drawn_only_in_the_place_of_their_class() -> None:
 def test_clips_for_a_part_of_the_steps_make_room_for_the_others() -> None:
     chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 3) for i in range(9)]
     chosen += [Chosen(source=0, clip_id=f"c{i}", label=i % 3, until=0.4) for i in range(9, 15)]
-    data = TrainingSet([_table(15)], chosen, num_classes=3)
+    data = TrainingClips([_table(15)], chosen, num_classes=3)
     plain = RECIPE.model_copy(update={"max_shift": 0.0, "flip": False})
     batches = Batches(data, plain, seed=0, steps=15)  # 6 steps, then 9
     seen = [batches[step][0][:, 0, 0, 0, 0] for step in range(15)]
@@ -136,21 +136,21 @@ def test_clips_for_a_part_of_the_steps_make_room_for_the_others() -> None:
     again = Batches(data, plain, seed=0, steps=15)
     for step in (14, 2, 7, 5):  # after a kill at any step
         np.testing.assert_array_equal(again[step][0][:, 0, 0, 0, 0], seen[step])
-    for_all = TrainingSet([_table(15)], [c.model_copy(update={"until": 1.0}) for c in chosen], 3)
+    for_all = TrainingClips([_table(15)], [c.model_copy(update={"until": 1.0}) for c in chosen], 3)
     np.testing.assert_array_equal(seen[1], Batches(for_all, plain, seed=0)[1][0][:, 0, 0, 0, 0])
     with pytest.raises(UserError, match="no readable real clip to end with"):
-        Batches(TrainingSet([_table(15)], chosen[9:], 3), plain, seed=0, steps=15)
+        Batches(TrainingClips([_table(15)], chosen[9:], 3), plain, seed=0, steps=15)
 
 
 def test_unreadable_clips_drop_out_and_unknown_ones_are_errors() -> None:
     data = _set(6, lost=("c2", "c4"))
     assert len(data) == 4 and data.unreadable == ["c2", "c4"]
     with pytest.raises(UserError, match="no clip 'other'"):
-        TrainingSet([_table(2)], [Chosen(source=0, clip_id="other", label=0)], 3)
+        TrainingClips([_table(2)], [Chosen(source=0, clip_id="other", label=0)], 3)
     with pytest.raises(UserError, match="source 1"):
-        TrainingSet([_table(2)], [Chosen(source=1, clip_id="c0", label=0)], 3)
+        TrainingClips([_table(2)], [Chosen(source=1, clip_id="c0", label=0)], 3)
     with pytest.raises(UserError, match="label 3 is out of range for num_classes 3"):
-        TrainingSet([_table(2)], [Chosen(source=0, clip_id="c0", label=3)], 3)
+        TrainingClips([_table(2)], [Chosen(source=0, clip_id="c0", label=3)], 3)
     with pytest.raises(UserError, match="no readable training clip"):
         _set(1, lost=("c0",))
 

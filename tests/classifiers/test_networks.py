@@ -6,7 +6,9 @@ import pydantic
 import pytest
 import torch
 
-from classifiers.networks import MViTv2, Network, SlowFast
+from classifiers.mvit_v2 import MViTv2
+from classifiers.networks import Network
+from classifiers.slowfast import SlowFast
 from core.errors import UserError
 from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
@@ -57,11 +59,15 @@ def test_slowfast_equals_the_library_with_its_own_head() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alpha", "num_frames", "slow"), [(4, 8, 2), (8, 8, 1), (4, 32, 8)], ids=["A", "B", "C"]
+    ("name", "alpha", "num_frames", "slow"), [("A", 4, 8, 2), ("B", 8, 8, 1), ("C", 4, 32, 8)]
 )
-def test_the_three_readings_of_eight_frames(alpha: int, num_frames: int, slow: int) -> None:
+def test_the_three_readings_of_eight_frames(
+    name: str, alpha: int, num_frames: int, slow: int
+) -> None:
     network = SLOWFAST_NANO.model_copy(update={"alpha": alpha})
     assert network.reading(num_frames) == f"{num_frames} fast and {slow} slow frames"
+    assert network.named_reading(num_frames) == f"reading {name}"
+    assert network.named_reading(16) == network.reading(16)  # the paper has no such reading
     model = network.build(3, num_frames, 32).eval()
     with torch.inference_mode():
         assert model(torch.zeros(1, 3, num_frames, 32, 32)).shape == (1, 3)

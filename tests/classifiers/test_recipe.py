@@ -21,13 +21,13 @@ from tests.presets import (
 
 
 def _recipe(**fields: object) -> Recipe:
-    base = {"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 0.1}
+    base = {"optimiser": "sgd", "lr": 0.2, "weight_decay": 0.1}
     return Recipe.model_validate({**base, "epochs": 10, "batch_size": 8, **fields})
 
 
 def test_learning_rate_warms_up_then_falls_as_half_a_cosine() -> None:
     recipe = _recipe(warmup_epochs=1.5)
-    rates = [recipe.learning_rate_at(step, 10) for step in range(100)]
+    rates = [recipe.lr_at(step, 10) for step in range(100)]
     assert rates[0] == pytest.approx(0.2 / 16) and rates[14] == pytest.approx(0.2 * 15 / 16)
     assert rates[15] == pytest.approx(0.2) == max(rates)
     middle = 0.1 * (1 + math.cos(math.pi * (57 - 15) / 85))
@@ -38,7 +38,7 @@ def test_learning_rate_warms_up_then_falls_as_half_a_cosine() -> None:
 
 def test_constant_rate_stays() -> None:
     recipe = _recipe(decay="constant", warmup_epochs=1)
-    assert {recipe.learning_rate_at(step, 4) for step in range(4, 40)} == {0.2}
+    assert {recipe.lr_at(step, 4) for step in range(4, 40)} == {0.2}
 
 
 def test_matched_steps_count_the_first_source_alone() -> None:
@@ -55,9 +55,9 @@ def test_matched_steps_count_the_first_source_alone() -> None:
 )
 def test_optimizer_decays_weights_but_not_biases_and_norms(kind: str, expected: type) -> None:
     model = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.Linear(2, 2))
-    optimizer = _recipe(optimizer=kind).build_optimizer(model)
-    assert type(optimizer) is expected
-    decayed, others = optimizer.param_groups
+    optimiser = _recipe(optimiser=kind).build_optimiser(model)
+    assert type(optimiser) is expected
+    decayed, others = optimiser.param_groups
     assert decayed["weight_decay"] == 0.1 and others["weight_decay"] == 0.0
     assert {id(p) for p in decayed["params"]} == {id(model[0].weight), id(model[2].weight)}
     assert len(others["params"]) == 4
@@ -66,9 +66,9 @@ def test_optimizer_decays_weights_but_not_biases_and_norms(kind: str, expected: 
 
 def test_presets_hold_the_published_numbers() -> None:
     stated = SLOWFAST_AS_STATED
-    assert (stated.optimizer, stated.learning_rate, stated.epochs) == ("adam", 0.1, 35)
+    assert (stated.optimiser, stated.lr, stated.epochs) == ("adam", 0.1, 35)
     assert (stated.batch_size, MVITV2_AS_STATED.batch_size) == (64, 32)
-    assert MVITV2_REFERENCE.learning_rate == pytest.approx(1.6e-3 * 32 / 512)
+    assert MVITV2_REFERENCE.lr == pytest.approx(1.6e-3 * 32 / 512)
     assert SLOWFAST_REFERENCE.weight_decay == 1e-4 and MVITV2_REFERENCE.grad_clip == 1.0
 
 

@@ -18,9 +18,10 @@ import torch
 
 from classifiers import fitting
 from classifiers.checkpoints import Checkpoint
-from classifiers.networks import Network, SlowFast
+from classifiers.networks import Network
 from classifiers.prediction import predict
 from classifiers.recipe import FixMatch, Recipe
+from classifiers.slowfast import SlowFast
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.mixture import MIXTURE_NAME, Chosen
@@ -31,8 +32,8 @@ from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 
 TINY_SLOWFAST = SlowFast(depth=18, stem_dim_outs=(8, 1), stem_kernel=3)
 ADAMW = Recipe(
-    optimizer="adamw",
-    learning_rate=2e-3,
+    optimiser="adamw",
+    lr=2e-3,
     weight_decay=0.05,
     epochs=3,
     batch_size=4,
@@ -82,14 +83,14 @@ def _bytes(stage: ClassifierTraining) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "learning_rate"),
+    ("network", "lr"),
     [(SLOWFAST_NANO.model_copy(update={"dropout": 0.2}), 3e-3), (MVITV2_NANO, 1e-3)],
     ids=["SlowFast", "MViTv2"],
 )
 def test_both_networks_learn_motion_from_mp4_files(
-    tmp_path: Path, network: Network, learning_rate: float
+    tmp_path: Path, network: Network, lr: float
 ) -> None:
-    recipe = ADAMW.model_copy(update={"learning_rate": learning_rate, "epochs": 6, "batch_size": 8})
+    recipe = ADAMW.model_copy(update={"lr": lr, "epochs": 6, "batch_size": 8})
     result = stage_in(tmp_path, network, recipe, sources=({"videos": 100},), size=32).run()
     assert result["train_clips"] == 34 * CLASSES and not result["diverged"]
     assert result["val_top1"] > 0.6  # chance is 0.25, and no single frame tells the classes
@@ -148,7 +149,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
 ) -> None:
     recipe = ADAMW
     if isinstance(network, SlowFast):
-        recipe = ADAMW.model_copy(update={"optimizer": "sgd", "learning_rate": 0.02})
+        recipe = ADAMW.model_copy(update={"optimiser": "sgd", "lr": 0.02})
     whole = stage_in(tmp_path / "whole", network, recipe)
     whole.run()
     killed = stage_in(tmp_path / "killed", network, recipe)
@@ -257,7 +258,7 @@ def test_matched_steps_give_every_arm_the_steps_of_the_first_source(tmp_path: Pa
 
 
 WILD = ADAMW.model_copy(
-    update={"optimizer": "sgd", "learning_rate": 1e18, "warmup_epochs": 0, "grad_clip": None}
+    update={"optimiser": "sgd", "lr": 1e18, "warmup_epochs": 0, "grad_clip": None}
 )
 
 

@@ -20,12 +20,12 @@ from benchmarks.audits.judge import (
 from benchmarks.config.files import load_config, load_yaml
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.plan import Inputs, Plan
+from classifiers.agreement import Agreement, agreement
 from classifiers.checkpoints import Checkpoint
-from classifiers.networks import SlowFast
 from classifiers.recipe import Recipe
+from classifiers.slowfast import SlowFast
 from classifiers.trained import GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
-from classifiers.verdict import Verdict, agreement
 from core.clip import MANIFEST_NAME, Manifest
 from core.errors import UserError
 from core.runtime import Runtime
@@ -61,17 +61,15 @@ def test_a_judge_tells_right_from_wrong_clips(tmp_path: Path) -> None:
         task="phase",
         num_classes=CLASSES,
         network=SlowFast(depth=18, stem_dim_outs=(8, 1), dropout=0.0),
-        recipe=Recipe(
-            optimizer="adamw", learning_rate=5e-3, weight_decay=0.05, epochs=8, batch_size=8
-        ),
+        recipe=Recipe(optimiser="adamw", lr=5e-3, weight_decay=0.05, epochs=8, batch_size=8),
         mixture=ToyMixture(sources=(real,), **common),
         evaluation=real,
         size=32,
         **common,
     )
     other = ToyClips(videos=6, seed=1, **common)
-    right = Verdict(judge=judge, clips=other, **common).run()
-    wrong = Verdict(judge=judge, clips=Mislabelled(clips=other, **common), **common).run()
+    right = Agreement(judge=judge, clips=other, **common).run()
+    wrong = Agreement(judge=judge, clips=Mislabelled(clips=other, **common), **common).run()
     assert right["clips"] == wrong["clips"] == 24
     assert right["top1"] > wrong["top1"] + 20
     ship(judge, "cmd", "abc", tmp_path / "judge_phase")
@@ -80,7 +78,7 @@ def test_a_judge_tells_right_from_wrong_clips(tmp_path: Path) -> None:
     given = {name: getattr(judge, name) for name in names} | common
     given["checkpoint"] = Checkpoint.at(tmp_path / "judge_phase" / "model.safetensors", **common)
     shipped = GivenClassifier(**given)
-    again = Verdict(judge=shipped, clips=other, **common).run()
+    again = Agreement(judge=shipped, clips=other, **common).run()
     assert abs(again["top1"] - right["top1"]) < 5  # weights are rounded to fp16
     larger = SlowFast(depth=18, stem_dim_outs=(16, 2))
     with pytest.raises(UserError, match=r"model\.safetensors: of another network \(size mismatch"):

@@ -26,7 +26,7 @@ from benchmarks.metrics.ophclip import (
 )
 from benchmarks.metrics.quality import GenerationQuality
 from benchmarks.tables.schema import Metric
-from classifiers.networks import SlowFast
+from classifiers.slowfast import SlowFast
 from core import fitting
 from core.batch import Batch
 from core.errors import UserError

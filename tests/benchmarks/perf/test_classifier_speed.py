@@ -22,9 +22,7 @@ from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 pytestmark = pytest.mark.slow  # importing mmaction2 and mmengine
 
 FRAMES, SIZE = 8, 32  # toy clips have 8 frames of 32 x 32
-RECIPE = Recipe(
-    optimizer="sgd", learning_rate=0.01, weight_decay=1e-4, epochs=2, batch_size=4, grad_clip=1.0
-)
+RECIPE = Recipe(optimiser="sgd", lr=0.01, weight_decay=1e-4, epochs=2, batch_size=4, grad_clip=1.0)
 
 
 def toy_clips(folder: Path) -> peer.TrimmedClips:

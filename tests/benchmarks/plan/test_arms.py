@@ -26,7 +26,7 @@ from core.runtime import Runtime
 from tests.classifiers.toy import CLASSES, TINY, ToyClips
 
 RECIPE = Recipe(
-    optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, epochs=2, batch_size=4, grad_clip=1.0
+    optimiser="adamw", lr=2e-3, weight_decay=0.05, epochs=2, batch_size=4, grad_clip=1.0
 )
 
 

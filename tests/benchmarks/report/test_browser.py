@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from augment.arm import SOURCE
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, write_report
@@ -65,7 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
             Tables(table2=table, table1=table1),
             classes=[ClassTable("By class", ("Class", "Group", "Source", "Δ Ophora"), rows)],
             scenes=class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder),
-            curves=[curve_chart("SlowFast", [Curve("Source", 0, (1, 2), (30.0, 35.0))])],
+            curves=[curve_chart("SlowFast", [Curve(SOURCE, 0, (1, 2), (30.0, 35.0))])],
             run={"note": NASTY, "stages": [{"stage": "Curation, x", "seconds": 61.0}]},
         ),
     )

@@ -3,8 +3,7 @@
 import numpy as np
 
 from benchmarks.datasets.ophsim.canvas import arc, polar, rotate, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage
-from benchmarks.datasets.ophsim.effects.tissue import _bearing, _local
+from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage, at_site, bearing
 
 
 def tube(
@@ -22,7 +21,7 @@ def tube(
         return
     t = np.linspace(0, 1, 8)
     x = outside - (outside + inside) * v * t
-    points = _local(stage, np.stack([x, bend * np.sin(np.pi * t)], axis=1))
+    points = at_site(stage, np.stack([x, bend * np.sin(np.pi * t)], axis=1))
     stage.canvas.line(points, shade(PALETTE[colour], 0.6), width)
     stage.canvas.line(points, PALETTE[colour], width * 0.55)
 
@@ -34,10 +33,10 @@ def plate(
     outline = np.concatenate([arc(size, -90, 90), arc(size * 0.8, 90, 270)])
     centre = np.array([from_out * (1 - v), 0.0])
     canvas = stage.canvas
-    canvas.polygon(_local(stage, outline + centre), shade(PALETTE[colour], 0.6))
-    canvas.polygon(_local(stage, outline * 0.85 + centre), PALETTE[colour])
+    canvas.polygon(at_site(stage, outline + centre), shade(PALETTE[colour], 0.6))
+    canvas.polygon(at_site(stage, outline * 0.85 + centre), PALETTE[colour])
     for side in (-1, 1):
-        hole = _local(stage, np.array([[-0.2, side * size * 0.5]]) + centre)[0]
+        hole = at_site(stage, np.array([[-0.2, side * size * 0.5]]) + centre)[0]
         canvas.disc(hole, 0.08, (40, 40, 44))
 
 
@@ -46,8 +45,8 @@ def shunt(stage: Stage, v: float, *, length: float = 0.5, colour: str = "gold") 
     if v < 0.05:
         return
     ends = np.array([[0.1, 0.0], [0.1 - length * v, 0.0]])
-    stage.canvas.line(_local(stage, ends), shade(PALETTE[colour], 0.5), 0.16)
-    stage.canvas.line(_local(stage, ends), PALETTE[colour], 0.09)
+    stage.canvas.line(at_site(stage, ends), shade(PALETTE[colour], 0.5), 0.16)
+    stage.canvas.line(at_site(stage, ends), PALETTE[colour], 0.09)
 
 
 def metal_ring(
@@ -146,7 +145,7 @@ def sponges(stage: Stage, v: float) -> None:
     for index in range(int(np.ceil(3 * v))):
         middle = np.array([-0.15, (index - 1) * 0.34])
         box = np.array([[-0.17, -0.15], [0.17, -0.15], [0.17, 0.15], [-0.17, 0.15]])
-        points = _local(stage, rotate(box, 40 * stage.random[index] - 20) + middle)
+        points = at_site(stage, rotate(box, 40 * stage.random[index] - 20) + middle)
         stage.canvas.polygon(points, PALETTE["yellow"])
         stage.canvas.line(points, (150, 130, 40), 0.04, closed=True)
 
@@ -184,7 +183,7 @@ def lids(stage: Stage, v: float) -> None:
 
 def suspension(stage: Stage, v: float, *, colour: str = "blue", pull: float = 0.9) -> None:
     """A stay suture through the limbus at the site, drawn tight to the frame's edge over v."""
-    outward = polar(1.0, _bearing(stage))
+    outward = polar(1.0, bearing(stage))
     side = np.array([-outward[1], outward[0]])
     if v < 0.05:
         return
@@ -205,8 +204,8 @@ def ligature(stage: Stage, v: float, *, colour: str = "blue") -> None:
     size = 0.3 - 0.18 * v
     stage.canvas.ring(stage.at, size, PALETTE[colour], 0.06)
     ends = np.array([[0.0, -0.6], [0.0, -size], [0.0, size], [0.0, 0.6]])
-    stage.canvas.line(_local(stage, ends[:2]), PALETTE[colour], 0.05)
-    stage.canvas.line(_local(stage, ends[2:]), PALETTE[colour], 0.05)
+    stage.canvas.line(at_site(stage, ends[:2]), PALETTE[colour], 0.05)
+    stage.canvas.line(at_site(stage, ends[2:]), PALETTE[colour], 0.05)
 
 
 EFFECTS = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets.ophsim.appearance import CaseAppearance
-from benchmarks.datasets.ophsim.canvas import Canvas, Colour, Points
+from benchmarks.datasets.ophsim.canvas import Canvas, Colour, Points, rotate
 from benchmarks.datasets.ophsim.tools import Pose
 
 PALETTE: Final[dict[str, Colour]] = {
@@ -57,3 +57,13 @@ class Stage:
         if hand >= len(self.tips):
             return self.at
         return np.array([self.tips[hand].x, self.tips[hand].y])
+
+
+def bearing(stage: Stage) -> float:
+    """Direction from the pupil's centre to the site, degrees."""
+    return float(np.rad2deg(np.arctan2(stage.at[1], stage.at[0])))
+
+
+def at_site(stage: Stage, points: Points) -> Points:
+    """Site frame to eye: +x points away from the pupil, +y along the limbus."""
+    return rotate(points, bearing(stage)) + stage.at

@@ -2,18 +2,8 @@
 
 import numpy as np
 
-from benchmarks.datasets.ophsim.canvas import Points, arc, polar, rotate, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage
-
-
-def _bearing(stage: Stage) -> float:
-    """Direction from the pupil's centre to the site, degrees."""
-    return float(np.rad2deg(np.arctan2(stage.at[1], stage.at[0])))
-
-
-def _local(stage: Stage, points: Points) -> Points:
-    """Site frame to eye: +x points away from the pupil, +y along the limbus."""
-    return rotate(points, _bearing(stage)) + stage.at
+from benchmarks.datasets.ophsim.canvas import arc, polar, rotate, shade
+from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage, at_site, bearing
 
 
 def cut(
@@ -31,7 +21,7 @@ def cut(
         return
     t = np.linspace(-0.5, -0.5 + v, 6)
     points = np.stack([curve * (0.25 - t**2), t * length], axis=1)
-    stage.canvas.line(_local(stage, points[:, ::-1] if radial else points), PALETTE[colour], width)
+    stage.canvas.line(at_site(stage, points[:, ::-1] if radial else points), PALETTE[colour], width)
 
 
 def trail(
@@ -147,8 +137,8 @@ def local_stitches(
         ends = np.array([[-length / 2, offset], [length / 2, offset]])
         if not across:
             ends = ends[:, ::-1]
-        stage.canvas.line(_local(stage, ends), PALETTE[colour], 0.05)
-        stage.canvas.disc(_local(stage, ends[1:])[0], 0.04, PALETTE[colour])
+        stage.canvas.line(at_site(stage, ends), PALETTE[colour], 0.05)
+        stage.canvas.disc(at_site(stage, ends[1:])[0], 0.04, PALETTE[colour])
 
 
 def thread(
@@ -176,12 +166,12 @@ def flap(
     """A rectangular scleral flap hinged at the limbus; v * `lift` = 1 is folded over it."""
     box = np.array([[0.0, -width / 2], [depth, -width / 2], [depth, width / 2], [0.0, width / 2]])
     canvas = stage.canvas
-    canvas.polygon(_local(stage, box), (186, 112, 92))
-    canvas.line(_local(stage, box), PALETTE["blood"], 0.06, closed=True)
+    canvas.polygon(at_site(stage, box), (186, 112, 92))
+    canvas.line(at_site(stage, box), PALETTE["blood"], 0.06, closed=True)
     fold = float(np.cos(np.pi * v * lift))
     shown = box * np.array([fold, 1.0])
-    canvas.polygon(_local(stage, shown), PALETTE[colour])
-    canvas.line(_local(stage, shown), shade(PALETTE[colour], 0.6), 0.04, closed=True)
+    canvas.polygon(at_site(stage, shown), PALETTE[colour])
+    canvas.line(at_site(stage, shown), shade(PALETTE[colour], 0.6), 0.04, closed=True)
 
 
 def flap_outline(stage: Stage, v: float, *, width: float = 0.6, depth: float = 0.55) -> None:
@@ -194,7 +184,7 @@ def flap_outline(stage: Stage, v: float, *, width: float = 0.6, depth: float = 0
         share = float(np.clip(done - index, 0.0, 1.0))
         if share > 0.05:
             ends = np.stack([path[index], path[index] + (path[index + 1] - path[index]) * share])
-            stage.canvas.line(_local(stage, ends), PALETTE["blood"], 0.08)
+            stage.canvas.line(at_site(stage, ends), PALETTE["blood"], 0.08)
 
 
 def deep_window(stage: Stage, v: float, *, width: float = 0.4, depth: float = 0.42) -> None:
@@ -207,8 +197,8 @@ def deep_window(stage: Stage, v: float, *, width: float = 0.4, depth: float = 0.
             [0.06, width / 2],
         ]
     )
-    stage.canvas.polygon(_local(stage, box), (62, 66, 92))
-    stage.canvas.line(_local(stage, box), (250, 232, 214), 0.05, closed=True)
+    stage.canvas.polygon(at_site(stage, box), (62, 66, 92))
+    stage.canvas.line(at_site(stage, box), (250, 232, 214), 0.05, closed=True)
 
 
 def window(stage: Stage, v: float, *, size: float = 0.3) -> None:
@@ -218,9 +208,9 @@ def window(stage: Stage, v: float, *, size: float = 0.3) -> None:
     )
     canvas = stage.canvas
     if v > 0.35:
-        canvas.polygon(_local(stage, hole), (12, 6, 8))
+        canvas.polygon(at_site(stage, hole), (12, 6, 8))
         canvas.disc(stage.at, 0.5 * (v - 0.35), PALETTE["blood"], 0.5)
-    canvas.line(_local(stage, hole), PALETTE["blood"], 0.06, closed=True)
+    canvas.line(at_site(stage, hole), PALETTE["blood"], 0.06, closed=True)
 
 
 def patch(
@@ -237,7 +227,7 @@ def patch(
 ) -> None:
     """A flat piece laid at the site; it slides in from `from_out` further outside."""
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([height, width]) / 2
-    points = _local(stage, rotate(half, turn) + np.array([from_out * (1 - v), 0.0]))
+    points = at_site(stage, rotate(half, turn) + np.array([from_out * (1 - v), 0.0]))
     stage.canvas.polygon(points, PALETTE[colour], alpha)
     stage.canvas.line(points, PALETTE[border], 0.04, closed=True)
 
@@ -248,7 +238,7 @@ def bare(
     """Conjunctiva cut along the limbus and rolled back: bare sclera grows behind the edge."""
     if v <= 0.03:
         return
-    middle = _bearing(stage)
+    middle = bearing(stage)
     start, stop = middle - span * v / 2, middle + span * v / 2
     outer = arc(1.06 + depth * v, start, stop)
     canvas = stage.canvas
@@ -262,7 +252,7 @@ def groove(
     colour: str = "blood",
 ) -> None:  # fmt: skip
     """A cut parallel to the limbus, growing from one end."""
-    begin = _bearing(stage) - span / 2
+    begin = bearing(stage) - span / 2
     stage.canvas.ring((0, 0), radius, PALETTE[colour], width, 1.0, begin, begin + span * v)
 
 
@@ -271,8 +261,8 @@ def tunnel(stage: Stage, v: float, *, width: float = 0.5, depth: float = 0.5) ->
     box = np.array(
         [[0.0, -width / 2], [-depth * v, -width / 2], [-depth * v, width / 2], [0.0, width / 2]]
     )
-    stage.canvas.polygon(_local(stage, box), (240, 214, 150), 0.75)
-    stage.canvas.line(_local(stage, box[[0, 3]]), PALETTE["blood"], 0.07)
+    stage.canvas.polygon(at_site(stage, box), (240, 214, 150), 0.75)
+    stage.canvas.line(at_site(stage, box[[0, 3]]), PALETTE["blood"], 0.07)
 
 
 def dots(
@@ -290,7 +280,7 @@ def burns(
 ) -> None:  # fmt: skip
     """Cautery spots along the limbus at the site."""
     for index in range(round(count * v)):
-        spot = _local(
+        spot = at_site(
             stage, np.array([[0.1 * (stage.random[index] - 0.5), (index - (count - 1) / 2) * gap]])
         )[0]
         stage.canvas.disc(spot, size, PALETTE[colour])
@@ -301,7 +291,7 @@ def muscle(stage: Stage, v: float, *, width: float = 0.5) -> None:
     for index in range(6):
         y = (index / 5 - 0.5) * width
         line = np.array([[-0.1, y], [0.3, y * (1 - 0.35 * v)], [1.0, y]])
-        stage.canvas.line(_local(stage, line), shade((188, 52, 50), 0.8 + 0.25 * (index % 2)), 0.1)
+        stage.canvas.line(at_site(stage, line), shade((188, 52, 50), 0.8 + 0.25 * (index % 2)), 0.1)
 
 
 EFFECTS = (

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.stage import ClipSource, Stage
 
 
-class Verdict(Stage):
+class Agreement(Stage):
     """Agreement of a classifier with the class that each clip of `clips` was made for.
 
     judge: the judge, or any other classifier: one trained on Source alone says how a run's own
