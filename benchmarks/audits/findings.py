@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
 from benchmarks.plan import Plan
 from benchmarks.plan.generators import trained_here
-from benchmarks.scoring.evaluation import SOURCE
-from benchmarks.tables.schema import Audit
+from benchmarks.scoring.record import ArmAudit
 from core.clip import Split, Task
 from core.errors import UserError
 from core.files import read_json
@@ -27,8 +26,6 @@ from core.stage import ClipSource, Stage
 from generator.curation.privacy import OcrPrivacy
 
 AUDITS_NAME = "audits.json"
-AUDITS_NOTE = "Audits: "  # begins the sentence below Table 2
-NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 # The rules; one copy of a val or test clip is too many. Source: our choice (docs/audits.md).
 COPIED_PERCENT = 1.0  # most clips that may be copies of the generator's training clips
@@ -36,20 +33,6 @@ COPIED_PERCENT = 1.0  # most clips that may be copies of the generator's trainin
 NEARER_POINTS, SIGNIFICANCE = 10.0, 0.01
 PER_SIDE = 100  # fewer clips to be near to are too few to judge by
 TEXT_PERCENT = 5.0  # most clips in which text is read
-
-
-class ArmAudit(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What was found in one arm.
-
-    stages: identity of each stage that looked, by name: an audit counts for these alone; found:
-    their results; broken: the rules that the arm breaks, a clause each.
-    """
-
-    task: Task
-    training_data: str
-    stages: dict[str, str]
-    found: dict[str, dict[str, Any]]
-    broken: tuple[str, ...]
 
 
 class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -199,27 +182,3 @@ def valid_audits(plan: Plan, path: Path) -> dict[tuple[Task, str], ArmAudit]:
         for arm in arms
         if (key := (arm.task, arm.training_data)) in now and arm.stages == identities(now[key])
     }
-
-
-def outcome(audit: ArmAudit | None) -> Audit:
-    """What a row of Table 2 says of its arm."""
-    if audit is None:
-        return "not run"
-    return "failed" if audit.broken else "passed"
-
-
-def table_note(plan: Plan, audits: Mapping[tuple[Task, str], ArmAudit]) -> list[str]:
-    """The sentence below Table 2: every synthetic arm passed, failed (and why) or was not run."""
-    arms = [(task, name) for task, name, _ in synthetic_arms(plan)]
-    if not arms:
-        return []
-    clauses = [_clause(plan.config.tasks, key, audits.get(key)) for key in arms]
-    hint = "" if all(key in audits for key in arms) else NOT_RUN_HINT
-    return [f"{AUDITS_NOTE}{'; '.join(clauses)}.{hint}"]
-
-
-def _clause(tasks: Sequence[Task], key: tuple[Task, str], audit: ArmAudit | None) -> str:
-    task, name = key
-    arm = name.removeprefix(f"{SOURCE} + ") + (f", {task}" if len(tasks) > 1 else "")
-    reasons = f" ({', '.join(audit.broken)})" if audit is not None and audit.broken else ""
-    return f"{arm} {outcome(audit)}{reasons}"

@@ -13,9 +13,8 @@ from benchmarks.audits.findings import (
     PER_SIDE,
     SIGNIFICANCE,
     TEXT_PERCENT,
-    ArmAudit,
-    outcome,
 )
+from benchmarks.scoring.record import ArmAudit, outcome
 from core.clip import Task
 
 AUDIT_HEADER = (

@@ -1,49 +1,26 @@
 """What stands beside the gains of Table 2: how many clips an arm has, how far they lie from real
 ones, and what a classifier trained on real clips alone sees in them.
 
-plan (stages that ran) -> ClipSet of each arm -.
-Table 2 -> gains of each classifier, schedule -+-> points of the figures (`figures.py`)
+record -> ClipSet of each arm ------------------.
+Table 2 -> gains of each classifier, schedule --+-> points of the figures (`figures.py`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks.plan import Plan
 from benchmarks.scoring.evaluation import Schedule, arm_name, joins_real
-from benchmarks.scoring.scores import Predictions
+from benchmarks.scoring.record import ClipSet, ClipSets
 from benchmarks.tables.schema import Delta, Table2
-from classifiers.verdict import agreement
 from core.clip import Task
 
-REAL = "Real (test)"
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing
 SEEN_HEADER = ("Task", "Arm", "Classifier", "Clips", "Top-1", "Top-5")
 
 
-@dataclass(frozen=True)
-class ClipSet:
-    """The clips of an arm (for `REAL`: the real test clips, to compare with).
-
-    clips: how many. clips_per_class: mean over the classes that have any. metrics: FVD and KVD
-    against real training clips by name, as in the result of `ArmDistance`. trained_on_source: by
-    classifier, what one trained on Source alone makes of the clips: `clips` it could read, `top1`
-    and `top5` in percent, averaged over classes.
-    """
-
-    clips: int
-    clips_per_class: float
-    metrics: Mapping[str, Mapping[str, Any]]
-    trained_on_source: Mapping[str, Mapping[str, Any]]
-
-
-ClipSets = Mapping[Task, Mapping[str, ClipSet]]
 Gains = Mapping[str, Delta]
 GainKey = tuple[Task, str, Schedule]  # the str: a classifier
 
@@ -68,50 +45,6 @@ class DistancePoint:
     biased: bool
     protocol: str
     gain: Delta
-
-
-def clip_sets(plan: Plan) -> dict[Task, dict[str, ClipSet]]:
-    """By task and training data, in the table's order, real test clips first. Runs what is left."""
-    return {
-        task: {**_real_test(plan, task), **{name: _arm(plan, task, name) for name in arms}}
-        for task, arms in plan.synthetic.items()
-    }
-
-
-def _real_test(plan: Plan, task: Task) -> dict[str, ClipSet]:
-    found = {
-        classifier: Predictions.load(stage.folder, "test")
-        for (of, classifier), stage in plan.source_classifiers.items()
-        if of == task
-    }
-    if not found:
-        return {}
-    labels = next(iter(found.values())).labels
-    seen = {name: _scores(agreement(each.logits, each.labels)) for name, each in found.items()}
-    return {REAL: ClipSet(len(labels), _per_class(labels), {}, seen)}
-
-
-def _arm(plan: Plan, task: Task, name: str) -> ClipSet:
-    clips = plan.synthetic[task][name].manifest().clips
-    distance = plan.distances.get(task, {}).get(name)
-    return ClipSet(
-        clips=len(clips),
-        clips_per_class=_per_class(np.array([clip.label(task) for clip in clips])),
-        metrics=distance.run()["metrics"] if distance is not None else {},
-        trained_on_source={
-            classifier: _scores(stage.run())
-            for (of, arm, classifier), stage in plan.verdicts.items()
-            if (of, arm) == (task, name)
-        },
-    )
-
-
-def _per_class(labels: NDArray[np.integer]) -> float:
-    return round(len(labels) / max(1, len(np.unique(labels))), 2)
-
-
-def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: found[key] for key in ("clips", "top1", "top5")}
 
 
 def gains(table: Table2) -> dict[GainKey, dict[str, Delta]]:

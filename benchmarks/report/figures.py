@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from benchmarks.report.drawing import INK, PALETTE, PAPER, draw
 from benchmarks.report.evidence import (
-    ClipSets,
     DistancePoint,
     GainKey,
     Gains,
@@ -29,6 +28,7 @@ from benchmarks.report.evidence import (
     volume_points,
 )
 from benchmarks.scoring.evaluation import arm_name
+from benchmarks.scoring.record import ClipSets
 from benchmarks.tables.schema import Delta, Table2
 from core.clip import Task
 from core.files import write_text

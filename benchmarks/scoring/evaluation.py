@@ -88,11 +88,18 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def path(self) -> Path:
         """Where the cell lies in a results folder."""
-        arm = source_id(self.training_data)
-        if self.schedule != "matched_epochs":
-            arm += f"-{self.schedule}"
-        classifier = next(key for key, name in CLASSIFIER_LABELS.items() if name == self.classifier)
-        return Path("cells", self.task, classifier, arm, f"seed{self.seed}.json")
+        return cell_path(self.task, self.classifier, self.training_data, self.seed, self.schedule)
+
+
+def cell_path(
+    task: Task, classifier: str, training_data: str, seed: int, schedule: Schedule
+) -> Path:
+    """Where a cell lies in a results folder."""
+    arm = source_id(training_data)
+    if schedule != "matched_epochs":
+        arm += f"-{schedule}"
+    kind = next(key for key, name in CLASSIFIER_LABELS.items() if name == classifier)
+    return Path("cells", task, kind, arm, f"seed{seed}.json")
 
 
 def source_id(training_data: str) -> str:
@@ -152,12 +159,14 @@ def save_cell(results: Path | str, cell: Cell) -> Path:
 
 def load_cells(results: Path | str) -> list[Cell]:
     """All cells below a results folder, sorted by path.  Raises: UserError: for a bad one."""
-    cells = []
-    for path in sorted(Path(results).glob("cells/*/*/*/seed*.json")):
-        try:
-            cells.append(Cell.model_validate(read_json(path)))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "cell"
-            raise UserError(f"cell {path}, {field}: {first['msg']}: make it again") from None
-    return cells
+    return [read_cell(path) for path in sorted(Path(results).glob("cells/*/*/*/seed*.json"))]
+
+
+def read_cell(path: Path) -> Cell:
+    """Raises: UserError: if the file holds no cell of this version."""
+    try:
+        return Cell.model_validate(read_json(path))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "cell"
+        raise UserError(f"cell {path}, {field}: {first['msg']}: make it again") from None

@@ -18,6 +18,7 @@ from benchmarks.scoring.evaluation import (
     Cell,
     Schedule,
 )
+from benchmarks.scoring.record import Audit
 from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
@@ -30,7 +31,6 @@ from benchmarks.tables.differences import (
     notes_on_tests,
 )
 from benchmarks.tables.schema import (
-    Audit,
     Contrast,
     Contrasts,
     Delta,
