@@ -51,11 +51,10 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 def test_inputs_that_were_lost_count_once_by_stage_and_cause() -> None:
     frames = stage("FrameCache", "of clips", unreadable=2), stage("FrameCache", "of arm", short=1)
-    one = make_record(load_config("smoke"), [], stages=[stage("OphNet", missing=3), *frames])
+    config, data = load_config("smoke"), stage("OphNet", missing=3)
+    one = make_record(config, [], stages=[data, *frames])
     assert left_out(one) == {"OphNet": {"missing": 3}, "FrameCache": {"unreadable": 2, "short": 1}}
-    other = make_record(
-        load_config("smoke"), [], stages=[stage("OphNet", missing=3), stage("Fine")]
-    )
+    other = make_record(config, [], stages=[data, stage("Fine")])
     shared = one.model_dump(include=set(MergedRecord.model_fields) - {"parts"})
     merged = MergedRecord(**shared, parts=(*one.parts, *other.parts))
     assert left_out(merged) == left_out(one)  # the data set is that of both
