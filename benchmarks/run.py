@@ -111,6 +111,6 @@ def describe(plan: Plan) -> str:
         table += (
             f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/plan/cost.py)"
         )
-    for name in plan.missing:
+    for name in plan.data.missing:
         table += f"\nmissing, needed before the run: {name}"
     return table

@@ -14,6 +14,8 @@ from torch import nn
 
 from core.runtime import Precision
 
+Schedule = Literal["matched_epochs", "matched_steps"]
+
 
 class FixMatch(pydantic.BaseModel, frozen=True, extra="forbid"):
     """How clips without labels teach: a strongly augmented one is to be named as the network names
@@ -61,7 +63,7 @@ class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
     flip: bool = True
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Precision = "fp32"
-    schedule: Literal["matched_epochs", "matched_steps"] = "matched_epochs"
+    schedule: Schedule = "matched_epochs"
     val_interval: int = pydantic.Field(default=1, ge=1)
     fixmatch: FixMatch = FixMatch()
 

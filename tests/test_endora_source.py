@@ -67,11 +67,14 @@ def plan_of(weights: Path, **fields: object) -> Plan:
 def test_endora_makes_clips_of_every_class_and_rows_without_clipscore(weights: Path) -> None:
     plan = plan_of(weights)
     execute(plan, "generation quality")
-    by_class, unconditional = plan.generators["endora_phase"], plan.generators["endora"]
-    assert isinstance(plan.generators["endora_base"], GivenEndora)
+    by_class, unconditional = (
+        plan.generators.models["endora_phase"],
+        plan.generators.models["endora"],
+    )
+    assert isinstance(plan.generators.models["endora_base"], GivenEndora)
     assert isinstance(by_class, EndoraTraining) and isinstance(by_class.init, EndoraWithClasses)
     assert by_class.init.base == unconditional
-    clips = plan.arms["phase"]["Source + Endora"].manifest().clips  # type: ignore[union-attr]
+    clips = plan.arms.synthetic["phase"][plan.arms.named("endora")].manifest().clips
     assert [clip.caption for clip in clips] == list(PHASES)
     assert [clip.phase_id for clip in clips] == list(range(52))
     table = quality_table(quality_rows(plan), plan.config, "OphVL-sim")
@@ -96,7 +99,7 @@ def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
         quality={"rows": ["endora/plain", "endora/whole"]},
         endora={**given, **training, "transformer": sizes, "variants": variants},
     )
-    plain, whole = plan.generators["endora/plain"], plan.generators["endora/whole"]
+    plain, whole = plan.generators.models["endora/plain"], plan.generators.models["endora/whole"]
     assert isinstance(plain, EndoraTraining) and isinstance(whole, EndoraTraining)
     assert plain.encoding == whole.encoding and plain.prior is None and whole.prior is not None
     results = execute(plan)
@@ -110,7 +113,7 @@ def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
     assert read_json(results / "run.json")["datasets"] == {}
     assert [row.metrics["fvd_slowfast_nano_8x9"].paper for row in table.rows] == [611.9, 460.7]
     wanted = {**given, "transformer": sizes, "variants": variants}
-    with pytest.raises(UserError, match=r"no variant 'wole' in endora\.variants"):
+    with pytest.raises(UserError, match=r"no 'endora/wole': did you mean 'endora/whole'"):
         plan_of(weights, sources=[], quality={"rows": ["endora/wole"]}, endora=wanted)
 
 
@@ -123,7 +126,7 @@ def test_clips_without_labels_need_no_endora_of_classes(weights: Path) -> None:
     assert list(plan.generators) == ["endora_base", "endora"]
     source, arm = (cell.stage.mixture for cell in plan.cells)
     assert source.with_labels and not arm.with_labels  # type: ignore[attr-defined]
-    assert not plan.verdicts  # no label to agree with
+    assert not plan.evidence.verdicts  # no label to agree with
 
 
 def test_a_prior_without_a_vit_and_a_checkpoint_without_a_vae_are_refused(weights: Path) -> None:

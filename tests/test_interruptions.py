@@ -41,7 +41,7 @@ def test_only_stops_after_a_stage_and_ctrl_c_says_how_to_go_on(tmp_path: Path) -
 @pytest.mark.slow
 def test_no_wait_refuses_a_stage_that_another_run_holds(tmp_path: Path) -> None:
     plan = Plan(load_config("smoke"), Inputs(tmp_path))
-    folder = plan.datasets["phase"].folder
+    folder = plan.data.labelled["phase"].folder
     with filelock.FileLock(f"{folder}.lock"):
         run = ("run_benchmark", "--config", "smoke", "--results", tmp_path)
         done = run_here(*run, "--no-wait", "--sources", "source")

@@ -18,7 +18,7 @@ import run_benchmark
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.ophclip import OphClipTraining
-from classifiers.networks import SlowFast
+from classifiers.slowfast import SlowFast
 from core.video import write_video
 from generator.base import ClipShape
 from generator.optimisation import Optimisation

@@ -217,7 +217,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
     assert (folder / "audits.md").read_text() in done.stdout
     assert "after the next run_benchmark.py" in done.stdout and tables(finished) == before
     audits = json.loads((folder / "audits.json").read_text())
-    real = Plan(load_config("smoke"), Inputs(finished)).datasets["phase"].manifest()
+    real = Plan(load_config("smoke"), Inputs(finished)).data.labelled["phase"].manifest()
     assert [arm["training_data"] for arm in audits["arms"]] == ["Source + Bora", "Source + Ophora"]
     for arm in audits["arms"]:
         found = arm["found"]

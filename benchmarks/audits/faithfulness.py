@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augment.arm import REAL_TEST
 from augment.controls import Subset
 from benchmarks.audits.judge import Judge, JudgeConfig, judge_of
 from benchmarks.audits.options import parser
@@ -28,8 +29,6 @@ from benchmarks.config.files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
 from benchmarks.dispatch import run_wave
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
-from benchmarks.plan.generators import trained_here
-from benchmarks.scoring.evaluation import SOURCE
 from benchmarks.tables.render import plain_table
 from classifiers.verdict import Verdict
 from core.clip import Manifest, Task
@@ -39,41 +38,43 @@ from core.sheet import write_sheet
 from core.stage import ClipSource
 from core.video import Frames, read_span
 from generator.base import GivenWeights
+from generator.family import trained_here
+from generator.ophora.family import OphoraSection
 from generator.ophora.training import GivenOphora
 
-REAL = "Real (test)"
+REAL = REAL_TEST.name
 SHEET_CLASSES = 8
 SHEET_FRAMES = 4
 
 
 def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
     """What the judge is shown, by name."""
-    real = Subset(clips=judge.cases, task=task, split="test", **plan.common)
+    real = Subset(clips=judge.cases, task=task, split="test", **plan.data.common)
     shown: dict[str, ClipSource] = {REAL: real}
-    ophora = plan.generators.get("ophora")
+    ophora = plan.generators.models.get("ophora")
     if ophora is not None:
-        section, shape = plan.config.ophora, plan.config.clip
-        base = plan.weights_at("ophora.weights" if section.weights else "ophora.base")
+        section, shape = plan.config.section("ophora"), plan.config.clip
+        assert isinstance(section, OphoraSection)
+        field = "weights" if section.weights else "base"
+        base = plan.data.weights(getattr(section, field), f"ophora.{field}")
         shown["Real, reconstructed"] = Reconstruction(
             clips=judge.cases,
             split="test",
-            autoencoder=GivenWeights.at(base.weights() / "vae", **plan.common),
+            autoencoder=GivenWeights.at(base.weights() / "vae", **plan.data.common),
             shape=shape,
             precision=section.sampling.precision,
-            **plan.common,
+            **plan.data.common,
         )
         if trained_here(ophora):
             stages = {
-                "Ophora (base)": GivenOphora(given=base, shape=shape, **plan.common),
-                "Ophora (TPT-only)": plan.generators["ophora_tpt"],
+                "Ophora (base)": GivenOphora(given=base, shape=shape, **plan.data.common),
+                "Ophora (TPT-only)": plan.generators.models["ophora_tpt"],
             }
             for name, generator in stages.items():
-                shown[name] = plan.class_synthesis("ophora", generator, task)
-        captions = plan.class_synthesis("ophora", ophora, task, DESCRIPTIONS_PATH)
+                shown[name] = plan.generators.clips_of_classes("ophora", generator, task)
+        captions = plan.generators.clips_of_classes("ophora", ophora, task, DESCRIPTIONS_PATH)
         shown["Ophora, captions"] = captions
-    for name, clips in plan.arms[task].items():
-        if clips is not None:
-            shown[name.removeprefix(f"{SOURCE} + ")] = clips
+    shown |= {arm.name: clips for arm, clips in plan.arms.synthetic[task].items()}
     return shown
 
 
@@ -86,7 +87,7 @@ def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str,
         run_wave("clips", list(clips.values()), lanes=1)
         run_wave("judge", [judge.classifier], lanes=1)
         found[task] = {
-            name: Verdict(judge=judge.classifier, clips=source, **plan.common).run()
+            name: Verdict(judge=judge.classifier, clips=source, **plan.data.common).run()
             for name, source in clips.items()
         }
         manifests = {name: source.manifest() for name, source in clips.items()}

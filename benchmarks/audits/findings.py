@@ -11,12 +11,12 @@ from typing import Any
 
 import pydantic
 
+from augment.arm import Arm
 from augment.synthesis import ClassSynthesis
 from benchmarks.audits.copies import Memorisation, NearDuplicates
 from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
 from benchmarks.plan import Plan
-from benchmarks.plan.generators import trained_here
 from benchmarks.scoring.record import ArmAudit
 from core.clip import Split, Task
 from core.errors import UserError
@@ -24,6 +24,7 @@ from core.files import read_json
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
 from generator.curation.privacy import OcrPrivacy
+from generator.family import trained_here
 
 AUDITS_NAME = "audits.json"
 HELD_OUT: tuple[Split, ...] = ("val", "test")
@@ -45,13 +46,12 @@ class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
     detector: dict[str, Any] = {}
 
 
-def synthetic_arms(plan: Plan) -> list[tuple[Task, str, ClipSource]]:
-    """Task, training data as in Table 2, and clips of every arm that has any."""
+def synthetic_arms(plan: Plan) -> list[tuple[Task, Arm, ClipSource]]:
+    """Task, arm and clips of every arm that has any."""
     return [
-        (task, name, clips)
-        for task, arms in plan.arms.items()
-        for name, clips in arms.items()
-        if clips is not None
+        (task, arm, clips)
+        for task, arms in plan.arms.synthetic.items()
+        for arm, clips in arms.items()
     ]
 
 
@@ -62,11 +62,11 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
     what else their makers have seen is not known.
     """
     training = next(cell.stage for cell in plan.cells if cell.task == task)
-    made, real = training.cache_of(clips), training.cache_of(plan.datasets[task])
+    made, real = training.cache_of(clips), training.cache_of(plan.data.labelled[task])
 
     def copies(suspects: FrameCache, references: FrameCache, *splits: Split) -> Stage:
         return NearDuplicates(
-            suspects=suspects, references=references, reference_splits=splits, **plan.common
+            suspects=suspects, references=references, reference_splits=splits, **plan.data.common
         )
 
     stages: dict[str, Stage] = {
@@ -75,52 +75,53 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
         "text": text_in(plan, clips),
     }
     if isinstance(clips, ClassSynthesis) and trained_here(clips.generator):
-        corpus = training.cache_of(plan.curated)
+        corpus = training.cache_of(plan.data.curated)
         stages["corpus"] = copies(made, corpus, "train")
         stages["corpus_held_out"] = copies(corpus, real, *HELD_OUT)
         stages["memorisation"] = _nearness(plan, clips)
-        stages["of_real"] = _nearness(plan, plan.datasets[task])  # which no generator has seen
+        stages["of_real"] = _nearness(plan, plan.data.labelled[task])  # which no generator has seen
     return stages
 
 
 def _nearness(plan: Plan, clips: ClipSource) -> Memorisation:
     return Memorisation(
         generated=_as_measured(plan, clips),
-        corpus=_as_measured(plan, plan.curated),
-        encoder=plan.encoders["video_encoder"],
-        **plan.common,
+        corpus=_as_measured(plan, plan.data.curated),
+        encoder=plan.encoders.all["video_encoder"],
+        **plan.data.common,
     )
 
 
 def _as_measured(plan: Plan, clips: ClipSource) -> FrameCache:
     """The frames that the metrics' encoders see."""
-    return FrameCache(clips=clips, **plan.config.quality.protocol.model_dump(), **plan.common)
+    return FrameCache(clips=clips, **plan.config.quality.protocol.model_dump(), **plan.data.common)
 
 
 def text_in(plan: Plan, clips: ClipSource) -> Residue:
     """Text recognition with the settings of the privacy filter, where that recognises text."""
     chosen = plan.config.curation.privacy
     ocr = chosen if isinstance(chosen, OcrPrivacy) else OcrPrivacy()
-    return Residue(clips=clips, privacy=ocr, **plan.common)
+    return Residue(clips=clips, privacy=ocr, **plan.data.common)
 
 
 def has_text_to_learn(plan: Plan) -> bool:
     """Whether the run has a corpus that holds clips with text and clips without. Generators that
     were named, not trained, come without one."""
-    return plan.trains_generators() and len(plan.clean.manifest()) < len(plan.curated.manifest())
+    data = plan.data
+    return plan.generators.any_trained and len(data.clean.manifest()) < len(data.curated.manifest())
 
 
 def marks_in(plan: Plan, clips: ClipSource) -> MarkedClips:
     """Marks of text, as a detector sees them that learnt from the generators' corpus."""
-    source, split = plan.held_out
+    source, split = plan.data.held_out
     detector = MarksTraining(
-        frames=_as_measured(plan, plan.curated),
-        clean=plan.clean,
+        frames=_as_measured(plan, plan.data.curated),
+        clean=plan.data.clean,
         held_out=_as_measured(plan, source),
         held_out_split=split,
-        **plan.common,
+        **plan.data.common,
     )
-    return MarkedClips(detector=detector, frames=_as_measured(plan, clips), **plan.common)
+    return MarkedClips(detector=detector, frames=_as_measured(plan, clips), **plan.data.common)
 
 
 def identities(stages: Mapping[str, Stage]) -> dict[str, str]:
@@ -171,14 +172,14 @@ def read_audits(path: Path) -> Audits:
         ) from None
 
 
-def valid_audits(plan: Plan, path: Path) -> dict[tuple[Task, str], ArmAudit]:
+def valid_audits(plan: Plan, path: Path) -> dict[tuple[Task, Arm], ArmAudit]:
     """The records that are of the run's own clips, data and generators, by task and arm."""
     arms = read_audits(path).arms
     if not arms:
         return {}
-    now = {(task, name): stages_of(plan, task, clips) for task, name, clips in synthetic_arms(plan)}
+    now = {(task, arm): stages_of(plan, task, clips) for task, arm, clips in synthetic_arms(plan)}
     return {
-        key: arm
-        for arm in arms
-        if (key := (arm.task, arm.training_data)) in now and arm.stages == identities(now[key])
+        key: found
+        for found in arms
+        if (key := (found.task, found.arm)) in now and found.stages == identities(now[key])
     }

@@ -19,7 +19,6 @@ from typing import Any
 from augment.training_set import TrainingSet
 from benchmarks.config.files import load_as, load_config
 from benchmarks.config.schema import OphSimSection
-from benchmarks.config.sections import Section
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
@@ -36,6 +35,7 @@ from core.files import write_text
 from core.runtime import commit_of
 from core.stage import ClipSource
 from generator.base import CARD_NAME
+from generator.sections import Section
 
 
 class JudgeConfig(Section):
@@ -67,10 +67,10 @@ def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> Judge:
     if file is None:
         return trained_judge(plan, task, config)
     unused = unused_splits(config.ophsim.minimum, "train", "val")
-    simulator = OphSim(**config.ophsim.model_dump() | unused, **plan.common)
+    simulator = OphSim(**config.ophsim.model_dump() | unused, **plan.data.common)
     path = next((p for p in (Path(file), PROJECT_ROOT / file) if p.is_file()), Path(file))
     classifier = GivenClassifier(
-        checkpoint=Checkpoint.at(path, **plan.common),
+        checkpoint=Checkpoint.at(path, **plan.data.common),
         network=config.network,
         **_frame(plan, task),
     )
@@ -79,11 +79,11 @@ def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> Judge:
 
 def trained_judge(plan: Plan, task: Task, config: JudgeConfig) -> Judge:
     """The judge as a training."""
-    cases = _cases(plan, task, OphSim(**config.ophsim.model_dump(), **plan.common))
+    cases = _cases(plan, task, OphSim(**config.ophsim.model_dump(), **plan.data.common))
     training = ClassifierTraining(
         network=config.network,
         recipe=config.recipe,
-        mixture=TrainingSet(sources=(cases,), task=task, **plan.common),
+        mixture=TrainingSet(sources=(cases,), task=task, **plan.data.common),
         evaluation=cases,
         **_frame(plan, task),
     )
@@ -91,12 +91,12 @@ def trained_judge(plan: Plan, task: Task, config: JudgeConfig) -> Judge:
 
 
 def _cases(plan: Plan, task: Task, simulator: OphSim) -> OphNet:
-    return OphNet(task=task, name="OphSim", written_by=simulator, **plan.common)
+    return OphNet(task=task, name="OphSim", written_by=simulator, **plan.data.common)
 
 
 def _frame(plan: Plan, task: Task) -> dict[str, Any]:
     shape = {"num_frames": plan.config.num_frames, "size": plan.config.size}
-    return {"task": task, "num_classes": HEAD_SIZES[task], **shape, **plan.common}
+    return {"task": task, "num_classes": HEAD_SIZES[task], **shape, **plan.data.common}
 
 
 def ship(judge: TrainedClassifier, command: str, commit: str | None, target: Path) -> None:

@@ -61,10 +61,10 @@ def audit(plan: Plan) -> Audits:
     Raises: UserError: if there is neither, or a run did not end.
     """
     arms = synthetic_arms(plan)
-    table1 = {row.model: row.stage.generated for row in plan.qualities}
+    table1 = {row.model: row.stage.generated for row in plan.quality.rows}
     if not arms and not table1:
         raise UserError("sources: no synthetic clips in this run, so nothing to audit")
-    for name, clips in [*((name, clips) for _, name, clips in arms), *table1.items()]:
+    for name, clips in [*((arm.label, clips) for _, arm, clips in arms), *table1.items()]:
         _must_be_made(plan, name, clips)
     stages = [stages_of(plan, task, clips) for task, _, clips in arms]
     texts = {model: text_in(plan, clips) for model, clips in table1.items()}
@@ -73,12 +73,13 @@ def audit(plan: Plan) -> Audits:
     of_arms = [stage for each in stages for stage in each.values()]
     run_wave("audit", [*of_arms, *texts.values(), *marks.values()], lanes=1)
     records = []
-    for (task, name, _), each in zip(arms, stages, strict=True):
+    for (task, arm, _), each in zip(arms, stages, strict=True):
         found = {key: stage.run() for key, stage in each.items()}
         records.append(
             ArmAudit(
                 task=task,
-                training_data=name,
+                training_data=arm.label,
+                arm=arm,
                 stages=identities(each),
                 found=found,
                 broken=broken_rules(found),

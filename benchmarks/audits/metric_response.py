@@ -169,9 +169,9 @@ def run(options: argparse.Namespace) -> None:
     plan = Plan(load_config(options.config, options.set), inputs)
     runtime: Runtime = plan.config.runtime
     runtime.apply()
-    stages: dict[str, Any] = plan.encoders
-    if plan.missing:
-        raise UserError(plan.missing[0])
+    stages: dict[str, Any] = plan.encoders.all
+    if plan.data.missing:
+        raise UserError(plan.data.missing[0])
     encoders = load_encoders(
         stages["video_encoder"],
         stages["image_text_encoder"],
@@ -180,7 +180,7 @@ def run(options: argparse.Namespace) -> None:
     )
     section = plan.config.quality
     encoders.check(section.protocol)
-    clips, split = plan.held_out
+    clips, split = plan.data.held_out
     manifest = clips.manifest() if split is None else clips.manifest().of_split(split)
     count = min(section.num_clips, len(manifest) // 2)
     if count < 2:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from augment.arm import Arm
 from benchmarks.audits.findings import (
     COPIED_PERCENT,
     NEARER_POINTS,
@@ -72,7 +73,7 @@ def share_of(found: Mapping[str, Any], named: str) -> list[str]:
     return [str(clips), f"{count} ({found['percent']}%)", interval]
 
 
-def unaudited_row(task: Task, training_data: str) -> list[str]:
+def unaudited_row(task: Task, arm: Arm) -> list[str]:
     """The row of an arm that no audit looked at."""
     unknown = [NOT_LOOKED] * (len(AUDIT_HEADER) - 3)
-    return [task, training_data, *unknown, outcome(None)]
+    return [task, arm.label, *unknown, outcome(None)]

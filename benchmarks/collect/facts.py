@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.arm import REAL_TEST, Arm
 from benchmarks.audits.findings import AUDITS_NAME, valid_audits
 from benchmarks.collect.shown import collect_shown
-from benchmarks.config.arms import ExtraRealArm
 from benchmarks.dispatch import stage_name
-from benchmarks.plan import PROJECT_ROOT, CellPlan, Plan
+from benchmarks.plan import PROJECT_ROOT, Plan, PlannedCell
 from benchmarks.report.shown import write_shown
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
-from benchmarks.scoring.record import REAL, ClipSet, Quality, Record, StageFacts
+from benchmarks.scoring.record import ClipSet, Quality, Record, StageFacts
 from benchmarks.scoring.scores import Predictions
 from classifiers.verdict import agreement
 from core.clip import Task
@@ -37,10 +37,11 @@ def collect(plan: Plan, folder: Path) -> Record:
         save_cell(folder, cell)
     write_shown(collect_shown(plan, folder), folder)
     config, corpus = plan.config, plan.inputs.corpus_root
-    datasets = {task: data.run() for task, data in plan.datasets.items()} if config.sources else {}
+    labelled = plan.data.labelled if config.sources else {}
+    datasets = {task: data.run() for task, data in labelled.items()}
     return Record(
         config=config,
-        data=plan.data_name,
+        data=plan.data.name,
         data_root=str(plan.inputs.data_root) if plan.inputs.data_root else None,
         corpus=str(corpus) if corpus else "OphVL-sim",
         scale=config.scale,
@@ -54,33 +55,24 @@ def collect(plan: Plan, folder: Path) -> Record:
         warnings=tuple(text for data in datasets.values() for text in data["warnings"]),
         unreadable_files=tuple(_unreadable_files(plan)),
         curation=_curation(plan),
-        generators={name: stage.run() for name, stage in plan.generators.items()},
+        generators={name: stage.run() for name, stage in plan.generators.models.items()},
         cells=tuple(str(cell.path) for cell in cells),
         arms=_clip_sets(plan),
-        contrasts=tuple(
-            (plan.training_data(first), plan.training_data(second))
-            for first, second in config.compared()
-        ),
-        ceilings=tuple(
-            plan.training_data(name)
-            for name, arm in config.arms.items()
-            if isinstance(arm, ExtraRealArm)
-        ),
-        sweeps={whole: tuple(parts) for whole, parts in plan.sweeps.items()},
+        sweeps={whole: tuple(parts) for whole, parts in plan.arms.sweeps.items()},
         quality=tuple(quality_rows(plan)),
         audits=tuple(valid_audits(plan, folder / AUDITS_NAME).values()),
         stages=tuple(_facts_of(stage) for stage in plan.tower()),
     )
 
 
-def cell_of(plan: Plan, planned: CellPlan) -> Cell:
+def cell_of(plan: Plan, planned: PlannedCell) -> Cell:
     """Score a finished training."""
     stage = planned.stage
     return evaluate(
         stage.folder,
         task=planned.task,
         classifier=planned.classifier,
-        training_data=planned.training_data,
+        arm=planned.arm,
         seed=planned.seed,
         schedule=planned.schedule,
         training=stage.run(),
@@ -99,7 +91,7 @@ def quality_rows(plan: Plan) -> list[Quality]:
         Quality(
             model=row.model, fine_tuned_on=row.fine_tuned_on, metrics=row.stage.run()["metrics"]
         )
-        for row in plan.qualities
+        for row in plan.quality.rows
     ]
 
 
@@ -116,9 +108,9 @@ def _facts_of(stage: Stage) -> StageFacts:
 
 def _curation(plan: Plan) -> dict[str, dict[str, Any]]:
     """Counts of the curation, where generators were trained on its clips."""
-    if not plan.trains_generators():
+    if not plan.generators.any_trained:
         return {}
-    return {"Ophora-160K": plan.curated.run(), "Ophora-28K": plan.clean.run()}
+    return {"Ophora-160K": plan.data.curated.run(), "Ophora-28K": plan.data.clean.run()}
 
 
 def _unreadable_files(plan: Plan) -> list[str]:
@@ -128,37 +120,37 @@ def _unreadable_files(plan: Plan) -> list[str]:
 
 
 def _clip_sets(plan: Plan) -> dict[Task, dict[str, ClipSet]]:
-    """By task and training data, in the table's order, real test clips first."""
+    """By task and label, in the table's order, real test clips first."""
     return {
-        task: {**_real_test(plan, task), **{name: _arm(plan, task, name) for name in arms}}
-        for task, arms in plan.synthetic.items()
+        task: _real_test(plan, task) | {arm.label: _clips_of(plan, task, arm) for arm in arms}
+        for task, arms in plan.arms.synthetic.items()
     }
 
 
 def _real_test(plan: Plan, task: Task) -> dict[str, ClipSet]:
     found = {
         classifier: Predictions.load(stage.folder, "test")
-        for (of, classifier), stage in plan.source_classifiers.items()
+        for (of, classifier), stage in plan.evidence.source_classifiers.items()
         if of == task
     }
     if not found:
         return {}
     labels = next(iter(found.values())).labels
     seen = {name: _scores(agreement(each.logits, each.labels)) for name, each in found.items()}
-    return {REAL: ClipSet(len(labels), _per_class(labels), {}, seen)}
+    return {REAL_TEST.label: ClipSet(len(labels), _per_class(labels), {}, seen)}
 
 
-def _arm(plan: Plan, task: Task, name: str) -> ClipSet:
-    clips = plan.synthetic[task][name].manifest().clips
-    distance = plan.distances.get(task, {}).get(name)
+def _clips_of(plan: Plan, task: Task, arm: Arm) -> ClipSet:
+    clips = plan.arms.synthetic[task][arm].manifest().clips
+    distance = plan.evidence.distances.get(task, {}).get(arm)
     return ClipSet(
         clips=len(clips),
         clips_per_class=_per_class([clip.label(task) for clip in clips]),
         metrics=distance.run()["metrics"] if distance is not None else {},
         trained_on_source={
             classifier: _scores(stage.run())
-            for (of, arm, classifier), stage in plan.verdicts.items()
-            if (of, arm) == (task, name)
+            for (of, other, classifier), stage in plan.evidence.verdicts.items()
+            if (of, other) == (task, arm)
         },
     )
 

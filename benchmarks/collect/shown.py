@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.arm import REAL_TEST
 from benchmarks.collect.pictures import caption_panels, class_panels, shared_classes
 from benchmarks.collect.players import caption_scenes, class_scenes
-from benchmarks.plan import CLASS_NAMES, CellPlan, Plan
+from benchmarks.plan import CLASS_NAMES, Plan, PlannedCell
 from benchmarks.report.curves import Curve, read_curve
 from benchmarks.report.funnel import SETS, STEPS, Step
 from benchmarks.report.shown import Mistakes, Panel, Shown
-from benchmarks.scoring.evaluation import arm_name, cell_path
-from benchmarks.scoring.record import REAL
+from benchmarks.scoring.evaluation import cell_path
 from benchmarks.scoring.scores import Group, Predictions, frequency_groups
 from classifiers.training import LOG_NAME
 from core.clip import Manifest, Task
@@ -30,25 +30,24 @@ REAL_HELD_OUT = "Real (held out)"
 
 def collect_shown(plan: Plan, folder: Path) -> Shown:
     """Copies the clips into `clips/` of the page's folder. Of classes, those of the first task."""
-    panels, scenes = (
-        _of_classes(plan, folder) if plan.config.sources else _of_captions(plan, folder)
-    )
+    data, trained = plan.data, plan.generators.any_trained
+    of_clips = _of_classes if plan.config.sources else _of_captions
+    panels, scenes = of_clips(plan, folder)
     return Shown(
         panels=tuple(panels),
         scenes=tuple(scenes),
         curves=learning_curves(plan),
         mistakes=_mistakes(plan),
         groups={task: _groups(plan, task) for task in plan.config.tasks} if plan.cells else {},
-        funnel=funnel_steps(plan.curated, plan.clean) if plan.trains_generators() else (),
+        funnel=funnel_steps(data.curated, data.clean) if trained else (),
     )
 
 
 def _of_classes(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
     """Real test clips beside each arm's."""
     task = plan.config.tasks[0]
-    clips = {REAL: plan.datasets[task].manifest().of_split("test")}
-    for name, arm in plan.synthetic[task].items():
-        clips[arm_name(name)] = arm.manifest()
+    clips = {REAL_TEST.name: plan.data.labelled[task].manifest().of_split("test")}
+    clips |= {arm.name: made.manifest() for arm, made in plan.arms.synthetic[task].items()}
     shared = shared_classes(clips, task, PANELS)
     panels = class_panels(clips, task, CLASS_NAMES[task], shared, folder)
     return panels, class_scenes(clips, task, CLASS_NAMES[task], folder)
@@ -56,14 +55,14 @@ def _of_classes(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
 
 def _of_captions(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
     """Held-out clips beside those that each model made for their captions."""
-    clips: dict[str, Manifest] = {REAL_HELD_OUT: plan.held_out[0].manifest()}
-    clips |= {row.model: row.stage.generated.manifest() for row in plan.qualities}
+    clips: dict[str, Manifest] = {REAL_HELD_OUT: plan.data.held_out[0].manifest()}
+    clips |= {row.model: row.stage.generated.manifest() for row in plan.quality.rows}
     panels = caption_panels(clips, PANELS, folder)
     return panels, caption_scenes(clips, CAPTION_SCENES, folder)
 
 
-def _path(cell: CellPlan) -> str:
-    key = (cell.task, cell.classifier, cell.training_data, cell.seed, cell.schedule)
+def _path(cell: PlannedCell) -> str:
+    key = (cell.task, cell.classifier, cell.arm, cell.seed, cell.schedule)
     return str(cell_path(*key))
 
 
@@ -72,7 +71,7 @@ def learning_curves(plan: Plan) -> dict[str, Curve]:
     found = {}
     for cell in plan.cells:
         log = cell.stage.folder / LOG_NAME
-        curve = read_curve(cell.training_data, cell.seed, log) if log.is_file() else None
+        curve = read_curve(cell.arm, cell.seed, log) if log.is_file() else None
         if curve is not None:
             found[_path(cell)] = curve
     return found
@@ -103,7 +102,7 @@ def mistakes_of(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Mi
 
 
 def _groups(plan: Plan, task: Task) -> dict[int, Group]:
-    train = plan.datasets[task].manifest().of_split("train")
+    train = plan.data.labelled[task].manifest().of_split("train")
     return frequency_groups(np.array([clip.label(task) for clip in train.clips]))
 
 

@@ -21,7 +21,7 @@ from tabulate import tabulate
 from benchmarks.collect.shown import funnel_steps
 from benchmarks.config.files import load_config
 from benchmarks.plan.curation_cost import curation_cost
-from benchmarks.plan.data import DataPlan, Inputs
+from benchmarks.plan.data import Data, Inputs
 from benchmarks.report.funnel import HEADER, SETS, funnel_rows
 from core.errors import exit_code
 from core.files import path_inside, share_file, write_json, write_text
@@ -30,14 +30,14 @@ from generator.curation.decisions import DECISIONS_NAME
 from generator.curation.narrated import CLIPS_CSV
 
 
-def curate(plan: DataPlan, output: Path) -> str:
+def curate(data: Data, output: Path) -> str:
     """Run both stages, fill `output`; the funnel as a table.
 
     Raises: UserError: if the folder is not what it should be, or nothing is left.
     """
-    for name, stage in zip(SETS, (plan.curated, plan.clean), strict=True):
+    for name, stage in zip(SETS, (data.curated, data.clean), strict=True):
         export(stage, output / name)
-    steps = funnel_steps(plan.curated, plan.clean)
+    steps = funnel_steps(data.curated, data.clean)
     rows = funnel_rows(steps)
     write_json(output / "funnel.json", [dict(zip(HEADER, row, strict=True)) for row in rows])
     table: str = tabulate(rows, HEADER, "github")
@@ -76,12 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         inputs = Inputs(options.results, corpus_root=options.corpus_root)
-        plan = DataPlan(load_config(options.config, options.set), inputs)
+        data = Data(load_config(options.config, options.set), inputs)
         if options.dry_run:
-            for stage in (plan.curated, plan.clean):
+            for stage in (data.curated, data.clean):
                 print(f"{type(stage).__name__}: {curation_cost(stage)}")
             return
-        print(curate(plan, options.output))
+        print(curate(data, options.output))
         print(f"{' and '.join(SETS)}: {options.output}", file=sys.stderr)
 
     return exit_code(run)

@@ -9,19 +9,29 @@ A configuration names them under `arms`; `sources` and `--sources` then take tho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 import pydantic
 
+from augment.arm import Arm
+from classifiers.families import CLASSIFIERS
+from core.errors import did_you_mean
+
 
 class ArmSection(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """An arm of Table 2, "Source + <its name>"."""
+    """An arm in the configuration."""
+
+    def arm(self, name: str, known: Mapping[str, Arm]) -> Arm:
+        """The arm, by its name in the configuration; `known`: those that it may be made from."""
+        return Arm.joining(name, name)
 
 
 class DerivedArm(ArmSection):
-    """An arm made from another one. of: a source or an arm."""
+    """An arm made from another one."""
 
     of: str
+    """A source or an arm."""
 
 
 class ShuffledArm(DerivedArm):
@@ -48,6 +58,9 @@ class AloneArm(DerivedArm):
 
     kind: Literal["alone"] = "alone"
 
+    def arm(self, name: str, known: Mapping[str, Arm]) -> Arm:
+        return Arm.alone(self.of, known[self.of].name)
+
 
 class ConfidentArm(DerivedArm):
     """The clips whose label is likely: a probability of `at_least`, of each class at most the
@@ -60,11 +73,18 @@ class ConfidentArm(DerivedArm):
     """
 
     kind: Literal["confident"] = "confident"
-    classifier: Literal["slowfast", "mvit_v2"] | None = "slowfast"
+    classifier: str | None = "slowfast"
     seed: int | None = pydantic.Field(default=None, ge=0)
     prompts: bool = False
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+
+    @pydantic.field_validator("classifier")
+    @classmethod
+    def _the_classifier_is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in CLASSIFIERS:
+            raise ValueError(f"unknown classifier {value!r}: {did_you_mean(value, CLASSIFIERS)}")
+        return value
 
     @pydantic.model_validator(mode="after")
     def _someone_chooses(self) -> ConfidentArm:
@@ -78,6 +98,9 @@ class UnlabelledArm(DerivedArm):
     are those of the unconditional one, as in Endora's own study."""
 
     kind: Literal["unlabelled"] = "unlabelled"
+
+    def arm(self, name: str, known: Mapping[str, Arm]) -> Arm:
+        return Arm.joining(name, name, labelled=False)
 
 
 class OversampledArm(ArmSection):
@@ -99,6 +122,9 @@ class ExtraRealArm(ArmSection):
     cases: int = pydantic.Field(ge=1)
     clips: int = pydantic.Field(ge=52)
 
+    def arm(self, name: str, known: Mapping[str, Arm]) -> Arm:
+        return Arm.joining(name, name, ceiling=True)
+
 
 class CaptionedArm(ArmSection):
     """Clips of the curated corpus, each labelled with the class whose prompts its caption is
@@ -113,7 +139,7 @@ class CaptionedArm(ArmSection):
     without_text: bool = False
 
 
-Arm: TypeAlias = Annotated[
+AnyArmSection: TypeAlias = Annotated[
     ShuffledArm
     | FrozenArm
     | PartArm

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from benchmarks.config.files import CONFIG_ROOT, config_names
+from classifiers.families import CLASSIFIERS
+from generator.families import GENERATORS
 
 SOURCES = {
     "source": "the real training clips alone",
-    "endora": "plus clips of Endora, fine-tuned on Ophora-160K, then by class on labelled clips",
-    "bora": "plus clips of Bora, fine-tuned on Ophora-160K",
-    "ophora": "plus clips of Ophora (transfer pre-training, then privacy-preserving fine-tuning)",
+    **{name: family.about for name, family in GENERATORS.items()},
     "shuffled, frozen, confident": "controls made from Ophora's clips (docs/controls.md)",
     "ophora_only": "Ophora's clips without the real ones",
     "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
     "captioned, captioned_clean": "narrated real clips by their captions; those without text",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
-}
-CLASSIFIERS = {
-    "slowfast": "SlowFast (pytorchvideo), 8 uniform frames",
-    "mvit_v2": "MViTv2 (mmaction2), 8 uniform frames",
 }
 METRICS = {
     "fid": "Frechet distance of frame features",
@@ -40,7 +36,7 @@ def catalogue() -> str:
     groups = {
         "configurations": configs,
         "sources": SOURCES,
-        "classifiers": CLASSIFIERS,
+        "classifiers": {name: family.about for name, family in CLASSIFIERS.items()},
         "metrics": METRICS,
     }
     return "\n\n".join(f"{title}\n" + _lines(entries) for title, entries in groups.items())

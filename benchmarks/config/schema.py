@@ -7,40 +7,38 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Collection
+from typing import Any, Literal, get_args
 
 import pydantic
 
+from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
-from benchmarks.config.arms import Arm, DerivedArm, UnlabelledArm
-from benchmarks.config.sections import (
-    BoraSection,
-    CorpusSection,
-    CurationSection,
-    EndoraSection,
-    OphoraSection,
-    Section,
-)
+from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
+from benchmarks.config.sections import CorpusSection, CurationSection
 from benchmarks.dispatch import Cluster
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
-from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
+from classifiers.families import CLASSIFIERS
 from classifiers.networks import Network
-from classifiers.recipe import Recipe
+from classifiers.recipe import Recipe, Schedule
 from core.clip import Task
 from core.errors import did_you_mean
 from core.runtime import Runtime
 from generator.base import ClipShape
+from generator.families import GENERATORS
+from generator.family import TableRow
+from generator.sections import GeneratorSection, Section
 
-BUILT_IN_SOURCES = ("source", "endora", "bora", "ophora")
+BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
-QualityRow = Literal[
-    "endora_base", "endora", "bora_base", "bora", "cogvideox", "cogvideox_ophvl", "ophora_tpt",
-    "ophora",
-]  # fmt: skip
-VARIANT = "endora/"
-VariantRow = Annotated[str, pydantic.StringConstraints(pattern=rf"^{VARIANT}[\w.-]+$")]
+ONE_CASE = "upper and lower case count as one"
+# A field for the section of each generator, by its name; null where a configuration has none.
+_SECTIONS: dict[str, Any] = {
+    name: (family.section | None, None) for name, family in GENERATORS.items()
+}
+GeneratorSections: Any = pydantic.create_model("GeneratorSections", __base__=Section, **_SECTIONS)
 
 
 class OphSimSection(Section):
@@ -77,7 +75,7 @@ class QualitySection(Section):
     features of image_text_encoder.
     """
 
-    rows: tuple[QualityRow | VariantRow, ...] | None = None
+    rows: tuple[str, ...] | None = None
     corpus: CorpusSection
     num_clips: int = pydantic.Field(default=256, ge=2)
     protocol: FrameProtocol = FrameProtocol()
@@ -87,7 +85,7 @@ class QualitySection(Section):
     image_encoder: str | None = None
 
 
-class BenchmarkConfig(Section):
+class BenchmarkConfig(GeneratorSections):
     """Everything that decides a run's numbers; `runtime` and `cluster` do not.
 
     chosen_classifiers: those of `classifiers` to train; empty means all. contrasts: pairs of
@@ -100,7 +98,7 @@ class BenchmarkConfig(Section):
     recipe_name: str = "reference"
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
     sources: tuple[str, ...] = DEFAULT_SOURCES
-    arms: dict[str, Arm] = {}
+    arms: dict[str, AnyArmSection] = {}
     contrasts: tuple[tuple[str, str], ...] | None = None
     classifiers: dict[str, ClassifierSection]
     chosen_classifiers: tuple[str, ...] = ()
@@ -114,9 +112,6 @@ class BenchmarkConfig(Section):
     corpus: CorpusSection
     curation: CurationSection
     clip: ClipShape
-    ophora: OphoraSection
-    bora: BoraSection
-    endora: EndoraSection
     synthesis: SynthesisSettings
     quality: QualitySection
     runtime: Runtime = Runtime()
@@ -129,34 +124,19 @@ class BenchmarkConfig(Section):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _variants_are_known(self) -> BenchmarkConfig:
+    def _rows_are_known(self) -> BenchmarkConfig:
+        known = self.table_rows()
         for row in self.quality.rows or ():
-            name = row.removeprefix(VARIANT)
-            if row.startswith(VARIANT) and name not in self.endora.variants:
-                hint = did_you_mean(name, self.endora.variants)
-                raise ValueError(f"quality.rows: no variant {name!r} in endora.variants: {hint}")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _sources_are_known(self) -> BenchmarkConfig:
-        names = self.names()
-        for source, name in zip(self.sources, names, strict=True):
-            if "=" in source:
-                if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
-                    raise ValueError(f"source {source!r}: give it a name of its own, NAME=DIR")
-            elif name not in (*BUILT_IN_SOURCES, *self.arms):
-                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
-                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
-        if len(set(names)) != len(names):
-            raise ValueError(f"a source is named twice: {', '.join(names)}")
+            if row not in known:
+                raise ValueError(f"quality.rows: no {row!r}: {did_you_mean(row, known)}")
         return self
 
     @pydantic.model_validator(mode="after")
     def _arms_come_from_somewhere(self) -> BenchmarkConfig:
-        known = [*BUILT_IN_SOURCES[1:]]
+        known = [*GENERATORS]
         for name, arm in self.arms.items():
-            if not re.fullmatch(r"[\w.-]+", name) or name in BUILT_IN_SOURCES:
-                raise ValueError(f"arm {name!r}: give it a name of its own")
+            if not _is_own(name, (*BUILT_IN_SOURCES, *known)):
+                raise ValueError(f"arm {name!r}: give it a name of its own ({ONE_CASE})")
             if isinstance(arm, DerivedArm) and arm.of not in known:
                 hint = did_you_mean(arm.of, known)
                 raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
@@ -164,8 +144,41 @@ class BenchmarkConfig(Section):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _sources_are_known(self) -> BenchmarkConfig:
+        known: list[str] = [*BUILT_IN_SOURCES, *self.arms]
+        names = self.names()
+        if len(set(names)) != len(names):
+            raise ValueError(f"a source is named twice: {', '.join(names)}")
+        for source, name in zip(self.sources, names, strict=True):
+            if "=" in source:
+                if not _is_own(name, known):
+                    hint = f"give it a name of its own, NAME=DIR ({ONE_CASE})"
+                    raise ValueError(f"source {source!r}: {hint}")
+                known.append(name)
+            elif name not in (*BUILT_IN_SOURCES, *self.arms):
+                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
+                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _arms_have_ids_of_their_own(self) -> BenchmarkConfig:
+        arms, names = self.registry(), {}
+        for name in self.names():
+            other = names.setdefault(arms[name].id, name)
+            if other != name:
+                raise ValueError(f"sources: {other!r} and {name!r} are one arm: leave one out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _generators_have_their_sections(self) -> BenchmarkConfig:
+        for name in GENERATORS:
+            if name in self.origins() and getattr(self, name) is None:
+                raise ValueError(f"source {name!r}: the configuration has no section `{name}`")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _contrasts_are_of_sources(self) -> BenchmarkConfig:
-        known = [*self.names(), *BUILT_IN_SOURCES[1:], *self.arms]
+        known = [*self.names(), *GENERATORS, *self.arms]
         for pair in self.contrasts or ():
             for name in pair:
                 if name == "source":
@@ -175,6 +188,29 @@ class BenchmarkConfig(Section):
             if pair[0] == pair[1]:
                 raise ValueError(f"contrasts: {pair[0]!r} against itself")
         return self
+
+    def section(self, generator: str) -> GeneratorSection:
+        """A generator's section, by its family's name."""
+        section: GeneratorSection = getattr(self, generator)
+        return section
+
+    def table_rows(self) -> dict[str, TableRow]:
+        """The rows that Table 1 can have, in its order, by the names of their models."""
+        return {
+            model: row
+            for name, family in GENERATORS.items()
+            if getattr(self, name) is not None
+            for model, row in family.rows(getattr(self, name)).items()
+        }
+
+    def registry(self) -> dict[str, Arm]:
+        """Every arm that the run may have, by its name in the configuration."""
+        found = {"source": SOURCE}
+        found |= {name: Arm.joining(name, family.label) for name, family in GENERATORS.items()}
+        for name, section in self.arms.items():
+            found[name] = section.arm(name, found)
+        folders = (source.partition("=")[0] for source in self.sources if "=" in source)
+        return found | {name: Arm.joining(name, name) for name in folders}
 
     def names(self) -> list[str]:
         """Those of the sources, folders without their path."""
@@ -208,8 +244,8 @@ class BenchmarkConfig(Section):
     @classmethod
     def _classifiers_have_a_name_in_the_tables(cls, value: Any) -> Any:
         for name in value if isinstance(value, dict) else ():
-            if name not in CLASSIFIER_LABELS:
-                hint = did_you_mean(str(name), CLASSIFIER_LABELS)
+            if name not in CLASSIFIERS:
+                hint = did_you_mean(str(name), CLASSIFIERS)
                 raise ValueError(f"unknown classifier {name!r}: {hint}")
         return value
 
@@ -220,3 +256,10 @@ class BenchmarkConfig(Section):
                 hint = did_you_mean(name, self.classifiers)
                 raise ValueError(f"unknown classifier {name!r}: {hint}")
         return self
+
+
+def _is_own(name: str, taken: Collection[str]) -> bool:
+    """Whether a name can be an arm's: a file's, which no other arm has and no schedule of one."""
+    free = name.lower() not in {other.lower() for other in taken}
+    of_schedule = name.lower().endswith(tuple(f"-{schedule}" for schedule in get_args(Schedule)))
+    return free and not of_schedule and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None

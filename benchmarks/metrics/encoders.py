@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.metrics.frames import FrameProtocol, batches
-from classifiers.networks import Classifier, Network, SlowFast
+from classifiers.networks import Classifier, Network
 from classifiers.prediction import normalise, penultimate_features, predict
+from classifiers.slowfast import SlowFast
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json

@@ -1,9 +1,9 @@
 """From a configuration to stages: the one place where datasets, generators, synthesis, training
 sets and classifiers are put together.
 
-    dataset ----------------------------------------.
-    corpus -> curation -> generators -> synthesis --+-> training sets -> classifiers -> cells
-                              |                     '-> evidence
+    data ---------------------------------------------.
+    corpus -> curation -> generators -> synthesis -> arms -> training sets -> classifiers -> cells
+                              |                        '-> evidence
                               '-> clips for held-out captions -> generation quality
 """
 
@@ -13,37 +13,97 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from augment.arm import Arm
 from augment.synthesis import CaptionSynthesis
+from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import CLASS_NAMES
-from benchmarks.plan.data import PROJECT_ROOT, Inputs
-from benchmarks.plan.evidence import EvidenceStages
-from benchmarks.plan.generators import trained_here
-from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, Schedule
+from benchmarks.plan.arms import Arms
+from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
+from benchmarks.plan.evidence import Evidence
+from benchmarks.plan.generators import Generators
+from benchmarks.plan.quality import Encoders, Quality
+from benchmarks.plan.trainings import Trainings
+from classifiers.families import CLASSIFIERS
+from classifiers.recipe import Schedule
 from classifiers.training import ClassifierTraining
 from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
-from generator.encoding import Encoding
 
-__all__ = ["CLASS_NAMES", "PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
+__all__ = ["CLASS_NAMES", "PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
 
 
 @dataclass(frozen=True)
-class CellPlan:
+class PlannedCell:
     """One classifier training of Table 2."""
 
     task: Task
     classifier: str
-    training_data: str
+    arm: Arm
     seed: int
     schedule: Schedule
     stage: ClassifierTraining
 
 
 @dataclass(frozen=True)
-class Plan(EvidenceStages):
+class Plan:
     """All stages of a run. Building it validates the inputs; nothing is computed before."""
+
+    config: BenchmarkConfig
+    inputs: Inputs
+
+    @cached_property
+    def data(self) -> Data:
+        return Data(self.config, self.inputs)
+
+    @cached_property
+    def generators(self) -> Generators:
+        return Generators(self.data)
+
+    @cached_property
+    def encoders(self) -> Encoders:
+        return Encoders(self.data)
+
+    @cached_property
+    def quality(self) -> Quality:
+        return Quality(self.data, self.generators, self.encoders)
+
+    @cached_property
+    def trainings(self) -> Trainings:
+        return Trainings(self.data)
+
+    @cached_property
+    def arms(self) -> Arms:
+        return Arms(self.data, self.generators, self.encoders, self.trainings)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return Evidence(self.data, self.encoders, self.trainings, self.arms)
+
+    @cached_property
+    def cells(self) -> list[PlannedCell]:
+        """Every classifier training, in the tables' order."""
+        config = self.config
+        return [
+            PlannedCell(
+                task=task,
+                classifier=CLASSIFIERS[kind].label,
+                arm=arm,
+                seed=seed,
+                schedule=schedule,
+                stage=self.trainings.on(
+                    arm, clips, task=task, kind=kind, seed=seed, schedule=schedule
+                ),
+            )
+            for task in config.tasks
+            for schedule in config.schedules
+            for arm, clips in self.arms.clips[task].items()
+            # Source has the same steps under both schedules: one training of it serves both.
+            if not (clips is None and schedule != config.schedules[0])
+            for kind in self.trainings.kinds
+            for seed in range(config.first_seed, config.first_seed + config.seeds)
+        ]
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
         """Build every stage, so that a wrong input is found before the first one runs.
@@ -55,10 +115,11 @@ class Plan(EvidenceStages):
                 f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
                 "layout (the simulator draws at nano scale)"
             )
-        _ = self.generators, self.starts  # refused before a large data set's files are hashed
+        # Refused before a large data set's files are hashed.
+        _ = self.generators.models, self.trainings.starts
         names = [name for name, _, _ in self.waves()]
-        if self.missing and not dry_run:
-            raise UserError(self.missing[0])
+        if self.data.missing and not dry_run:
+            raise UserError(self.data.missing[0])
         if only is not None and only not in names:
             raise UserError(f"--only {only}: {did_you_mean(only, names)}")
 
@@ -67,33 +128,10 @@ class Plan(EvidenceStages):
 
         Raises: UserError: if fewer clips are held out than Table 1 compares.
         """
-        for row in self.qualities:
+        for row in self.quality.rows:
             generated = row.stage.generated
             if isinstance(generated, CaptionSynthesis):
                 generated.requests()
-
-    @cached_property
-    def cells(self) -> list[CellPlan]:
-        """Every classifier training, in the tables' order."""
-        return [
-            CellPlan(
-                task=task,
-                classifier=CLASSIFIER_LABELS[kind],
-                training_data=training_data,
-                seed=seed,
-                schedule=schedule,
-                stage=self.classifier(task, kind, seed, training_data, schedule),
-            )
-            for task in self.config.tasks
-            for schedule in self.config.schedules
-            for training_data, synthetic in self.arms[task].items()
-            # Source has the same steps under both schedules: one training of it serves both.
-            if not (synthetic is None and schedule != self.config.schedules[0])
-            for kind in self.kinds
-            for seed in range(self.config.first_seed, self.config.first_seed + self.config.seeds)
-        ]
-
-    # -- order --------------------------------------------------------------------------------
 
     def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
         """(what, stages, whether they run side by side). A wave needs only what came before it.
@@ -101,31 +139,24 @@ class Plan(EvidenceStages):
         Data, encoding and synthesis use all workers inside; generators and classifiers are one
         process each.
         """
-        data: list[Stage] = [*self.starts.values()]
+        data: list[Stage] = [*self.trainings.starts.values()]
         if self.config.sources:
-            data += self.datasets.values()
-        if self.trains_generators():
-            data += [self.curated, self.clean]
-        if self.qualities:
-            data.append(self.held_out[0])
+            data += self.data.labelled.values()
+        if self.generators.any_trained:
+            data += [self.data.curated, self.data.clean]
+        if self.quality.rows:
+            data.append(self.data.held_out[0])
         yield "data", data, False
-        clips = [clips for arms in self.synthetic.values() for clips in arms.values()]
-        generated = [row.stage.generated for row in self.qualities]
-        below = {s.infra.uid() for g in self.generators.values() for s in g.tower()[:-1]}
-        last: list[Stage] = [g for g in self.generators.values() if g.infra.uid() not in below]
-        encodings: list[Stage] = [s for g in last for s in g.tower() if isinstance(s, Encoding)]
-        yield "encoding", encodings, False
-        yield "generators", last, True
+        clips = [clips for arms in self.arms.synthetic.values() for clips in arms.values()]
+        generated = [row.stage.generated for row in self.quality.rows]
+        yield "encoding", self.generators.encodings, False
+        yield "generators", self.generators.last, True
         yield "synthesis", [*clips, *generated], False
-        distances = [stage for stages in self.distances.values() for stage in stages.values()]
-        yield "generation quality", [*(row.stage for row in self.qualities), *distances], False
+        distances = [each for arms in self.evidence.distances.values() for each in arms.values()]
+        yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], False
         yield "decoding", self._caches(), False
         yield "classifiers", [cell.stage for cell in self.cells], True
-        yield "verdicts", list(self.verdicts.values()), False
-
-    def trains_generators(self) -> bool:
-        """Whether any generator is trained from the corpus, not just loaded."""
-        return any(map(trained_here, self.generators.values()))
+        yield "verdicts", list(self.evidence.verdicts.values()), False
 
     def _caches(self) -> list[Stage]:
         caches = {

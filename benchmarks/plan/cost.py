@@ -10,14 +10,13 @@ checkpointing 2 bytes a layer and one layer whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from core.stage import Stage
 from generator.base import ClipShape, Generator, GivenGenerator
 from generator.diffusion import DenoiserTraining
-from generator.endora.training import EndoraTraining, GivenEndora
-from generator.ophora.training import GivenOphora, OphoraTraining
+from generator.families import GENERATORS
+from generator.family import Size, family_of
+from generator.ophora.family import COGVIDEOX_2B
 
 A100_FLOPS = 312e12  # dense bf16 / fp16, data sheet
 UTILISATION = 0.4  # our assumption for training
@@ -27,63 +26,39 @@ COGVIDEOX_S_PER_STEP = 90 / 50
 COGVIDEOX_SHAPE = ClipShape(num_frames=49, width=720, height=480)
 
 
-@dataclass(frozen=True)
-class Size:
-    """A denoiser at its published size; `patch` covers (frames, rows, columns) of pixels."""
-
-    parameters: float
-    layers: int
-    attention_layers: int  # of those, how many attend over all tokens
-    width: int
-    text_tokens: int
-    patch: tuple[int, int, int]
-
-    def forward_flops(self, shape: ClipShape) -> float:
-        """Operations of one forward pass over one clip."""
-        tokens = self.tokens(shape)
-        return 2 * self.parameters * tokens + 4 * self.attention_layers * self.width * tokens**2
-
-    def tokens(self, shape: ClipShape) -> int:
-        """Tokens of one clip, its text included."""
-        frames, rows, columns = self.patch
-        latent_frames = -(-shape.num_frames // frames)
-        return latent_frames * (shape.height // rows) * (shape.width // columns) + self.text_tokens
-
-
-COGVIDEOX_2B = Size(1_693_783_872, 30, 30, 1920, 226, (4, 16, 16))
-# STDiT-XL/2 attends within frames and along time, never over all tokens.
-STDIT_XL_2 = Size(7.2e8, 28, 0, 1152, 0, (1, 16, 16))
-ENDORA_XL_2 = Size(673_681_568, 28, 0, 1152, 0, (1, 16, 16))
-
-
 def a100_hours(stage: Stage) -> float | None:
-    """A100-hours of a stage at its published size, None for stages that need no GPU."""
+    """A100-hours of a stage at its published size, None for stages that need no GPU or whose
+    network's size is not known."""
     if isinstance(stage, DenoiserTraining):
+        size = _size(stage)
+        if size is None:
+            return None
         passes = 4 if _checkpointed(stage) else 3
-        flops = passes * _size(stage).forward_flops(stage.encoding.shape)
+        flops = passes * size.forward_flops(stage.encoding.shape)
         return flops * stage.optimisation.samples / (A100_FLOPS * UTILISATION) / 3600
-    if isinstance(stage, ClassSynthesis):
-        steps = len(stage.requests()) * stage.sampling.steps
-        return steps * _sampling_step_s(stage.generator) / 3600
-    if isinstance(stage, CaptionSynthesis):
-        return stage.num_clips * stage.sampling.steps * _sampling_step_s(stage.generator) / 3600
+    if isinstance(stage, ClassSynthesis | CaptionSynthesis):
+        size = _size(stage.generator)
+        if size is None:
+            return None
+        clips = stage.num_clips if isinstance(stage, CaptionSynthesis) else len(stage.requests())
+        return clips * stage.sampling.steps * _sampling_step_s(stage.generator, size) / 3600
     return None
 
 
-def _sampling_step_s(generator: Generator) -> float:
+def _sampling_step_s(generator: Generator, size: Size) -> float:
     """Seconds of one sampling step of one clip on an A100."""
     shape = generator.shape if isinstance(generator, GivenGenerator) else COGVIDEOX_SHAPE
     if isinstance(generator, DenoiserTraining):
         shape = generator.encoding.shape
-    share = _size(generator).forward_flops(shape) / COGVIDEOX_2B.forward_flops(COGVIDEOX_SHAPE)
+    share = size.forward_flops(shape) / COGVIDEOX_2B.forward_flops(COGVIDEOX_SHAPE)
     return COGVIDEOX_S_PER_STEP * share
 
 
 def training_gb(stage: Stage) -> float | None:
     """Memory in GB that each GPU needs to train a generator at its published size, else None."""
-    if not isinstance(stage, DenoiserTraining):
-        return None
     size, runtime = _size(stage), stage.runtime
+    if size is None or not isinstance(stage, DenoiserTraining):
+        return None
     states = size.parameters * (20 if stage.optimisation.ema_decay else 16)
     if runtime.sharding == "shard":
         states /= runtime.processes
@@ -93,10 +68,9 @@ def training_gb(stage: Stage) -> float | None:
     return (states + activations) / 1e9
 
 
-def _size(generator: Stage) -> Size:
-    if isinstance(generator, OphoraTraining | GivenOphora):
-        return COGVIDEOX_2B
-    return ENDORA_XL_2 if isinstance(generator, EndoraTraining | GivenEndora) else STDIT_XL_2
+def _size(generator: Stage) -> Size | None:
+    family = family_of(generator, list(GENERATORS.values()))
+    return None if family is None else family.size
 
 
 def _checkpointed(stage: DenoiserTraining) -> bool:

@@ -1,4 +1,5 @@
-"""The data of a run: the labelled set, the narrated corpus, and what curation keeps of it."""
+"""The data of a run: the labelled set, the narrated corpus, what curation keeps of it, weights by
+name."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from benchmarks.datasets.simulated import OphSim, OphVLSim
 from core.clip import Split, Task
 from core.errors import UserError
 from core.stage import ClipSource
+from generator.base import ClipShape, Weights, weights_named
 from generator.curation.narrated import NarratedFolder, Uncurated, read_captions
 from generator.curation.stages import Curation, PrivacyFilter
 
@@ -36,9 +38,11 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class DataPlan:
-    """Data stages. missing: files that are not there (yet): `Plan.check` refuses them, a dry run
-    does without."""
+class Data:
+    """Data stages, and all else that generators are built from (`generator.family.Materials`).
+
+    missing: files that are not there (yet): `Plan.check` refuses them, a dry run does without.
+    """
 
     config: BenchmarkConfig
     inputs: Inputs
@@ -54,8 +58,21 @@ class DataPlan:
     def hash_memory(self) -> Path:
         return self.inputs.results / "cache" / "hashes.json"
 
+    @property
+    def clip(self) -> ClipShape:
+        """Of the clips that generators make."""
+        return self.config.clip
+
+    def weights(self, name: str, field: str) -> Weights:
+        """Weights by folder or hub id.  Raises: UserError: with `field`, if there are none."""
+        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
+
+    def locate(self, name: str) -> Path:
+        """A file that the configuration names; it may not exist."""
+        return locate(name)
+
     @cached_property
-    def datasets(self) -> dict[Task, OphNet]:
+    def labelled(self) -> dict[Task, OphNet]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
         if root is None:
@@ -66,9 +83,9 @@ class DataPlan:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: self._dataset_at(root, task) for task in self.config.tasks}
+        return {task: self._labelled_at(root, task) for task in self.config.tasks}
 
-    def _dataset_at(self, root: Path, task: Task) -> OphNet:
+    def _labelled_at(self, root: Path, task: Task) -> OphNet:
         simulated = find_annotation(root, task).name.startswith("OphSim")
         return OphNet.at(
             root,
@@ -79,8 +96,9 @@ class DataPlan:
         )
 
     @property
-    def data_name(self) -> str:
-        return next(iter(self.datasets.values())).name
+    def name(self) -> str:
+        """The labelled data's."""
+        return next(iter(self.labelled.values())).name
 
     @cached_property
     def narrated(self) -> ClipSource:

@@ -3,15 +3,17 @@ in its clips (train on real, test on synthetic: the reverse of an arm that stand
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
+from augment.arm import SOURCE, Arm
 from augment.controls import Subset
-from benchmarks.config.arms import AloneArm, PartArm
 from benchmarks.metrics.arm_distance import ArmDistance, VideoFeatures
-from benchmarks.plan.arms import ArmPlan
-from benchmarks.scoring.evaluation import CLASSIFIER_LABELS, SOURCE
+from benchmarks.plan.arms import Arms
+from benchmarks.plan.data import Data
+from benchmarks.plan.quality import Encoders
+from benchmarks.plan.trainings import Trainings
+from classifiers.families import CLASSIFIERS
 from classifiers.training import ClassifierTraining
 from classifiers.verdict import Verdict
 from core.clip import Task
@@ -19,35 +21,33 @@ from core.stage import ClipSource
 
 
 @dataclass(frozen=True)
-class EvidenceStages(ArmPlan):
+class Evidence:
     """Stages that look at the arms' clips; no number of a table depends on them."""
 
-    @cached_property
-    def synthetic(self) -> dict[Task, dict[str, ClipSource]]:
-        """The clips of each arm that has any, by task and by the arm's name in the tables."""
-        return {
-            task: {name: clips for name, clips in arms.items() if clips is not None}
-            for task, arms in self.arms.items()
-        }
+    data: Data
+    encoders: Encoders
+    trainings: Trainings
+    arms: Arms
 
     @cached_property
-    def distances(self) -> dict[Task, dict[str, ArmDistance]]:
+    def distances(self) -> dict[Task, dict[Arm, ArmDistance]]:
         """Each arm's clips against real training clips; none where FVD's encoder is missing."""
         return {
-            task: {name: self._distance(task, clips) for name, clips in arms.items()}
-            for task, arms in self.synthetic.items()
-            if self.video_encoder is not None
+            task: {arm: self._distance(task, clips) for arm, clips in arms.items()}
+            for task, arms in self.arms.synthetic.items()
+            if self.encoders.video is not None
         }
 
     def _distance(self, task: Task, clips: ClipSource) -> ArmDistance:
-        real = Subset(clips=self.datasets[task], task=task, split="train", **self.common)
-        return ArmDistance(real=self._features(real), arm=self._features(clips), **self.common)
+        common = self.data.common
+        real = Subset(clips=self.data.labelled[task], task=task, split="train", **common)
+        return ArmDistance(real=self._features(real), arm=self._features(clips), **common)
 
     def _features(self, clips: ClipSource) -> VideoFeatures:
-        assert self.video_encoder is not None
-        protocol = self.config.quality.protocol
-        encoder = self.video_encoder
-        return VideoFeatures(clips=clips, encoder=encoder, protocol=protocol, **self.common)
+        encoder = self.encoders.video
+        assert encoder is not None
+        protocol = self.data.config.quality.protocol
+        return VideoFeatures(clips=clips, encoder=encoder, protocol=protocol, **self.data.common)
 
     @cached_property
     def source_classifiers(self) -> dict[tuple[Task, str], ClassifierTraining]:
@@ -55,36 +55,20 @@ class EvidenceStages(ArmPlan):
 
         None where the run has no such arm: no classifier is trained for a figure's sake.
         """
-        seed, schedule = self.config.first_seed, self.config.schedules[0]
+        seed = self.data.config.first_seed
         return {
-            (task, CLASSIFIER_LABELS[kind]): self.classifier(task, kind, seed, SOURCE, schedule)
-            for task, arms in self.arms.items()
-            for kind in self.kinds
+            (task, CLASSIFIERS[kind].label): self.trainings.on_source(task, kind, seed)
+            for task, arms in self.arms.clips.items()
+            for kind in self.trainings.kinds
             if SOURCE in arms
         }
 
     @cached_property
-    def verdicts(self) -> dict[tuple[Task, str, str], Verdict]:
+    def verdicts(self) -> dict[tuple[Task, Arm, str], Verdict]:
         """What each of these classifiers sees in each arm's clips, by task, arm, classifier."""
         return {
-            (task, name, classifier): Verdict(judge=judge, clips=clips, **self.common)
+            (task, arm, classifier): Verdict(judge=judge, clips=clips, **self.data.common)
             for (task, classifier), judge in self.source_classifiers.items()
-            for name, clips in self.synthetic[task].items()
-            if name not in self.without_labels
+            for arm, clips in self.arms.synthetic[task].items()
+            if arm.labelled
         }
-
-    @property
-    def sweeps(self) -> dict[str, list[str]]:
-        """Arms that differ in volume alone, by what they are parts of; the whole is the last one.
-
-        An arm that stands alone is no whole: its parts join the real clips.
-        """
-        found: dict[str, list[str]] = defaultdict(list)
-        arms = self.config.arms
-        for source in self.config.sources:
-            if isinstance(arm := arms.get(source), PartArm):
-                found[arm.of].append(self.training_data(source))
-        for whole, parts in found.items():
-            if whole in self.config.sources and not isinstance(arms.get(whole), AloneArm):
-                parts.append(self.training_data(whole))
-        return dict(found)

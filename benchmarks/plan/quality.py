@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from augment.synthesis import CaptionSynthesis
-from benchmarks.config.schema import VARIANT
 from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
 from benchmarks.metrics.quality import GenerationQuality
@@ -15,110 +13,48 @@ from benchmarks.metrics.torchscript_encoders import (
     ScriptProtocol,
     TorchScriptEncoder,
 )
-from benchmarks.plan.data import UNKNOWN, locate
-from benchmarks.plan.generators import GeneratorPlan
+from benchmarks.plan.data import UNKNOWN, Data, locate
+from benchmarks.plan.generators import Generators
 from core.errors import UserError
-from core.stage import ClipSource
-
-# Rows of Table 1, by the generator in the plan: model as the paper names it, its training data.
-QUALITY_ROWS: dict[str, tuple[str, str | None]] = {
-    "endora_base": ("Endora", None),
-    "endora": ("Endora (w/ Ophora-160K)", "Ophora-160K"),
-    "bora_base": ("Bora", None),
-    "bora": ("Bora (w/ Ophora-160K)", "Ophora-160K"),
-    "cogvideox": ("CogVideoX-2b", None),
-    "cogvideox_ophvl": ("CogVideoX-2b (w/ OphVL)", "OphVL"),
-    "ophora_tpt": ("Ophora (TPT-only)", "Ophora-160K"),
-    "ophora": ("Ophora", "Ophora-160K"),
-}
+from generator.families import GENERATORS
 
 
 @dataclass(frozen=True)
-class QualityPlan:
-    """One row of Table 1."""
+class Encoders:
+    """The metrics' encoders."""
 
-    model: str
-    fine_tuned_on: str | None
-    stage: GenerationQuality
-
-
-@dataclass(frozen=True)
-class QualityStages(GeneratorPlan):
-    """Stages of Table 1."""
+    data: Data
 
     @cached_property
-    def encoders(self) -> dict[str, MetricEncoder]:
-        """The metrics' encoders."""
-        section = self.config.quality
+    def all(self) -> dict[str, MetricEncoder]:
+        """By their fields in `GenerationQuality`; those that are missing are noted as such."""
+        section = self.data.config.quality
         found: dict[str, MetricEncoder] = {
-            "video_encoder": self._video(self.missing),
-            "image_text_encoder": self.image_text_encoder,
+            "video_encoder": self._video(self.data.missing),
+            "image_text_encoder": self.image_text,
         }
         if section.image_encoder is not None:
-            image = self._script(section.image_encoder, "inception_v3", self.missing)
+            image = self._script(section.image_encoder, "inception_v3", self.data.missing)
             found["image_encoder"] = image
         return found
 
     @cached_property
-    def image_text_encoder(self) -> MetricEncoder:
+    def image_text(self) -> MetricEncoder:
         """The encoder behind CLIPScore."""
-        return self._folder(self.config.quality.image_text_encoder, self.missing)
+        return self._folder(self.data.config.quality.image_text_encoder, self.data.missing)
 
     @cached_property
-    def video_encoder(self) -> MetricEncoder | None:
+    def video(self) -> MetricEncoder | None:
         """The encoder behind FVD; None where it is not there.
 
-        For what a run can do without, unlike Table 1, which is refused then (see `encoders`).
+        For what a run can do without, unlike Table 1, which is refused then (see `all`).
         """
         missing: list[str] = []
         encoder = self._video(missing)
         return None if missing else encoder
 
-    @cached_property
-    def qualities(self) -> list[QualityPlan]:
-        """Rows of Table 1 for the generators in use; none where no caption is held out."""
-        if self.without_corpus:
-            return []
-        section = self.config.quality
-        clips, split = self.held_out
-        rows = []
-        titles = QUALITY_ROWS | {
-            f"{VARIANT}{name}": (f"Endora, {name.replace('_', ' ')}", "Ophora-160K")
-            for name in self.config.endora.variants
-        }
-        chosen = section.rows or tuple(QUALITY_ROWS)
-        for name, (model, data) in titles.items():
-            if name not in self.generators or name not in chosen:
-                continue
-            generated = CaptionSynthesis(
-                source=name,
-                generator=self.generators[name],
-                clips=clips,
-                split=split,
-                num_clips=section.num_clips,
-                sampling=self.sampling_of(name),
-                **self.common,
-            )
-            stage = self._quality(clips, generated, prompted=not name.startswith("endora"))
-            rows.append(QualityPlan(model, data, stage))
-        return rows
-
-    def _quality(
-        self, real: ClipSource, generated: ClipSource, *, prompted: bool
-    ) -> GenerationQuality:
-        section = self.config.quality
-        settings = QualitySettings(num_clips=section.num_clips, protocol=section.protocol)
-        return GenerationQuality(
-            real=real,
-            generated=generated,
-            **self.encoders,
-            settings=settings,
-            prompted=prompted,
-            **self.common,
-        )
-
     def _video(self, missing: list[str]) -> MetricEncoder:
-        section = self.config.quality
+        section = self.data.config.quality
         if section.video_encoder.endswith(SCRIPT_SUFFIX):
             return self._script(section.video_encoder, section.video_protocol, missing)
         return self._folder(section.video_encoder, missing)
@@ -130,7 +66,7 @@ class QualityStages(GeneratorPlan):
         except UserError as error:
             missing.append(str(error))
             found = {"path": path, "sha256": UNKNOWN}
-        return EncoderFolder(**found, **self.common)
+        return EncoderFolder(**found, **self.data.common)
 
     def _script(
         self, name: str, protocol: ScriptProtocol, missing: list[str]
@@ -141,4 +77,46 @@ class QualityStages(GeneratorPlan):
         except UserError as error:
             missing.append(str(error))
             found = {"path": path, "sha256": UNKNOWN, "protocol": protocol}
-        return TorchScriptEncoder(**found, **self.common)
+        return TorchScriptEncoder(**found, **self.data.common)
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of Table 1."""
+
+    model: str
+    fine_tuned_on: str | None
+    stage: GenerationQuality
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Stages of Table 1."""
+
+    data: Data
+    generators: Generators
+    encoders: Encoders
+
+    @cached_property
+    def rows(self) -> list[PlannedRow]:
+        """For the generators in use; none where no caption is held out."""
+        if self.data.without_corpus:
+            return []
+        chosen = self.data.config.quality.rows or tuple(self.data.config.table_rows())
+        return [
+            PlannedRow(row.model, row.fine_tuned_on, self._compared(name, model))
+            for name in GENERATORS
+            for model, row in self.generators.rows(name).items()
+            if model in self.generators.models and model in chosen
+        ]
+
+    def _compared(self, name: str, model: str) -> GenerationQuality:
+        section = self.data.config.quality
+        return GenerationQuality(
+            real=self.data.held_out[0],
+            generated=self.generators.clips_of_captions(name, model),
+            **self.encoders.all,
+            settings=QualitySettings(num_clips=section.num_clips, protocol=section.protocol),
+            prompted=GENERATORS[name].reads_captions,
+            **self.data.common,
+        )

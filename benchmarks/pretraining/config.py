@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.config.sections import (
-    CorpusSection,
-    CurationSection,
-    DiffusionTrainingSection,
-    EncodingSection,
-    Section,
-)
+from benchmarks.config.sections import CorpusSection, CurationSection
 from core.runtime import Runtime
 from generator.backbone.autoencoder import AutoencoderSettings
 from generator.backbone.text import TextEncoderSettings
@@ -20,6 +14,7 @@ from generator.endora.prior import PriorSettings
 from generator.ophora.pipeline import TransformerSettings
 from generator.optimisation import Optimisation
 from generator.preview import Preview
+from generator.sections import DiffusionTrainingSection, EncodingSection, Section
 
 
 class AutoencoderSection(Section):
@@ -79,13 +74,13 @@ class DinoSection(Section):
     optimisation: Optimisation
 
 
-class EndoraSection(TrainingSection):
+class EndoraTrainingSection(TrainingSection):
     """prior: null trains without one."""
 
     prior: PriorSettings | None = None
 
 
-class EndoraBaseSection(EndoraSection):
+class EndoraBaseSection(EndoraTrainingSection):
     transformer: EndoraSettings
 
 
@@ -110,7 +105,7 @@ class PretrainConfig(Section):
     ophora_tpt: TrainingSection
     cogvideox_ophvl: UncuratedSection
     bora_tuned: TrainingSection
-    endora_tuned: EndoraSection
+    endora_tuned: EndoraTrainingSection
     slowfast_nano: Optimisation
     ophclip_nano: Optimisation
     runtime: Runtime = Runtime()

@@ -25,7 +25,7 @@ from benchmarks.plan.data import PROJECT_ROOT
 from benchmarks.pretraining.config import (
     AutoencoderSection,
     BoraBaseSection,
-    EndoraSection,
+    EndoraTrainingSection,
     OphoraBaseSection,
     PretrainConfig,
     TrainingSection,
@@ -240,7 +240,7 @@ class Pretraining:
             **self._prior(section, self._curated(self.config.transfer)),
         )
 
-    def _prior(self, section: EndoraSection, clips: ClipSource) -> dict[str, Any]:
+    def _prior(self, section: EndoraTrainingSection, clips: ClipSource) -> dict[str, Any]:
         if section.prior is None:
             return {}
         size = self.config.clip.model_dump()

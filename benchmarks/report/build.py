@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from augment.arm import SOURCE
 from benchmarks.audits.rows import audit_row, unaudited_row
 from benchmarks.datasets.taxonomy import CLASS_NAMES
 from benchmarks.report.classes import (
@@ -22,7 +23,7 @@ from benchmarks.report.figures import Chart, charts, write_charts
 from benchmarks.report.funnel import funnel_chart, funnel_rows
 from benchmarks.report.page import Report, write_report
 from benchmarks.report.shown import ROOM_BYTES, Shown, embedded, read_shown
-from benchmarks.scoring.evaluation import SOURCE, Cell, arm_name
+from benchmarks.scoring.evaluation import Cell
 from benchmarks.scoring.record import AnyRecord, read_cells
 from benchmarks.tables.of_run import tables_of
 from benchmarks.tables.render import write_tables
@@ -51,7 +52,7 @@ def build_report(
     record: AnyRecord, cells: Sequence[Cell], tables: Tables, shown: Shown, folder: Path
 ) -> Report:
     """Everything that the run allows. folder: where the page will lie and its clips do."""
-    sets, table2 = record.arms, tables.table2
+    sets, table2 = record.clip_sets, tables.table2
     mistakes = _mistakes(cells, shown)
     return Report(
         tables=tables,
@@ -82,7 +83,7 @@ def learning_curves(cells: Sequence[Cell], shown: Shown, schedules: Sequence[str
     found: dict[str, list[Curve]] = {}
     for cell in cells:
         curve = shown.curves.get(str(cell.path))
-        for schedule in schedules if cell.training_data == SOURCE else [cell.schedule]:
+        for schedule in schedules if cell.arm == SOURCE else [cell.schedule]:
             title = f"{cell.task}, {cell.classifier}, {schedule.replace('_', ' ')}"
             if curve is not None:
                 found.setdefault(title, []).append(curve)
@@ -112,13 +113,10 @@ def _mistakes(cells: Sequence[Cell], shown: Shown) -> list[_Mistakes]:
     for classifier in dict.fromkeys(cell.classifier for cell in chosen):
         mine = [cell for cell in chosen if cell.classifier == classifier]
         names = CLASS_NAMES[mine[0].task]
-        shares = {
-            cell.training_data: shares_of(shown.mistakes[str(cell.path)], len(names))
-            for cell in mine
-        }
+        shares = {cell.arm: shares_of(shown.mistakes[str(cell.path)], len(names)) for cell in mine}
         if SOURCE in shares:
             shares = {SOURCE: shares.pop(SOURCE), **shares}
             chart = confusion_chart(mine[0].task, classifier, shares[SOURCE])
             rows = confusion_rows(classifier, shares, names)
-            found.append(_Mistakes(chart, tuple(map(arm_name, shares)), rows))
+            found.append(_Mistakes(chart, tuple(arm.name for arm in shares), rows))
     return found

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.arm import SOURCE, Arm
 from benchmarks.report.drawing import draw
 from benchmarks.report.figures import Chart
-from benchmarks.scoring.evaluation import SOURCE, Cell, arm_name
+from benchmarks.scoring.evaluation import Cell
 from core.clip import Task
 
 SHOWN_CONFUSIONS = 12
@@ -36,10 +37,10 @@ def class_table(
 
     Args: groups: head, medium or tail by class id.
     """
-    recalls: dict[str, list[Mapping[int, float]]] = {}
+    recalls: dict[Arm, list[Mapping[int, float]]] = {}
     for cell in cells:
         if cell.task == task and cell.schedule == "matched_epochs":
-            recalls.setdefault(cell.training_data, []).append(cell.splits["test"].recall_by_class)
+            recalls.setdefault(cell.arm, []).append(cell.splits["test"].recall_by_class)
     if SOURCE not in recalls:
         return None
     arms = [arm for arm in recalls if arm != SOURCE]
@@ -49,7 +50,7 @@ def class_table(
         gains = (f"{means[arm] - means[SOURCE]:+.1f}" for arm in arms)
         group = groups.get(label, "tail")
         rows.append((f"{label} · {names[label]}", group, f"{means[SOURCE]:.1f}", *gains))
-    header = ("Class", "Group", "Source", *(f"Δ {arm_name(arm)}" for arm in arms))
+    header = ("Class", "Group", "Source", *(f"Δ {arm.name}" for arm in arms))
     title = f"Top-1 by {task} on test, percent: Source, and what each arm adds to it"
     return ClassTable(f"{title} (means over seeds and classifiers).", header, tuple(rows))
 
@@ -87,11 +88,11 @@ def confusion_chart(task: Task, classifier: str, shares: NDArray[np.float64]) ->
 
 
 def confusion_rows(
-    classifier: str, shares: Mapping[str, NDArray[np.float64]], names: Sequence[str]
+    classifier: str, shares: Mapping[Arm, NDArray[np.float64]], names: Sequence[str]
 ) -> list[tuple[str, ...]]:
     """The commonest mistakes of Source and how common they are in each arm, percent.
 
-    Args: shares: confusion by training data, Source among them.
+    Args: shares: confusion by arm, Source among them.
     """
     source = shares[SOURCE].copy()
     np.fill_diagonal(source, 0.0)

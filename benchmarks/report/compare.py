@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pydantic
 
+from augment.arm import Arm
 from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import GainKey, Gains, gains
 from benchmarks.report.figures import Chart, gain_chart
@@ -162,9 +163,14 @@ def gain_charts(runs: Sequence[Run]) -> list[Chart]:
     gathered: dict[GainKey, Gains] = {}
     for run in runs:
         for key, gained in (gains(run.table2) if run.table2 is not None else {}).items():
-            named = {f"{arm} ({run.label})": gain for arm, gain in gained.items()}
+            named = {_of_run(arm, run): gain for arm, gain in gained.items()}
             gathered[key] = {**gathered.get(key, {}), **named}
     return [gain_chart(key, gained) for key, gained in gathered.items()]
+
+
+def _of_run(arm: Arm, run: Run) -> Arm:
+    names = {field: f"{getattr(arm, field)} ({run.label})" for field in ("name", "label")}
+    return arm.model_copy(update=names)
 
 
 def markdown(runs: Sequence[Run]) -> str:

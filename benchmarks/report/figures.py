@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.arm import Arm
 from benchmarks.report.drawing import INK, PALETTE, PAPER, draw
 from benchmarks.report.evidence import (
     DistancePoint,
@@ -27,7 +28,6 @@ from benchmarks.report.evidence import (
     rank_correlation,
     volume_points,
 )
-from benchmarks.scoring.evaluation import arm_name
 from benchmarks.scoring.record import ClipSets
 from benchmarks.tables.schema import Delta, Table2
 from core.clip import Task
@@ -52,18 +52,18 @@ class Chart:
     reading: str
 
 
-def charts(table: Table2, sets: ClipSets, sweeps: Mapping[str, Sequence[str]]) -> list[Chart]:
+def charts(table: Table2, sets: ClipSets, sweeps: Mapping[str, Sequence[Arm]]) -> list[Chart]:
     """All figures that the numbers allow, test split, each schedule.
 
-    Args: sets: by task and training data; sweeps: what arms are parts of -> their training data.
+    Args: sets: by task and arm; sweeps: arms by what they are parts of.
     """
     every = gains(table)
     found = [gain_chart(key, gained) for key, gained in every.items()]
     for task in dict.fromkeys(task for task, *_ in every):
-        for whole, names in sweeps.items():
+        for whole, arms in sweeps.items():
             curves = {
                 f"{classifier}, {schedule.replace('_', ' ')}": volume_points(
-                    names, gained, sets[task]
+                    arms, gained, sets[task]
                 )
                 for (of, classifier, schedule), gained in every.items()
                 if of == task
@@ -86,7 +86,7 @@ def write_charts(folder: Path, drawn: Sequence[Chart]) -> None:
 
 def gain_chart(key: GainKey, gained: Gains) -> Chart:
     """A dot with its interval for each arm, in the order given, from top to bottom."""
-    names = ["\n".join(textwrap.wrap(arm_name(name), WRAPPED)) for name in gained]
+    names = ["\n".join(textwrap.wrap(arm.name, WRAPPED)) for arm in gained]
     lines = 1 + max(name.count("\n") for name in names)
 
     def paint(axes: Any) -> None:
@@ -101,10 +101,10 @@ def gain_chart(key: GainKey, gained: Gains) -> Chart:
     title = f"Gain by arm: {_named(key)}"
     height = 0.9 + (LINE * lines + 0.1) * len(names)
     sure = sum(gain.significant for gain in gained.values())
-    best = max(gained, key=lambda name: gained[name].top1)
+    best = max(gained, key=lambda arm: gained[arm].top1)
     reading = (
         f"Top-1 on test minus Source's, with 95% intervals; {FILLED}: {sure} of {len(names)}."
-        f" Largest gain: {arm_name(best)}, {gained[best].top1:+.2f} points."
+        f" Largest gain: {best.name}, {gained[best].top1:+.2f} points."
     )
     svg = draw(title, (WIDTH, height), paint)
     return Chart(f"gain_{_file_name(key)}", title, svg, reading)

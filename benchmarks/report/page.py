@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from augment.arm import Arm
 from benchmarks.audits.rows import AUDIT_HEADER, RULES
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.drawing import inline, page
@@ -26,7 +27,6 @@ from benchmarks.report.provenance import (
     times_of,
 )
 from benchmarks.report.shown import Panel
-from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
 from benchmarks.tables.schema import Contrasts, Row2, Table, Table1, Table2, Tables
@@ -170,8 +170,8 @@ def verdict(table: Table2) -> str:
     for schedule in dict.fromkeys(row.schedule for row in table.rows):
         rows = [row for row in table.rows if (row.split, row.schedule) == ("test", schedule)]
         compared = [row for row in rows if row.delta_vs_source is not None]
-        arms = dict.fromkeys(row.training_data for row in compared)
-        by_arm = {arm: [row for row in compared if row.training_data == arm] for arm in arms}
+        arms = dict.fromkeys(row.arm for row in compared)
+        by_arm = {arm: [row for row in compared if row.arm == arm] for arm in arms}
         clauses = _clauses(by_arm) if len(arms) <= FEW_ARMS else _grouped(by_arm)
         if clauses:
             found.append(f"{schedule.replace('_', ' ')}: {'; '.join(clauses)}.")
@@ -180,7 +180,7 @@ def verdict(table: Table2) -> str:
     return f"{where}, " + " Test split, ".join(found)
 
 
-def _clauses(by_arm: Mapping[str, Sequence[Row2]]) -> list[str]:
+def _clauses(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
     """What each arm's clips did, with its numbers."""
     clauses = []
     for arm, rows in by_arm.items():
@@ -191,15 +191,15 @@ def _clauses(by_arm: Mapping[str, Sequence[Row2]]) -> list[str]:
             for row in rows
             if (delta := row.delta_vs_source) is not None
         )
-        clauses.append(f"{arm_name(arm)}'s clips {_finding(rows)} ({numbers})")
+        clauses.append(f"{arm.name}'s clips {_finding(rows)} ({numbers})")
     return clauses
 
 
-def _grouped(by_arm: Mapping[str, Sequence[Row2]]) -> list[str]:
+def _grouped(by_arm: Mapping[Arm, Sequence[Row2]]) -> list[str]:
     """The arms of each finding, in the table's order."""
     alike: dict[str, list[str]] = {}
     for arm, rows in by_arm.items():
-        alike.setdefault(_finding(rows), []).append(arm_name(arm))
+        alike.setdefault(_finding(rows), []).append(arm.name)
     return [f"{', '.join(names)} {finding}" for finding, names in alike.items()]
 
 

@@ -37,7 +37,7 @@ def plan_line(waves: Sequence[tuple[str, Sequence[Stage], bool]]) -> str:
 
 def cell_row(cell: Cell) -> str:
     """A finished training with its top-1 / top-5 in percent: a line of the table that grows."""
-    data = cell.training_data + (", equal steps" if cell.schedule == "matched_steps" else "")
+    data = cell.arm.label + (", equal steps" if cell.schedule == "matched_steps" else "")
     scores = [f"{split} {s.top1:.2f} / {s.top5:.2f}" for split, s in cell.splits.items()]
     texts = (cell.task, cell.classifier, data, f"seed {cell.seed}", *scores)
     pairs = zip(texts, _WIDTHS, strict=True)

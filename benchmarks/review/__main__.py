@@ -11,7 +11,6 @@ from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.review import __doc__ as description
 from benchmarks.review.answers import load_key, read_answers, write_review
 from benchmarks.review.kit import CRITERIA_PATH, PAGE_NAME, Choice, Criteria, build_kit
-from benchmarks.scoring.evaluation import arm_name
 from core.errors import UserError, exit_code
 
 REAL = "Real"
@@ -57,9 +56,9 @@ def run_build(options: argparse.Namespace) -> None:
     task = plan.config.tasks[0]
     if min(options.classes, options.clips) < 1:
         raise UserError("--classes and --clips: at least 1 of each")
-    manifests = {REAL: plan.datasets[task].manifest().of_split("test")}
-    for name, clips in plan.synthetic[task].items():
-        manifests[arm_name(name)] = clips.manifest()
+    manifests = {REAL: plan.data.labelled[task].manifest().of_split("test")}
+    for arm, clips in plan.arms.synthetic[task].items():
+        manifests[arm.name] = clips.manifest()
     choice = Choice(task, options.classes, options.clips, options.seed)
     key = build_kit(
         options.output, manifests, CLASS_NAMES[task], choice, plan.config.clip, criteria

@@ -7,25 +7,22 @@ be rebuilt from the cells alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 
+from augment.arm import Arm
 from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION
 from benchmarks.scoring.scores import Predictions, SplitScores, split_scores
+from classifiers.families import CLASSIFIERS, by_label
+from classifiers.recipe import Schedule
 from core.clip import Split, Task
 from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
 
-Schedule = Literal["matched_epochs", "matched_steps"]
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
-SOURCE = "Source"
-ALONE = "Only"  # synthetic clips without the real ones: "Only Ophora"
-# Command-line name -> name in the tables (and in the paper).
-CLASSIFIER_LABELS = {"slowfast": "SlowFast", "mvit_v2": "MViTv2"}
 # Source: the paper, Table 2 and Sec. 3.1: 52 phases count Others; 106 operations do not.
 HEAD_SIZES: dict[Task, int] = {"phase": 52, "operation": 107}
 # Every operation has one phase. Others, which OphNet files under 25 phases, counts as without.
@@ -33,7 +30,6 @@ PARENTS: dict[Task, tuple[int | None, ...] | None] = {
     "phase": None,
     "operation": PHASE_OF_OPERATION,
 }
-_TRAINING_DATA = re.compile(r"Source( \+ [\w.-]+)?|Only [\w.-]+")
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -67,7 +63,7 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     task: Task
     classifier: str
-    training_data: str
+    arm: Arm
     seed: int = pydantic.Field(ge=0)
     schedule: Schedule = "matched_epochs"
     splits: dict[Split, SplitScores]
@@ -76,11 +72,10 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @pydantic.model_validator(mode="after")
     def _names_are_known(self) -> Cell:
-        if self.classifier not in CLASSIFIER_LABELS.values():
-            hint = did_you_mean(self.classifier, CLASSIFIER_LABELS.values())
+        if by_label(self.classifier) is None:
+            labels = [family.label for family in CLASSIFIERS.values()]
+            hint = did_you_mean(self.classifier, labels)
             raise ValueError(f"unknown classifier {self.classifier!r}: {hint}")
-        if not _TRAINING_DATA.fullmatch(self.training_data):
-            raise ValueError(f"training_data {self.training_data!r}: expected 'Source + NAME'")
         if tuple(self.splits) != EVALUATED_SPLITS:
             raise ValueError(f"expected scores on val and test, got {list(self.splits)}")
         return self
@@ -88,33 +83,16 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def path(self) -> Path:
         """Where the cell lies in a results folder."""
-        return cell_path(self.task, self.classifier, self.training_data, self.seed, self.schedule)
+        return cell_path(self.task, self.classifier, self.arm, self.seed, self.schedule)
 
 
-def cell_path(
-    task: Task, classifier: str, training_data: str, seed: int, schedule: Schedule
-) -> Path:
+def cell_path(task: Task, classifier: str, arm: Arm, seed: int, schedule: Schedule) -> Path:
     """Where a cell lies in a results folder."""
-    arm = source_id(training_data)
+    family, name = by_label(classifier), arm.id
+    assert family is not None  # a cell refuses others
     if schedule != "matched_epochs":
-        arm += f"-{schedule}"
-    kind = next(key for key, name in CLASSIFIER_LABELS.items() if name == classifier)
-    return Path("cells", task, kind, arm, f"seed{seed}.json")
-
-
-def source_id(training_data: str) -> str:
-    """The command-line name of a table's training data: "Source + Bora" -> "bora"."""
-    return arm_name(training_data).lower().replace(" ", "-")
-
-
-def joins_real(training_data: str) -> bool:
-    """Whether real clips are among these training data."""
-    return not training_data.startswith(ALONE)
-
-
-def arm_name(training_data: str) -> str:
-    """An arm by itself, for a figure or a sentence: "Source + Bora" -> "Bora"."""
-    return training_data.rsplit(" + ", 1)[-1]
+        name += f"-{schedule}"
+    return Path("cells", task, family.name, name, f"seed{seed}.json")
 
 
 def evaluate(
@@ -122,7 +100,7 @@ def evaluate(
     *,
     task: Task,
     classifier: str,
-    training_data: str,
+    arm: Arm,
     seed: int,
     training: Mapping[str, Any],
     provenance: Provenance,
@@ -130,15 +108,15 @@ def evaluate(
 ) -> Cell:
     """The cell of a finished classifier training whose predictions lie in `folder`.
 
-    Args: classifier, training_data: as in the tables ("SlowFast", "Source + Bora"); training: the
-    result of the training stage. Raises: UserError: if predictions are missing or inconsistent.
+    Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage.
+    Raises: UserError: if predictions are missing or inconsistent.
     """
     # The stage predicts its evaluation source, the real clips, on train as well.
     train_labels = Predictions.load(folder, "train").labels
     return Cell(
         task=task,
         classifier=classifier,
-        training_data=training_data,
+        arm=arm,
         seed=seed,
         schedule=schedule,
         splits={

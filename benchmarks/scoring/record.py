@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from augment.arm import REAL_TEST, Arm
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.scoring.evaluation import Cell, read_cell
 from core.clip import Task
@@ -20,7 +21,6 @@ from core.errors import UserError
 from core.files import read_json, write_json
 
 RECORD_NAME = "run.json"
-REAL = "Real (test)"  # beside the arms: the real test clips, to compare with
 Audit = Literal["passed", "failed", "not run"]
 
 
@@ -30,7 +30,7 @@ class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The clips of an arm, or of `REAL`.
+    """The clips of an arm, or the real test clips.
 
     clips: how many. clips_per_class: mean over the classes that have any. metrics: FVD and KVD
     against real training clips by name, as in the result of `ArmDistance`. trained_on_source: by
@@ -44,18 +44,20 @@ class ClipSet:
     trained_on_source: Mapping[str, Mapping[str, Any]]
 
 
-ClipSets = Mapping[Task, Mapping[str, ClipSet]]
+ClipSets = Mapping[Task, Mapping[Arm, ClipSet]]
 
 
 class ArmAudit(Strict):
     """What the leakage audit found in one arm.
 
-    stages: identity of each stage that looked, by name: an audit counts for these alone; found:
-    their results; broken: the rules that the arm breaks, a clause each.
+    training_data: the arm's label. stages: identity of each stage that looked, by name: an audit
+    counts for these alone; found: their results; broken: the rules that the arm breaks, a clause
+    each.
     """
 
     task: Task
     training_data: str
+    arm: Arm
     stages: dict[str, str]
     found: dict[str, dict[str, Any]]
     broken: tuple[str, ...]
@@ -97,10 +99,7 @@ class Making(Strict):
 
 
 class Findings(Strict):
-    """What a run found, or several that were merged.
-
-    Training data are named as in the tables.
-    """
+    """What a run found, or several that were merged."""
 
     config: BenchmarkConfig
     """As resolved; `runtime` and `cluster` are not kept."""
@@ -121,13 +120,9 @@ class Findings(Strict):
     cells: tuple[str, ...]
     """Their paths in the results folder, in the tables' order."""
     arms: dict[Task, dict[str, ClipSet]]
-    """Clips of each arm by training data, those of `REAL` first."""
-    contrasts: tuple[tuple[str, str], ...]
-    """Pairs of training data whose difference is tested: the first minus the second."""
-    ceilings: tuple[str, ...]
-    """Training data that adds real clips of other cases."""
-    sweeps: dict[str, tuple[str, ...]]
-    """By what they are parts of: training data that differ in volume alone, the whole last."""
+    """Clips of each arm by its label, the real test clips first."""
+    sweeps: dict[str, tuple[Arm, ...]]
+    """By what they are parts of: arms that differ in volume alone, the whole last."""
     quality: tuple[Quality, ...]
     """Rows of Table 1."""
     audits: tuple[ArmAudit, ...]
@@ -139,15 +134,26 @@ class Findings(Strict):
     def _without_machinery(self, config: BenchmarkConfig) -> dict[str, Any]:
         return config.model_dump(mode="json", exclude={"runtime", "cluster"})
 
-    def audit_of(self, task: Task, training_data: str) -> ArmAudit | None:
+    def audit_of(self, task: Task, arm: Arm) -> ArmAudit | None:
         """None for an arm that no audit looked at."""
-        mine = (a for a in self.audits if (a.task, a.training_data) == (task, training_data))
-        return next(mine, None)
+        found = (audit for audit in self.audits if (audit.task, audit.arm) == (task, arm))
+        return next(found, None)
 
     @property
-    def synthetic_arms(self) -> list[tuple[Task, str]]:
-        """Task and training data of every arm that adds clips, in the tables' order."""
-        return [(task, name) for task, sets in self.arms.items() for name in sets if name != REAL]
+    def clip_sets(self) -> dict[Task, dict[Arm, ClipSet]]:
+        """Clips by arm, in the tables' order, those of `REAL_TEST` first."""
+        by_label = {arm.label: arm for arm in (REAL_TEST, *self.config.registry().values())}
+        return {
+            task: {by_label[label]: clips for label, clips in sets.items()}
+            for task, sets in self.arms.items()
+        }
+
+    @property
+    def synthetic_arms(self) -> list[tuple[Task, Arm]]:
+        """Task and arm wherever an arm adds clips, in the tables' order."""
+        return [
+            (task, arm) for task, sets in self.clip_sets.items() for arm in sets if arm != REAL_TEST
+        ]
 
 
 class Record(Making, Findings):

@@ -5,24 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.scoring.evaluation import (
-    EVALUATED_SPLITS,
-    HEAD_SIZES,
-    SOURCE,
-    Cell,
-    Schedule,
-)
+from augment.arm import SOURCE, Arm
+from benchmarks.scoring.evaluation import EVALUATED_SPLITS, HEAD_SIZES, Cell
 from benchmarks.scoring.record import Audit
 from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
-    Arm,
+    Group,
+    Groups,
     Place,
     differences,
     differences_from_source,
@@ -41,6 +37,7 @@ from benchmarks.tables.schema import (
     Table1,
     Table2,
 )
+from classifiers.recipe import Schedule
 from core.clip import Split, Task
 from core.errors import UserError
 
@@ -57,12 +54,10 @@ def paper_tables() -> dict[str, Any]:
     return tables
 
 
-def paper_accuracy(
-    training_data: str, classifier: str, split: Split, task: Task, name: str
-) -> float | None:
+def paper_accuracy(arm: Arm, classifier: str, split: Split, task: Task, name: str) -> float | None:
     """The paper's Table 2 value, percent; None where it has none (a user's own videos)."""
     for row in paper_tables()["table2"]:
-        if (row["training_data"], row["classifier"]) == (training_data, classifier):
+        if (row["training_data"], row["classifier"]) == (arm.label, classifier):
             return float(row[f"{split}_{task}_{name}"])
     return None
 
@@ -87,34 +82,32 @@ def build_table2(
     recipe: str,
     slowfast_reading: str = "A",
     unreadable: int = 0,
-    audits: Mapping[tuple[Task, str], Audit] = MappingProxyType({}),
-    ceilings: Collection[str] = (),
+    audits: Mapping[tuple[Task, Arm], Audit] = MappingProxyType({}),
     notes: Sequence[str] = (),
 ) -> Table2:
     """Table 2 from cells: seeds become means with intervals, arms differences from Source.
 
     Rows are ordered by task, schedule, split, then by training data and classifier as they first
     appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
-    Args: unreadable: clips that were skipped; audits: outcome by task and training data, "not
-    run" for arms that it lacks; ceilings: training data with extra real clips, to which the other
-    arms' gains are compared; notes: further sentences for below the table.
+    Args: unreadable: clips that were skipped; audits: outcome by task and arm, "not run" for arms
+    that it lacks; notes: further sentences for below the table.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
-    arms = _arms(cells)
-    order = _order(list(arms))
-    deltas = differences_from_source(arms, order)
-    rows = [_row2(arms, place, deltas.get(place), audits) for place in order]
+    groups = _groups(cells)
+    order = _order(list(groups))
+    deltas = differences_from_source(groups, order)
+    rows = [_row2(groups, place, deltas.get(place), audits) for place in order]
     return Table2(
         data=data,
         scale=scale,
         recipe=recipe,
         rows=tuple(rows),
         notes=(
-            *_notes2(arms, slowfast_reading=slowfast_reading, unreadable=unreadable),
+            *_notes2(groups, slowfast_reading=slowfast_reading, unreadable=unreadable),
             *notes_on_tests(
-                arms, [(*place, SOURCE) for place in deltas], "differences from Source"
+                groups, [(*place, SOURCE) for place in deltas], "differences from Source"
             ),
-            *notes_on_ceilings(deltas, ceilings),
+            *notes_on_ceilings(deltas),
             *notes,
             PAPER_NOTE,
         ),
@@ -122,22 +115,22 @@ def build_table2(
 
 
 def build_contrasts(
-    cells: Sequence[Cell], pairs: Sequence[tuple[str, str]], *, data: str, scale: str
+    cells: Sequence[Cell], pairs: Sequence[tuple[Arm, Arm]], *, data: str, scale: str
 ) -> Contrasts | None:
     """The tested differences between two arms, in the order of Table 2's rows.
 
     None if no pair has cells of the same task, classifier and schedule.
-    Args: pairs: training data; the first one's top-1 minus the second's is tested.
+    Args: pairs: the first one's top-1 minus the second's is tested.
     Raises: as `build_table2`.
     """
-    arms = _arms(cells)
+    groups = _groups(cells)
     tests = [
-        (arm, split, second)
-        for arm, split in _order(list(arms))
+        (group, split, second)
+        for group, split in _order(list(groups))
         for first, second in pairs
-        if arm[3] == first
+        if group.arm == first
     ]
-    found = differences(arms, tests)
+    found = differences(groups, tests)
     if not found:
         return None
     rows = [
@@ -152,57 +145,57 @@ def build_contrasts(
         )
         for ((task, classifier, schedule, first), split, second), delta in found.items()
     ]
-    below = notes_on_tests(arms, list(found), "differences")
+    below = notes_on_tests(groups, list(found), "differences")
     return Contrasts(data=data, scale=scale, rows=tuple(rows), notes=tuple(below))
 
 
-def _arms(cells: Sequence[Cell]) -> dict[Arm, list[Cell]]:
-    """Cells by arm, seeds in order.  Raises: UserError: if there is none, or a seed repeats."""
-    arms: dict[Arm, list[Cell]] = defaultdict(list)
+def _groups(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
+    """Cells by group, seeds in order.  Raises: UserError: if there is none, or a seed repeats."""
+    groups: dict[Group, list[Cell]] = defaultdict(list)
     for cell in cells:
-        arms[cell.task, cell.classifier, cell.schedule, cell.training_data].append(cell)
-    if not arms:
+        groups[Group(cell.task, cell.classifier, cell.schedule, cell.arm)].append(cell)
+    if not groups:
         raise UserError("no cell to make Table 2 of: run the benchmark first")
-    for arm, members in arms.items():
+    for group, members in groups.items():
         members.sort(key=lambda cell: cell.seed)
         if len({cell.seed for cell in members}) != len(members):
-            raise UserError(f"{' / '.join(arm)}: a seed appears twice")
-    return arms
+            raise UserError(f"{group}: a seed appears twice")
+    return groups
 
 
-def _order(arms: list[Arm]) -> list[Place]:
-    classifiers = list(dict.fromkeys(arm[1] for arm in arms))
-    training = list(dict.fromkeys(arm[3] for arm in arms))
+def _order(groups: list[Group]) -> list[Place]:
+    classifiers = list(dict.fromkeys(group.classifier for group in groups))
+    arms = list(dict.fromkeys(group.arm for group in groups))
     tasks: list[Task] = ["phase", "operation"]
     schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
 
     def place(entry: Place) -> tuple[int, ...]:
-        (task, classifier, schedule, name), split = entry
+        group, split = entry
         return (
-            tasks.index(task),
-            schedules.index(schedule),
+            tasks.index(group.task),
+            schedules.index(group.schedule),
             EVALUATED_SPLITS.index(split),
-            training.index(name),
-            classifiers.index(classifier),
+            arms.index(group.arm),
+            classifiers.index(group.classifier),
         )
 
-    return sorted(((arm, split) for arm in arms for split in EVALUATED_SPLITS), key=place)
+    return sorted(((group, split) for group in groups for split in EVALUATED_SPLITS), key=place)
 
 
 def _row2(
-    arms: Mapping[Arm, list[Cell]],
+    groups: Groups,
     place: Place,
     delta: Delta | None,
-    audits: Mapping[tuple[Task, str], Audit],
+    audits: Mapping[tuple[Task, Arm], Audit],
 ) -> Row2:
-    arm, split = place
-    task, classifier, schedule, training_data = arm
+    group, split = place
+    task, classifier, schedule, arm = group
 
     def score(name: str) -> Score:
-        hits = hits_of(arms[arm], split, name)
+        hits = hits_of(groups[group], split, name)
         mean, std = spread(hits.rates)
         low, high = bootstrap_interval(hits)
-        paper = paper_accuracy(training_data, classifier, split, task, name)
+        paper = paper_accuracy(arm, classifier, split, task, name)
         return Score(
             mean=percent(mean),
             std=None if std is None else percent(std),
@@ -215,19 +208,20 @@ def _row2(
         task=task,
         split=split,
         schedule=schedule,
-        training_data=training_data,
+        training_data=arm.label,
+        arm=arm,
         classifier=classifier,
         top1=score("top1"),
         top5=score("top5"),
-        macro_f1=round(fmean(cell.splits[split].macro_f1 for cell in arms[arm]), 2),
+        macro_f1=round(fmean(cell.splits[split].macro_f1 for cell in groups[group]), 2),
         delta_vs_source=delta,
-        audit=None if training_data == SOURCE else audits.get((task, training_data), "not run"),
+        audit=None if arm == SOURCE else audits.get((task, arm), "not run"),
     )
 
 
-def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable: int) -> list[str]:
-    cells = [cell for members in arms.values() for cell in members]
-    counts = sorted({len(members) for members in arms.values()})
+def _notes2(groups: Groups, *, slowfast_reading: str, unreadable: int) -> list[str]:
+    cells = [cell for members in groups.values() for cell in members]
+    counts = sorted({len(members) for members in groups.values()})
     seeds = " / ".join(seeds_label(count) for count in counts)
     tasks = [task for task in HEAD_SIZES if any(cell.task == task for cell in cells)]
     heads = " and ".join(f"{HEAD_SIZES[task]} {task} ids" for task in tasks)
@@ -236,7 +230,7 @@ def _notes2(arms: Mapping[Arm, list[Cell]], *, slowfast_reading: str, unreadable
         + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),
         f"SlowFast frames: reading {slowfast_reading}. Heads: {heads}, Others counted.",
     ]
-    if any(cell.training_data == "Source + Bora" for cell in cells):
+    if any(cell.arm.id == "bora" for cell in cells):
         notes.append("Bora is the one fine-tuned on Ophora-160K; the paper does not say which.")
     diverged = sorted(str(cell.path) for cell in cells if cell.training.diverged)
     if diverged:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.scoring.evaluation import HEAD_SIZES, SOURCE, Cell, Schedule, arm_name, joins_real
+from augment.arm import SOURCE, Arm
+from benchmarks.scoring.evaluation import HEAD_SIZES, Cell
 from benchmarks.scoring.scores import SplitScores, percent
 from benchmarks.scoring.statistics import (
     SIGNIFICANCE,
@@ -17,24 +19,38 @@ from benchmarks.scoring.statistics import (
     paired_difference,
 )
 from benchmarks.tables.schema import Delta
+from classifiers.recipe import Schedule
 from core.clip import Split, Task
 from core.errors import UserError
 
-Arm = tuple[Task, str, Schedule, str]  # task, classifier, schedule, training data
-Place = tuple[Arm, Split]  # a row of Table 2
-Test = tuple[Arm, Split, str]  # the str: training data of the control
+
+class Group(NamedTuple):
+    """What cells that differ in their seed alone have in common."""
+
+    task: Task
+    classifier: str
+    schedule: Schedule
+    arm: Arm
+
+    def __str__(self) -> str:
+        return f"{self.task} / {self.classifier} / {self.schedule} / {self.arm.label}"
 
 
-def differences(arms: Mapping[Arm, list[Cell]], tests: Sequence[Test]) -> dict[Test, Delta]:
+Groups = Mapping[Group, list[Cell]]
+Place = tuple[Group, Split]  # a row of Table 2
+Test = tuple[Group, Split, Arm]  # the arm is the control
+
+
+def differences(groups: Groups, tests: Sequence[Test]) -> dict[Test, Delta]:
     """Top-1 of each test's arm minus that of its control, for those that have both.
 
     p values are corrected over those of a task.
     Raises: UserError: if two arms were scored on different clips or trained with other seeds.
     """
-    found = {test: paired_difference(*pair) for test in tests if (pair := _pair(arms, *test))}
+    found = {test: paired_difference(*pair) for test in tests if (pair := _pair(groups, *test))}
     corrected: dict[Test, float] = {}
     for task in HEAD_SIZES:
-        family = [test for test in found if test[0][0] == task]
+        family = [test for test in found if test[0].task == task]
         p_values = holm([found[test].p_value for test in family])
         corrected |= dict(zip(family, p_values, strict=True))
     return {
@@ -48,31 +64,27 @@ def differences(arms: Mapping[Arm, list[Cell]], tests: Sequence[Test]) -> dict[T
     }
 
 
-def differences_from_source(
-    arms: Mapping[Arm, list[Cell]], places: Sequence[Place]
-) -> dict[Place, Delta]:
+def differences_from_source(groups: Groups, places: Sequence[Place]) -> dict[Place, Delta]:
     """The difference from Source of every row that has one; raises as `differences` does."""
-    found = differences(arms, [(*place, SOURCE) for place in places])
-    return {(arm, split): delta for (arm, split, _), delta in found.items()}
+    found = differences(groups, [(*place, SOURCE) for place in places])
+    return {(group, split): delta for (group, split, _), delta in found.items()}
 
 
-def _pair(
-    arms: Mapping[Arm, list[Cell]], arm: Arm, split: Split, control: str
-) -> tuple[Hits, Hits] | None:
-    task, classifier, schedule, training_data = arm
-    cells = arms.get((task, classifier, schedule, control))
+def _pair(groups: Groups, group: Group, split: Split, control: Arm) -> tuple[Hits, Hits] | None:
+    cells = groups.get(group._replace(arm=control))
     if cells is None and control == SOURCE:
         # Source has the same steps under both schedules, so one training of it serves both.
-        cells = arms.get((task, classifier, "matched_epochs", SOURCE))
-    if arm not in arms or training_data == control or not cells:
+        cells = groups.get(group._replace(arm=SOURCE, schedule="matched_epochs"))
+    if group not in groups or group.arm == control or not cells:
         return None
-    name = " / ".join(arm)
-    if _cases(arms[arm][0], split) != _cases(cells[0], split):
-        raise UserError(f"{name}, {split}: scored on other clips than {control}: run again")
-    seeds, of_control = ([cell.seed for cell in members] for members in (arms[arm], cells))
+    if _cases(groups[group][0], split) != _cases(cells[0], split):
+        raise UserError(f"{group}, {split}: scored on other clips than {control.label}: run again")
+    seeds, of_control = ([cell.seed for cell in members] for members in (groups[group], cells))
     if seeds != of_control:
-        raise UserError(f"{name}: seeds {seeds}, but {control} has {of_control}: run both alike")
-    return hits_of(arms[arm], split, "top1"), hits_of(cells, split, "top1")
+        raise UserError(
+            f"{group}: seeds {seeds}, but {control.label} has {of_control}: run both alike"
+        )
+    return hits_of(groups[group], split, "top1"), hits_of(cells, split, "top1")
 
 
 def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
@@ -93,7 +105,7 @@ def _cases(cell: Cell, split: Split) -> tuple[tuple[str, int], ...]:
     return tuple((case.video_id, case.clips) for case in cell.splits[split].cases)
 
 
-def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Test], what: str) -> list[str]:
+def notes_on_tests(groups: Groups, tested: Sequence[Test], what: str) -> list[str]:
     """What the tests are, how many of them are corrected for together, what they can find.
 
     Args: what: the differences of the table, in words.
@@ -102,18 +114,18 @@ def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Test], what:
         return []
     tests = {
         "t test over cases and seeds"
-        if len(arms[arm]) > 1
+        if len(groups[group]) > 1
         else "sign-flip permutation test over cases"
-        for arm, _, _ in tested
+        for group, _, _ in tested
     }
-    tasks = [arm[0] for arm, _, _ in tested]
+    tasks = [group.task for group, _, _ in tested]
     families = " and for all ".join(f"{tasks.count(t)} {t}" for t in dict.fromkeys(tasks))
     notes = [
         f"p: {', '.join(sorted(tests))}, two-sided, not corrected. p Holm: corrected for all"
         f" {families} {what} in this table. *: p Holm below {SIGNIFICANCE}."
     ]
     on_test = [test for test in tested if test[1] == "test"]
-    pairs = [pair for test in on_test if (pair := _pair(arms, *test))]
+    pairs = [pair for test in on_test if (pair := _pair(groups, *test))]
     smallest = [minimum_detectable_difference(*pair) for pair in pairs]
     if math.isfinite(max(smallest)):
         low, high = percent(min(smallest)), percent(max(smallest))
@@ -124,30 +136,29 @@ def notes_on_tests(arms: Mapping[Arm, list[Cell]], tested: Sequence[Test], what:
     return notes
 
 
-def notes_on_ceilings(differences: Mapping[Place, Delta], ceilings: Collection[str]) -> list[str]:
+def notes_on_ceilings(differences: Mapping[Place, Delta]) -> list[str]:
     """What share of a ceiling's gain on test the other arms reach, in a sentence for each ceiling.
 
-    A ceiling is training data with real clips where the others have synthetic ones. The share is
-    an arm's gain, and the ends of its interval, over the ceiling's gain as measured: the ceiling's
-    own uncertainty is not in it. A ceiling whose interval holds 0 has no share to speak of, and
-    clips without the real ones have none.
+    A ceiling is an arm with real clips where the others have synthetic ones. The share is an arm's
+    gain, and the ends of its interval, over the ceiling's gain as measured: the ceiling's own
+    uncertainty is not in it. A ceiling whose interval holds 0 has no share to speak of, and clips
+    without the real ones have none.
     """
     notes = []
-    for (arm, split), gain in differences.items():
-        task, classifier, schedule, ceiling = arm
-        if split != "test" or ceiling not in ceilings:
+    for (group, split), gain in differences.items():
+        if split != "test" or not group.arm.ceiling:
             continue
-        trained = f"{task}, {classifier}, {schedule.replace('_', ' ')}"
-        measured = f"{arm_name(ceiling)} on test ({trained}): {gain.top1:+.2f} points"
+        trained = f"{group.task}, {group.classifier}, {group.schedule.replace('_', ' ')}"
+        measured = f"{group.arm.name} on test ({trained}): {gain.top1:+.2f} points"
         if gain.ci95[0] <= 0:
             notes.append(f"Gain of {measured}, not told from none: no ceiling.")
             continue
         shares = [
-            f"{arm_name(other[3])} {_share(found, gain)}"
+            f"{other.arm.name} {_share(found, gain)}"
             for (other, where), found in differences.items()
-            if (other[:3], where) == (arm[:3], split)
-            and other[3] not in ceilings
-            and joins_real(other[3])
+            if (other._replace(arm=group.arm), where) == (group, split)
+            and other.arm.with_real
+            and not other.arm.ceiling
         ]
         if shares:
             notes.append(f"Share of the gain of {measured}: {', '.join(shares)}.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.config.schema import BUILT_IN_SOURCES, VARIANT, BenchmarkConfig
-from benchmarks.scoring.evaluation import SOURCE, Cell
+from augment.arm import Arm
+from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.scoring.evaluation import Cell
 from benchmarks.scoring.record import AnyRecord, ArmAudit, Quality, left_out, outcome
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from core.clip import Task
+from generator.endora.family import VARIANT
+from generator.families import GENERATORS
 
 NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
 
@@ -37,7 +40,6 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
         recipe=record.config.recipe_name,
         unreadable=len(record.unreadable_files),
         audits={arm: outcome(record.audit_of(*arm)) for arm in arms},
-        ceilings=record.ceilings,
         notes=[
             *left_out_note(record),
             *_synthesis_note(record),
@@ -49,7 +51,9 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
 
 def contrasts(record: AnyRecord, cells: Sequence[Cell]) -> Contrasts | None:
     """The differences between two arms that the configuration asks for."""
-    return build_contrasts(cells, record.contrasts, data=record.data, scale=record.scale)
+    arms = record.config.registry()
+    pairs = [(arms[first], arms[second]) for first, second in record.config.compared()]
+    return build_contrasts(cells, pairs, data=record.data, scale=record.scale)
 
 
 def quality_table(rows: Sequence[Quality], config: BenchmarkConfig, corpus: str) -> Table1 | None:
@@ -80,24 +84,24 @@ def left_out_note(record: AnyRecord) -> list[str]:
 
 def _synthesis_note(record: AnyRecord) -> list[str]:
     """How the generators' clips were drawn, where an arm has any."""
-    if not record.config.origins() & set(BUILT_IN_SOURCES[1:]):
+    if not record.config.origins() & set(GENERATORS):
         return []
     settings = record.config.synthesis
     return [f"Synthetic clips: {settings.clips_per_class} a class, classes: {settings.policy}."]
 
 
-def audits_note(arms: Sequence[tuple[Task, str]], audits: Iterable[ArmAudit]) -> list[str]:
+def audits_note(arms: Sequence[tuple[Task, Arm]], audits: Iterable[ArmAudit]) -> list[str]:
     """The sentence below Table 2: every synthetic arm passed, failed (and why) or was not run."""
     if not arms:
         return []
-    found = {(audit.task, audit.training_data): audit for audit in audits}
+    found = {(audit.task, audit.arm): audit for audit in audits}
     several = len({task for task, _ in arms}) > 1
-    clauses = [_clause(task, name, found.get((task, name)), several) for task, name in arms]
+    clauses = [_clause(task, arm, found.get((task, arm)), several) for task, arm in arms]
     hint = "" if all(arm in found for arm in arms) else NOT_RUN_HINT
     return [f"Audits: {'; '.join(clauses)}.{hint}"]
 
 
-def _clause(task: Task, training_data: str, audit: ArmAudit | None, several: bool) -> str:
-    arm = training_data.removeprefix(f"{SOURCE} + ") + (f", {task}" if several else "")
+def _clause(task: Task, arm: Arm, audit: ArmAudit | None, several: bool) -> str:
+    shown = arm.name + (f", {task}" if several else "")
     reasons = f" ({', '.join(audit.broken)})" if audit is not None and audit.broken else ""
-    return f"{arm} {outcome(audit)}{reasons}"
+    return f"{shown} {outcome(audit)}{reasons}"

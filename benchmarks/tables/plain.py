@@ -56,7 +56,8 @@ def _plain_contrasts(table: Contrasts) -> Plain:
     yield [*names, *(f"delta_{value}" for value in values)]
     for row in table.rows:
         delta = row.difference
-        line = [row.task, row.split, row.schedule, row.classifier, row.first, row.second]
+        arms = [row.first.label, row.second.label]
+        line = [row.task, row.split, row.schedule, row.classifier, *arms]
         yield [*line, delta.top1, *delta.ci95, delta.p_value, delta.p_holm]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import tabulate
 
-from benchmarks.scoring.evaluation import arm_name
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.schema import Contrasts, Delta, Metric, Score, Table, Table1, Table2, Tables
 from core.files import write_json, write_text
@@ -187,8 +186,8 @@ def _grid_of_contrasts(table: Contrasts) -> tuple[list[str], Cells]:
             row.task,
             SCHEDULES[row.schedule],
             row.split,
-            arm_name(row.first),
-            arm_name(row.second),
+            row.first.name,
+            row.second.name,
             row.classifier,
             delta_text(row.difference),
             f"{row.difference.p_value:.4f}",

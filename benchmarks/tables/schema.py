@@ -6,9 +6,10 @@ from typing import Annotated, NamedTuple
 
 import pydantic
 
-from benchmarks.scoring.evaluation import SOURCE, Schedule
+from augment.arm import SOURCE, Arm
 from benchmarks.scoring.record import Audit
 from benchmarks.scoring.statistics import SIGNIFICANCE
+from classifiers.recipe import Schedule
 from core.clip import Split, Task
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
@@ -56,13 +57,14 @@ class Delta(Strict):
 
 
 class Row2(Strict):
-    """macro_f1: percent, averaged over classes, then over seeds. audit: of the arm's synthetic
-    clips (docs/audits.md); None for Source, which has none."""
+    """training_data: the arm's label. macro_f1: percent, averaged over classes, then over seeds.
+    audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
 
     task: Task
     split: Split
     schedule: Schedule
     training_data: str
+    arm: Arm
     classifier: str
     top1: Score
     top5: Score
@@ -76,9 +78,11 @@ class Row2(Strict):
             raise ValueError(f"top-1 {self.top1.mean} is above top-5 {self.top5.mean}")
         if self.top1.n_seeds != self.top5.n_seeds:
             raise ValueError("top-1 and top-5 have different numbers of seeds")
-        if self.training_data == SOURCE and self.delta_vs_source is not None:
+        if self.training_data != self.arm.label:
+            raise ValueError(f"training_data {self.training_data!r} of the arm {self.arm.label!r}")
+        if self.arm == SOURCE and self.delta_vs_source is not None:
             raise ValueError("Source has no difference from itself")
-        if (self.training_data == SOURCE) != (self.audit is None):
+        if (self.arm == SOURCE) != (self.audit is None):
             raise ValueError(f"audit {self.audit!r} of {self.training_data}")
         return self
 
@@ -95,8 +99,7 @@ class Table2(Strict):
     @pydantic.model_validator(mode="after")
     def _rows_are_unique(self) -> Table2:
         keys = [
-            (row.task, row.split, row.schedule, row.training_data, row.classifier)
-            for row in self.rows
+            (row.task, row.split, row.schedule, row.arm.id, row.classifier) for row in self.rows
         ]
         if len(set(keys)) != len(keys):
             raise ValueError("a row appears twice")
@@ -109,7 +112,7 @@ class Table2(Strict):
         source = {
             (row.task, row.split, row.classifier): row.top1.paper
             for row in self.rows
-            if row.training_data == SOURCE
+            if row.arm == SOURCE
         }
         found: list[float | None] = []
         for row in self.rows:
@@ -122,14 +125,14 @@ class Table2(Strict):
 
 
 class Contrast(Strict):
-    """first, second: training data; the difference is the first one's top-1 minus the second's."""
+    """The difference is the first arm's top-1 minus the second's."""
 
     task: Task
     split: Split
     schedule: Schedule
     classifier: str
-    first: str
-    second: str
+    first: Arm
+    second: Arm
     difference: Delta
 
 

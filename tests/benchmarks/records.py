@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.scoring.evaluation import Cell
 from benchmarks.scoring.record import ArmAudit, Record, StageFacts
+from tests.benchmarks.scores import arm_of
 
 LOOKED = {"suspects": 52, "copies": [], "percent": 0.0}
 TEXTS = {"clips": 52, "with_text": [], "percent": 0.0}
@@ -34,8 +35,6 @@ def make_record(config: BenchmarkConfig, cells: Sequence[Cell], **other: Any) ->
         "generators": {},
         "cells": [str(cell.path) for cell in cells],
         "arms": {},
-        "contrasts": [],
-        "ceilings": [],
         "sweeps": {},
         "quality": [],
         "audits": [],
@@ -49,9 +48,9 @@ def stage(name: str, folder: str = "", **left_out: int) -> StageFacts:
     return StageFacts(stage=name, cost="", folder=folder or name, left_out=left_out)
 
 
-def audit(training_data: str, *broken: str) -> ArmAudit:
+def audit(label: str, *broken: str) -> ArmAudit:
     """The audit of an arm of phases."""
     found = {"held_out": LOOKED, "train": LOOKED, "text": TEXTS}
     return ArmAudit(
-        task="phase", training_data=training_data, stages={}, found=found, broken=broken
+        task="phase", training_data=label, arm=arm_of(label), stages={}, found=found, broken=broken
     )

@@ -1,10 +1,13 @@
 """Cells with chosen accuracies, made from real predictions, for the tests of tables and report."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.scoring.evaluation import Cell, Provenance, Schedule, evaluate
+from augment.arm import SOURCE, Arm
+from benchmarks.scoring.evaluation import Cell, Provenance, evaluate
+from classifiers.recipe import Schedule
 from core.clip import Task
 from core.files import write_json
 from core.runtime import derive_seed
@@ -19,6 +22,15 @@ TRAINING = {
     "parameters": 1234,
 }
 PROVENANCE = Provenance(device="cpu", threads=1, versions={"torch": "2"}, key="abc")
+
+
+def arm_of(label: str, **changes: Any) -> Arm:
+    """The arm that a configuration would make of clips that the tables call so."""
+    name = label.removeprefix("Only ").removeprefix("Source + ")
+    if label == SOURCE.label:
+        return SOURCE
+    made = Arm.alone(name, name) if label.startswith("Only ") else Arm.joining(name, name)
+    return made.model_copy(update=changes)
 
 
 def write_predictions(
@@ -47,7 +59,7 @@ def write_predictions(
 
 def make_cell(
     tmp_path: Path,
-    training_data: str = "Source",
+    label: str = "Source",
     *,
     accuracy: float = 0.4,
     seed: int = 0,
@@ -55,15 +67,16 @@ def make_cell(
     task: Task = "phase",
     schedule: Schedule = "matched_epochs",
     cases: int = 30,
+    **changes: Any,
 ) -> Cell:
-    folder = tmp_path / f"{training_data}{accuracy}{seed}{classifier}{task}{cases}"
+    folder = tmp_path / f"{label}{accuracy}{seed}{classifier}{task}{cases}"
     classes = 52 if task == "phase" else 107
     write_predictions(folder, accuracy=accuracy, seed=seed, classes=classes, cases=cases)
     return evaluate(
         folder,
         task=task,
         classifier=classifier,
-        training_data=training_data,
+        arm=arm_of(label, **changes),
         seed=seed,
         schedule=schedule,
         training=TRAINING,

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.checkpoints import Checkpoint, load_checkpoint, read_tensors, resample
-from classifiers.networks import Classifier, MViTv2, SlowFast
+from classifiers.mvit_v2 import MViTv2
+from classifiers.networks import Classifier
+from classifiers.slowfast import SlowFast
 from core.errors import UserError
 from core.runtime import Runtime
 

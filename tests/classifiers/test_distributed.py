@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from classifiers.fitting import LOG_NAME
-from classifiers.networks import MViTv2, Network, SlowFast
+from classifiers.mvit_v2 import MViTv2
+from classifiers.networks import Network
 from classifiers.recipe import Recipe
+from classifiers.slowfast import SlowFast
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.runtime import Runtime

@@ -6,7 +6,9 @@ import pydantic
 import pytest
 import torch
 
-from classifiers.networks import MViTv2, Network, SlowFast
+from classifiers.mvit_v2 import MViTv2
+from classifiers.networks import Network
+from classifiers.slowfast import SlowFast
 from core.errors import UserError
 from tests.presets import MVITV2_NANO, SLOWFAST_NANO
 

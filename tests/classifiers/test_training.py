@@ -18,9 +18,10 @@ import torch
 
 from classifiers import fitting
 from classifiers.checkpoints import Checkpoint
-from classifiers.networks import Network, SlowFast
+from classifiers.networks import Network
 from classifiers.prediction import predict
 from classifiers.recipe import FixMatch, Recipe
+from classifiers.slowfast import SlowFast
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.mixture import MIXTURE_NAME, Chosen

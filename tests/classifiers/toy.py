@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.networks import MViTv2
+from classifiers.mvit_v2 import MViTv2
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed

@@ -21,8 +21,8 @@ from benchmarks.config.files import load_config, load_yaml
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.plan import Inputs, Plan
 from classifiers.checkpoints import Checkpoint
-from classifiers.networks import SlowFast
 from classifiers.recipe import Recipe
+from classifiers.slowfast import SlowFast
 from classifiers.trained import GivenClassifier, TrainedClassifier
 from classifiers.training import ClassifierTraining
 from classifiers.verdict import Verdict, agreement

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from augment.arm import Arm
 from benchmarks.audits.findings import (
     AUDITS_NAME,
     Audits,
@@ -64,12 +65,13 @@ def records(plan: Plan, **other: dict[str, Any]) -> Audits:
     arms = tuple(
         ArmAudit(
             task=task,
-            training_data=name,
+            training_data=arm.label,
+            arm=arm,
             stages=identities(stages_of(plan, task, clips)),
             found=found(**other),
             broken=broken_rules(found(**other)),
         )
-        for task, name, clips in synthetic_arms(plan)
+        for task, arm, clips in synthetic_arms(plan)
     )
     return Audits(arms=arms, table1={})
 
@@ -112,8 +114,8 @@ def test_each_rule_breaks_alone(other: dict[str, Any], broken: tuple[str, ...]) 
     assert broken_rules(found(**other)) == broken
 
 
-def note(plan: Plan, audits: Mapping[tuple[Task, str], ArmAudit]) -> list[str]:
-    return audits_note([(task, name) for task, name, _ in synthetic_arms(plan)], audits.values())
+def note(plan: Plan, audits: Mapping[tuple[Task, Arm], ArmAudit]) -> list[str]:
+    return audits_note([(task, arm) for task, arm, _ in synthetic_arms(plan)], audits.values())
 
 
 def test_an_audit_counts_for_its_own_clips_only(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_an_audit_counts_for_its_own_clips_only(tmp_path: Path) -> None:
     ]
     other_ophora = plan_of(tmp_path, "ophora.sampling.steps=3")
     valid = valid_audits(other_ophora, saved(plan, records(plan)))
-    assert list(valid) == [("phase", "Source + Bora")]
+    assert list(valid) == [("phase", other_ophora.arms.named("bora"))]
     assert note(other_ophora, valid)[0].startswith("Audits: Bora passed; Ophora not run.")
     assert valid_audits(plan_of(tmp_path, "sources=[source]"), path) == {}
 
@@ -175,9 +177,9 @@ def test_generators_that_the_run_does_not_train_are_compared_with_the_labelled_s
     tmp_path: Path,
 ) -> None:
     given = plan_of(tmp_path, "ophora.weights=generator/weights/ophora_base")
-    names = {name: set(stages_of(given, task, c)) for task, name, c in synthetic_arms(given)}
-    assert names["Source + Ophora"] == {"held_out", "train", "text"}
-    assert names["Source + Bora"] > {"corpus", "corpus_held_out", "memorisation"}
+    names = {arm.id: set(stages_of(given, task, c)) for task, arm, c in synthetic_arms(given)}
+    assert names["ophora"] == {"held_out", "train", "text"}
+    assert names["bora"] > {"corpus", "corpus_held_out", "memorisation"}
 
 
 def test_nothing_to_audit_and_clips_that_are_not_made(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_users_copy_of_a_test_clip_and_text_fail_the_arm(tmp_path: Path) -> No
         "ophsim={train_cases: 2, train_clips: 52, val_cases: 2, val_clips: 52, test_cases: 2,"
         " test_clips: 52, minimum: 1}"
     )
-    test_clips = plan_of(tmp_path, data).datasets["phase"].manifest().of_split("test")
+    test_clips = plan_of(tmp_path, data).data.labelled["phase"].manifest().of_split("test")
     stolen = test_clips.clips[7]
     frames = read_span(test_clips.path_of(stolen), start_s=stolen.start_s, end_s=stolen.end_s)
     folder = tmp_path / "mine"
@@ -208,7 +210,7 @@ def test_a_users_copy_of_a_test_clip_and_text_fail_the_arm(tmp_path: Path) -> No
     for number in range(2):
         write_video(folder / "7" / f"own{number}.mp4", flicker(number))
     plan = plan_of(tmp_path, data, f"sources=[source, mine={folder}]")
-    plan.arms["phase"]["Source + mine"].run()  # type: ignore[union-attr]
+    plan.arms.synthetic["phase"][plan.arms.named("mine")].run()
     (arm,) = audit(plan).arms
     assert arm.broken == ("1 clip like val or test clips", "text in 25.0% of the clips")
     (pair,) = arm.found["held_out"]["copies"]

@@ -12,7 +12,7 @@ from benchmarks.metrics.arm_distance import ArmDistance, VideoFeatures
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.tables.schema import Metric
-from classifiers.networks import SlowFast
+from classifiers.slowfast import SlowFast
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.runtime import Runtime

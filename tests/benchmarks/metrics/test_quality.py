@@ -26,7 +26,7 @@ from benchmarks.metrics.ophclip import (
 )
 from benchmarks.metrics.quality import GenerationQuality
 from benchmarks.tables.schema import Metric
-from classifiers.networks import SlowFast
+from classifiers.slowfast import SlowFast
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.runtime import Runtime

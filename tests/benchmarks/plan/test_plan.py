@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from augment.arm import Arm
 from benchmarks.config.files import load_config
 from benchmarks.metrics.encoders import EncoderFolder
 from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
@@ -29,8 +30,8 @@ BEFOREHAND = [
 
 
 def test_trainings_done_beforehand_are_gone_on_from(tmp_path: Path) -> None:
-    given = Plan(load_config("smoke", BEFOREHAND), Inputs(tmp_path)).generators
-    live = Plan(load_config("smoke"), Inputs(tmp_path)).generators  # trains all of it
+    given = Plan(load_config("smoke", BEFOREHAND), Inputs(tmp_path)).generators.models
+    live = Plan(load_config("smoke"), Inputs(tmp_path)).generators.models  # trains all of it
     assert isinstance(given["ophora_tpt"], GivenOphora)
     assert isinstance(given["ophora_tpt"].given, BeforehandTraining)
     assert isinstance(live["ophora_tpt"], OphoraTraining)
@@ -60,7 +61,7 @@ def test_narrated_captions_may_be_longer_than_instructions(tmp_path: Path) -> No
     rows += ["ophora.tpt_weights=null", "ophora.ophvl_weights=null"]
     for given, expected in (("48", 48), ("null", 20)):
         config = load_config("generation_quality", [*rows, f"ophora.ophvl_text_tokens={given}"])
-        generators = Plan(config, Inputs(tmp_path)).generators
+        generators = Plan(config, Inputs(tmp_path)).generators.models
         uncurated, curated = generators["cogvideox_ophvl"], generators["ophora_tpt"]
         assert isinstance(uncurated, OphoraTraining) and isinstance(curated, OphoraTraining)
         assert uncurated.encoding.max_text_tokens == expected
@@ -89,7 +90,7 @@ def test_a_pt_file_is_a_torchscript_encoder_called_by_its_protocol(tmp_path: Pat
         chosen.append("quality.video_protocol=videogpt")
         return Plan(load_config("smoke", chosen), Inputs(tmp_path / "r"))
 
-    stage = plan(i3d).qualities[0].stage
+    stage = plan(i3d).quality.rows[0].stage
     video, image = stage.video_encoder, stage.image_encoder
     assert isinstance(video, TorchScriptEncoder) and isinstance(image, TorchScriptEncoder)
     assert (video.path, video.protocol, image.protocol) == (i3d, "videogpt", "inception_v3")
@@ -102,7 +103,7 @@ def test_a_pt_file_is_a_torchscript_encoder_called_by_its_protocol(tmp_path: Pat
 def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
     def fault(*overrides: str) -> str:
         with pytest.raises(UserError) as found:
-            _ = Plan(load_config("smoke", list(overrides)), Inputs(tmp_path, tmp_path)).arms
+            _ = Plan(load_config("smoke", list(overrides)), Inputs(tmp_path, tmp_path)).arms.clips
         return str(found.value)
 
     assert "arm 'a': no generator or earlier arm 'ophra': did you mean 'ophora'" in fault(
@@ -112,6 +113,26 @@ def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
     assert "unknown source 'froze': did you mean 'frozen'" in fault("sources=[source, froze]")
     assert "captioned: an arm of narrated clips needs" in fault("sources=[source, captioned]")
     assert "arm 'extra_real' draws more cases" in fault("sources=[source, extra_real]")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("sources=[source, ophora, Ophora=/a]", "source 'Ophora=/a': give it a name of its own"),
+        ("sources=[source, SOURCE=/a]", "source 'SOURCE=/a': give it a name of its own"),
+        ("sources=[mine=/a, Mine=/b]", "source 'Mine=/b': give it a name of its own"),
+        ("sources=[Frozen=/a]", "source 'Frozen=/a': give it a name of its own"),
+        ("sources=[a-matched_steps=/a]", "'a-matched_steps=/a': give it a name of its own"),
+        ("sources=[mine=/a, mine=/b]", "a source is named twice: mine, mine"),
+        ("arms.Frozen={kind: captioned}", "arm 'Frozen': give it a name of its own"),
+        ("arms.Bora={kind: captioned}", "arm 'Bora': give it a name of its own"),
+        ("sources=[ophora_only, only-ophora=/a]", "'ophora_only' and 'only-ophora' are one arm"),
+    ],
+)
+def test_no_two_arms_have_one_name_or_one_file(chosen: str, words: str) -> None:
+    """Names that differ in upper and lower case alone would share a file."""
+    with pytest.raises(UserError, match=words):
+        load_config("smoke", [chosen])
 
 
 def test_contrasts_are_of_every_two_sources_or_of_those_named() -> None:
@@ -136,8 +157,8 @@ def test_contrasts_are_of_every_two_sources_or_of_those_named() -> None:
 
 def test_narrated_clips_come_with_or_without_text(tmp_path: Path) -> None:
     plan = Plan(load_config("smoke"), Inputs(tmp_path))
-    assert plan.clips_of("captioned", "phase").clips is plan.curated
-    assert plan.clips_of("captioned_clean", "phase").clips is plan.clean
+    assert plan.arms.clips_of("captioned", "phase").clips is plan.data.curated
+    assert plan.arms.clips_of("captioned_clean", "phase").clips is plan.data.clean
 
 
 @pytest.mark.parametrize(
@@ -166,8 +187,8 @@ def test_an_arm_needs_the_encoder_of_prompts_only_where_prompts_choose(tmp_path:
         chosen = [f"arms.a={{kind: confident, of: ophora, prompts: {prompts}}}"]
         chosen += ["sources=[source, a]", "quality.image_text_encoder=nowhere"]
         plan = Plan(load_config("smoke", chosen), Inputs(tmp_path))
-        _ = plan.arms
-        return plan.missing
+        _ = plan.arms.clips
+        return plan.data.missing
 
     assert missing("false") == []
     assert "nowhere" in " ".join(missing("true"))
@@ -176,7 +197,7 @@ def test_an_arm_needs_the_encoder_of_prompts_only_where_prompts_choose(tmp_path:
 def test_an_arm_brings_the_generator_that_it_comes_from(tmp_path: Path) -> None:
     def generators(*sources: str) -> set[str]:
         config = load_config("smoke", [f"sources=[source, {', '.join(sources)}]"])
-        return set(Plan(config, Inputs(tmp_path)).generators)
+        return set(Plan(config, Inputs(tmp_path)).generators.models)
 
     assert generators("oversampled") == set()
     assert generators("shuffled") == {"ophora_tpt", "ophora"}
@@ -188,25 +209,28 @@ def test_evidence_costs_no_training_and_refuses_no_run(tmp_path: Path) -> None:
         return Plan(load_config("smoke", list(overrides)), Inputs(tmp_path))
 
     both = plan("sources=[source, oversampled]")
-    names = [("phase", "Source + oversampled", name) for name in ("SlowFast", "MViTv2")]
-    assert list(both.verdicts) == names and list(both.distances["phase"]) == [names[0][1]]
+    arm = both.arms.named("oversampled")
+    names = [("phase", arm, name) for name in ("SlowFast", "MViTv2")]
+    assert list(both.evidence.verdicts) == names and list(both.evidence.distances["phase"]) == [
+        names[0][1]
+    ]
     trained = {cell.stage.infra.uid() for cell in both.cells}
-    assert {verdict.judge.infra.uid() for verdict in both.verdicts.values()} <= trained
-    assert plan("sources=[oversampled]").verdicts == {}
-    assert plan("sources=[source]").distances == {"phase": {}}
+    assert {verdict.judge.infra.uid() for verdict in both.evidence.verdicts.values()} <= trained
+    assert plan("sources=[oversampled]").evidence.verdicts == {}
+    assert plan("sources=[source]").evidence.distances == {"phase": {}}
     nowhere = plan("sources=[source, oversampled]", "quality.video_encoder=nowhere")
     nowhere.check()
-    assert nowhere.distances == {} and list(nowhere.verdicts) == names
+    assert nowhere.evidence.distances == {} and list(nowhere.evidence.verdicts) == names
     matched = plan("sources=[source, oversampled]", "schedules=[matched_steps]")
     trained = {cell.stage.infra.uid() for cell in matched.cells}
-    assert {verdict.judge.infra.uid() for verdict in matched.verdicts.values()} <= trained
+    assert {verdict.judge.infra.uid() for verdict in matched.evidence.verdicts.values()} <= trained
 
 
 def test_source_is_trained_once_whatever_the_order_of_the_schedules(tmp_path: Path) -> None:
     def cells(schedules: str) -> list[tuple[str, str, str]]:
         config = load_config("smoke", ["sources=[source, oversampled]", f"schedules={schedules}"])
         planned = Plan(config, Inputs(tmp_path)).cells
-        return [(each.training_data, each.schedule, each.stage.infra.uid()) for each in planned]
+        return [(each.arm.label, each.schedule, each.stage.infra.uid()) for each in planned]
 
     both = cells("[matched_steps, matched_epochs]")
     assert [schedule for name, schedule, _ in both if name == "Source"].count("matched_epochs") == 2
@@ -217,16 +241,20 @@ def test_source_is_trained_once_whatever_the_order_of_the_schedules(tmp_path: Pa
         load_config("smoke", ["schedules=[]"])
 
 
+def labels(sweeps: dict[str, list[Arm]]) -> dict[str, list[str]]:
+    return {whole: [arm.label for arm in arms] for whole, arms in sweeps.items()}
+
+
 def test_a_sweep_is_an_arm_s_parts_and_the_arm(tmp_path: Path) -> None:
     arms = [
         "arms.ten={kind: part, of: ophora, clips_per_class: 10}",
         "arms.two={kind: part, of: ophora_only, clips_per_class: 2}",
     ]
     sources = "sources=[source, ophora, ten, ophora_only, two]"
-    sweeps = Plan(load_config("smoke", [*arms, sources]), Inputs(tmp_path)).sweeps
-    assert sweeps == {
+    sweeps = Plan(load_config("smoke", [*arms, sources]), Inputs(tmp_path)).arms.sweeps
+    assert labels(sweeps) == {
         "ophora": ["Source + ten", "Source + Ophora"],
         "ophora_only": ["Source + two"],  # the whole stands alone: no gain by more of it
     }
     alone = Plan(load_config("smoke", [*arms, "sources=[source, ten]"]), Inputs(tmp_path))
-    assert alone.sweeps == {"ophora": ["Source + ten"]}
+    assert labels(alone.arms.sweeps) == {"ophora": ["Source + ten"]}

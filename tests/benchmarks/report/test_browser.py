@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from augment.arm import SOURCE
 from benchmarks.collect.players import class_scenes
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.curves import Curve, curve_chart
@@ -68,7 +69,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
             scenes=embedded(
                 class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder), folder
             ),
-            curves=[curve_chart("SlowFast", [Curve("Source", 0, (1, 2), (30.0, 35.0))])],
+            curves=[curve_chart("SlowFast", [Curve(SOURCE, 0, (1, 2), (30.0, 35.0))])],
             run={"note": NASTY, "stages": [{"stage": "Curation, x", "seconds": 61.0}]},
         ),
     )

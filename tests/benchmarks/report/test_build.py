@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import run_benchmark
+from augment.arm import REAL_TEST
 from benchmarks.collect.players import class_scenes
 from benchmarks.collect.shown import mistakes_of
 from benchmarks.config.files import load_config
@@ -16,7 +17,7 @@ from benchmarks.report.curves import Curve
 from benchmarks.report.funnel import Step
 from benchmarks.report.shown import Shown, write_shown
 from benchmarks.scoring.evaluation import save_cell
-from benchmarks.scoring.record import REAL, ClipSet, Record, write_record
+from benchmarks.scoring.record import ClipSet, Record, write_record
 from benchmarks.scoring.scores import Predictions
 from core.clip import Clip, Manifest
 from core.video import write_video
@@ -41,11 +42,14 @@ def record(tmp_path: Path) -> Record:
         save_cell(folder, cell)
     write_predictions(cache / "seen", accuracy=0.5, seed=0)
     seen = Predictions.load(cache / "seen", "test")
-    sources = {REAL: manifest(cache / "real", 200), "Ophora": manifest(cache / "made", 50)}
+    sources = {
+        REAL_TEST.name: manifest(cache / "real", 200),
+        "Ophora": manifest(cache / "made", 50),
+    }
     names = [f"p{k}" for k in range(52)]
     shown = Shown(
         scenes=tuple(class_scenes(sources, "phase", names, folder)),
-        curves={str(cell.path): Curve(cell.training_data, 0, (1, 2), (5.0, 6.5)) for cell in cells},
+        curves={str(cell.path): Curve(cell.arm, 0, (1, 2), (5.0, 6.5)) for cell in cells},
         mistakes={str(cell.path): mistakes_of(seen.logits, seen.labels) for cell in cells},
         groups={"phase": {0: "head"}},
         funnel=(Step("Ophora-160K", "has a caption", 9, {"no caption": 2}),),
@@ -58,8 +62,7 @@ def record(tmp_path: Path) -> Record:
     return make_record(
         load_config("smoke", ["chosen_classifiers=[slowfast]"]),
         cells,
-        arms={"phase": {REAL: clips} | {arm: clips for arm in ARMS if arm != "Source"}},
-        contrasts=[("Source + Ophora", "Source + Bora")],
+        arms={"phase": {REAL_TEST.label: clips} | {arm: clips for arm in ARMS if arm != "Source"}},
         quality=[{"model": "Ophora", "fine_tuned_on": "Ophora-160K", "metrics": quality}],
         audits=[audit("Source + Bora", "text in 9% of the clips")],
         stages=[stage("OphNet", missing=2), stage("Curation")],
@@ -113,6 +116,8 @@ def test_clips_of_an_earlier_run_are_removed(tmp_path: Path, record: Record) -> 
     folder = tmp_path / "run"
     stale = folder / "clips" / "scene009-00.mp4"
     stale.write_bytes(b"of another run")
-    one = class_scenes({REAL: manifest(tmp_path / "real", 90)}, "phase", ["p"] * 52, folder)
+    one = class_scenes(
+        {REAL_TEST.name: manifest(tmp_path / "real", 90)}, "phase", ["p"] * 52, folder
+    )
     write_shown(Shown(scenes=tuple(one)), folder)
     assert [path.name for path in (folder / "clips").iterdir()] == ["scene000-00.mp4"]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from augment.arm import SOURCE
 from benchmarks.collect.shown import mistakes_of
 from benchmarks.report.classes import class_table, confusion_chart, confusion_rows, shares_of
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 NAMES = [f"p{k}" for k in range(52)]
 
@@ -42,7 +43,7 @@ def test_confusions_are_shares_of_the_true_class() -> None:
     np.testing.assert_allclose(shares[0], [0.25, 0.5, 0.25, 0])
     np.testing.assert_allclose(shares.sum(1), [1, 1, 1, 0])
     better = np.eye(4)
-    rows = confusion_rows("X", {"Source": shares, "Source + A": better}, NAMES[:4])
+    rows = confusion_rows("X", {SOURCE: shares, arm_of("A"): better}, NAMES[:4])
     assert rows[0] == ("X", "p2", "p0", "100", "0")
     assert rows[1] == ("X", "p0", "p1", "50", "0") and len(rows) == 3
     chart = confusion_chart("phase", "X", shares)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from augment.arm import SOURCE
 from benchmarks.collect.shown import learning_curves as collected_curves
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
@@ -11,21 +12,21 @@ from benchmarks.report.curves import Curve, curve_chart, read_curve
 from benchmarks.report.drawing import PALETTE
 from benchmarks.report.shown import Shown
 from classifiers.training import LOG_NAME
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 
 def test_only_evaluated_epochs_are_points(tmp_path: Path) -> None:
     log = tmp_path / "epochs.jsonl"
     log.write_text('{"epoch": 1}\n{"epoch": 2, "val_top1": 0.25}\n{"epoch": 3, "val_top1": 0.5}\n')
-    assert read_curve("Source", 0, log) == Curve("Source", 0, (2, 3), (25.0, 50.0))
+    assert read_curve(SOURCE, 0, log) == Curve(SOURCE, 0, (2, 3), (25.0, 50.0))
     log.write_text('{"epoch": 1}\n')
-    assert read_curve("Source", 0, log) is None
+    assert read_curve(SOURCE, 0, log) is None
 
 
 def test_seeds_share_their_arm_s_colour_and_the_best_is_named() -> None:
     curves = [
-        Curve(arm, seed, (1, 2, 3), (10.0, 40.0 + (arm == "Source + Ophora") + seed, 20.0))
-        for arm in ("Source", "Source + Ophora")
+        Curve(arm, seed, (1, 2, 3), (10.0, 40.0 + (arm != SOURCE) + seed, 20.0))
+        for arm in (SOURCE, arm_of("Ophora"))
         for seed in (0, 1)
     ]
     chart = curve_chart("phase, SlowFast, matched epochs", curves)
@@ -38,7 +39,7 @@ def test_seeds_share_their_arm_s_colour_and_the_best_is_named() -> None:
 
 
 def test_of_equal_epochs_the_earliest_counts() -> None:
-    assert "after epoch 1." in curve_chart("x", [Curve("Source", 0, (1, 2), (5.0, 5.0))]).reading
+    assert "after epoch 1." in curve_chart("x", [Curve(SOURCE, 0, (1, 2), (5.0, 5.0))]).reading
 
 
 def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> Non
         cell.stage.folder.mkdir(parents=True)
         (cell.stage.folder / LOG_NAME).write_text('{"epoch": 1, "val_top1": 0.25}\n')
     cells = [
-        make_cell(tmp_path / "cells", cell.training_data, classifier=cell.classifier).model_copy(
+        make_cell(tmp_path / "cells", cell.arm.label, classifier=cell.classifier).model_copy(
             update={"schedule": cell.schedule}
         )
         for cell in plan.cells
@@ -66,7 +67,7 @@ def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> Non
 
 
 def test_many_arms_have_styles_of_their_own_and_a_legend_beside() -> None:
-    arms = [f"Source + arm{number}" for number in range(8)]
+    arms = [arm_of(f"arm{number}") for number in range(8)]
     svg = curve_chart("many", [Curve(arm, 0, (1, 2), (5.0, 6.0)) for arm in arms]).svg
     stroke = r'style="fill: none; (?:stroke-dasharray: ([\d.,]+);[^"]*)?stroke: (#\w+)'
     lines = re.findall(stroke, svg)

@@ -33,10 +33,11 @@ from benchmarks.report.page import Report, render
 from benchmarks.scoring.record import ClipSet
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Delta, Table2, Tables
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 LONG = "our_own_videos_of_cataract_surgery_2019_to_2023"
 KEY: GainKey = ("phase", "SlowFast", "matched_epochs")
+OPHORA = arm_of("Ophora")
 ARMS = {"Bora": 0.4001, "Ophora": 0.65, "ophora_2": 0.55, LONG: 0.3}
 
 
@@ -76,7 +77,7 @@ def markers(svg: str) -> list[tuple[float, float, str]]:
 
 def test_the_gain_figure_shows_every_arm_and_marks_what_is_sure(table: Table2) -> None:
     gained = gains(table)[KEY]
-    assert list(gained) == [f"Source + {name}" for name in ARMS]  # the table's order, no Source
+    assert [arm.name for arm in gained] == list(ARMS)  # the table's order, no Source
     chart = gain_chart(KEY, gained)
     assert "".join(texts(chart.svg)).count(LONG) == 1  # in two lines
     places = {text: index for index, text in enumerate(texts(chart.svg))}
@@ -90,16 +91,14 @@ def test_the_gain_figure_shows_every_arm_and_marks_what_is_sure(table: Table2) -
         np.argsort([x for x, _, _ in dots]).tolist()
         == np.argsort([gain.top1 for gain in gained.values()]).tolist()
     )
-    assert ": 2 of 4." in chart.reading and f"Ophora, {gained['Source + Ophora'].top1:+.2f}" in (
-        chart.reading
-    )
+    assert ": 2 of 4." in chart.reading and f"Ophora, {gained[OPHORA].top1:+.2f}" in (chart.reading)
 
 
 def test_clips_without_the_real_ones_are_no_gain(tmp_path: Path) -> None:
     accuracies = {"Source": 0.5, "Source + Ophora": 0.6, "Only Ophora": 0.1}
     cells = [make_cell(tmp_path, arm, accuracy=value) for arm, value in accuracies.items()]
     table = build_table2(cells, data="OphSim", scale="nano", recipe="reference")
-    assert list(gains(table)[KEY]) == ["Source + Ophora"]
+    assert list(gains(table)[KEY]) == [OPHORA]
 
 
 def test_each_schedule_has_its_figures_and_its_curve(tmp_path: Path) -> None:
@@ -109,39 +108,40 @@ def test_each_schedule_has_its_figures_and_its_curve(tmp_path: Path) -> None:
         for schedule, accuracy in accuracies.items()
     ]
     both = build_table2(cells, data="OphSim", scale="nano", recipe="reference")
-    sets = {"phase": {"Source + Ophora": measured(9.0, 0.1)}}
-    drawn = {each.name: each for each in charts(both, sets, {"ophora": ["Source + Ophora"]})}
+    sets = {"phase": {OPHORA: measured(9.0, 0.1)}}
+    drawn = {each.name: each for each in charts(both, sets, {"ophora": [OPHORA]})}
     assert set(drawn) == {"volume_phase_ophora"} | {
         f"{kind}_phase_slowfast_{schedule}" for kind in ("gain", "fvd") for schedule in accuracies
     }
     for schedule in accuracies:
         chart = drawn[f"gain_phase_slowfast_{schedule}"]
-        gain = gains(both)["phase", "SlowFast", schedule]["Source + Ophora"].top1
+        gain = gains(both)["phase", "SlowFast", schedule][OPHORA].top1
         assert (gain > 0) == (schedule == "matched_epochs") and f"{gain:+.2f}" in chart.reading
         assert schedule.replace("_", " ") in chart.title
         assert f"SlowFast, {schedule.replace('_', ' ')}" in texts(drawn["volume_phase_ophora"].svg)
 
 
 def test_volume_points_lie_at_what_an_arm_has() -> None:
-    sets = {"all": ClipSet(520, 10.0, {}, {}), "few": ClipSet(104, 2.0, {}, {})}
-    gained = {"all": delta(3.0, sure=True), "few": delta(-1.0), "other": delta(9.0)}
-    points = volume_points(["all", "few"], gained, sets)
-    assert points == [VolumePoint(2.0, gained["few"]), VolumePoint(10.0, gained["all"])]
+    every, few, other = map(arm_of, ("all", "few", "other"))
+    sets = {every: ClipSet(520, 10.0, {}, {}), few: ClipSet(104, 2.0, {}, {})}
+    gained = {every: delta(3.0, sure=True), few: delta(-1.0), other: delta(9.0)}
+    points = volume_points([every, few], gained, sets)
+    assert points == [VolumePoint(2.0, gained[few]), VolumePoint(10.0, gained[every])]
     chart = volume_chart("phase", "ophora", {"SlowFast": points})
-    (x_few, y_few, few), (x_all, y_all, whole) = markers(chart.svg)
+    (x_few, y_few, dot), (x_all, y_all, whole) = markers(chart.svg)
     style = f"fill: none; stroke: {PALETTE[0].lower()}; stroke-linecap"  # of the default width
     (curve,) = re.findall(rf'd="(M[^"]+)" clip-path="[^"]+" style="{style}', chart.svg)
     x_0, y_0 = (float(value) for value in curve.split()[1:3])
     assert (x_all - x_0) / (x_few - x_0) == pytest.approx(10.0 / 2.0, rel=1e-3)
     assert (y_all - y_0) / (y_few - y_0) == pytest.approx(3.0 / -1.0, rel=1e-3)
-    assert (few, whole) == (PAPER, PALETTE[0].lower())
+    assert (dot, whole) == (PAPER, PALETTE[0].lower())
     assert "SlowFast +3.00 points at 10 clips a class" in chart.reading
 
 
 def test_spearman_is_scipy_s_with_its_number_of_arms() -> None:
     rng = np.random.default_rng(0)
     fvd, kvd, gained = rng.normal(100, 20, 7), rng.normal(0, 1, 7), rng.normal(0, 2, 7)
-    names = [f"Source + arm{k}" for k in range(7)]
+    names = [arm_of(f"arm{k}") for k in range(7)]
     sets = {name: measured(float(f), float(k)) for name, f, k in zip(names, fvd, kvd, strict=True)}
     deltas = {name: delta(float(gain)) for name, gain in zip(names, gained, strict=True)}
     points = distance_points(deltas, sets)
@@ -157,7 +157,10 @@ def test_spearman_is_scipy_s_with_its_number_of_arms() -> None:
 
 
 def test_kvd_stands_in_where_fvd_is_biased() -> None:
-    sets = {f"a{k}": measured(4.0 - k, float(k), clips=20 + k, warning="biased") for k in range(4)}
+    sets = {
+        arm_of(f"a{k}"): measured(4.0 - k, float(k), clips=20 + k, warning="biased")
+        for k in range(4)
+    }
     points = distance_points({name: delta(float(k)) for k, name in enumerate(sets)}, sets)
     assert isinstance(points[0], DistancePoint) and points[0].biased
     reading = distance_chart(KEY, points).reading
@@ -172,8 +175,8 @@ def test_names_are_spread_out_within_the_axes() -> None:
 
 
 def all_charts(table: Table2) -> list[Chart]:
-    sets = {f"Source + {name}": measured(9.0 + k, 0.1) for k, name in enumerate(ARMS)}
-    return charts(table, {"phase": sets}, {"ophora": ["Source + ophora_2", "Source + Ophora"]})
+    sets = {arm_of(name): measured(9.0 + k, 0.1) for k, name in enumerate(ARMS)}
+    return charts(table, {"phase": sets}, {"ophora": [arm_of("ophora_2"), OPHORA]})
 
 
 def test_figures_are_files_in_black_and_on_the_page_in_its_colours(
@@ -190,7 +193,7 @@ def test_figures_are_files_in_black_and_on_the_page_in_its_colours(
         file = (tmp_path / f"{chart.name}.svg").read_text()
         assert file.startswith("<?xml") and INK in file and "currentColor" not in file
     assert [chart.svg for chart in all_charts(table)] == [chart.svg for chart in drawn]
-    sets = {"phase": {"Source + Bora": measured(9.0, 0.1)}}
+    sets = {"phase": {arm_of("Bora"): measured(9.0, 0.1)}}
     page = render(Report(Tables(table), charts=drawn, seen=seen_rows(sets)))
     assert page.count("<svg") == 3 and INK not in page and PAPER not in page
     for chart in drawn:

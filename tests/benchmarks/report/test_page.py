@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from augment.arm import SOURCE
 from benchmarks.collect.pictures import class_panels, shared_classes
 from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, render, verdict, write_report
@@ -18,7 +19,7 @@ from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2, Tables
 from core.clip import Clip, Manifest
 from core.video import write_video
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 NASTY = "<script>alert(1)</script>"
 
@@ -88,11 +89,11 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
         curve_chart(
             "SlowFast",
             [
-                Curve("Source", 0, (1, 2), (30.0, 35.0)),
-                Curve("Source + Bora", 0, (1, 2), (31, 36)),
+                Curve(SOURCE, 0, (1, 2), (30.0, 35.0)),
+                Curve(arm_of("Bora"), 0, (1, 2), (31, 36)),
             ],
         ),
-        curve_chart("MViTv2", [Curve("Source", 0, (1, 2), (33.0, 39.0))]),
+        curve_chart("MViTv2", [Curve(SOURCE, 0, (1, 2), (33.0, 39.0))]),
     ]
     metrics = {"fid_x_256x9": {"value": 3.0, "n": 256, "encoder": "x"}}
     quality = build_table1([("Ophora", None, metrics)], data="OphSim", scale="nano", protocol="p")

@@ -14,7 +14,7 @@ from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Tables
 from core.progress import CLEAR_LINE
 from tests.benchmarks.records import make_record, stage
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 from tests.command import ROOT
 
 # Two processes with a bar each, and their parent's lines between.
@@ -58,7 +58,7 @@ def test_the_closing_screen_says_what_was_made_and_what_is_open(tmp_path: Path) 
     assert shown.startswith("done in 2:05") and str(tmp_path / "smoke" / "report.html") in shown
     assert "table1" not in shown and "left out" not in shown
     assert "benchmarks.audits.leakage ..." in shown and "--seeds 3" in shown
-    arms = {("phase", "Source + Ophora"): "passed"}
+    arms = {("phase", arm_of("Source + Ophora")): "passed"}
     audited = build_table2(cells, data="OphSim", scale="nano", recipe="r", audits=arms)
     more = config.model_copy(update={"seeds": 5})
     lossy = make_record(more, cells, stages=[stage("FrameCache", unreadable=2)])

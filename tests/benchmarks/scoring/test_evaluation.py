@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.scoring.evaluation import Cell, evaluate, load_cells, save_cell
 from core.errors import UserError
-from tests.benchmarks.scores import PROVENANCE, TRAINING, make_cell, write_predictions
+from tests.benchmarks.scores import PROVENANCE, TRAINING, arm_of, make_cell, write_predictions
 
 
 def test_cells_are_written_where_the_contract_says_and_read_back(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_bad_cell_is_refused(tmp_path: Path) -> None:
             Cell.model_validate(good | changes)
 
     refused("did you mean 'SlowFast'", classifier="Slowfast")
-    refused("expected 'Source", training_data="Ophora")
+    refused("arm.id", arm=good["arm"] | {"id": "No File"})
     refused("val and test", splits={"test": good["splits"]["test"]})
     refused("extra", colour="red")
     test = good["splits"]["test"]
@@ -72,7 +72,7 @@ def test_groups_come_from_the_real_training_clips(tmp_path: Path) -> None:
             folder,
             task="operation",
             classifier="SlowFast",
-            training_data="Source",
+            arm=arm_of("Source"),
             seed=0,
             training=TRAINING,
             provenance=PROVENANCE,
@@ -85,7 +85,7 @@ def test_the_training_stage_s_result_is_accepted_as_it_is(tmp_path: Path) -> Non
         tmp_path,
         task="phase",
         classifier="SlowFast",
-        training_data="Source + mine",
+        arm=arm_of("Source + mine"),
         seed=0,
         training=TRAINING | {"unreadable": 3, "diverged": True},
         provenance=PROVENANCE,

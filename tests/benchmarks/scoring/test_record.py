@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from augment.arm import REAL_TEST
 from benchmarks.config.files import load_config
 from benchmarks.scoring.evaluation import save_cell
 from benchmarks.scoring.record import (
-    REAL,
     ClipSet,
     MergedRecord,
     left_out,
@@ -23,7 +23,7 @@ from benchmarks.scoring.record import (
 )
 from core.errors import UserError
 from tests.benchmarks.records import audit, make_record, stage
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 CLIPS = ClipSet(520, 10.0, {"fvd_x": {"value": 9.25, "n": 9}}, {})
 
@@ -33,9 +33,8 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     record = make_record(
         config,
         [],
-        arms={"phase": {REAL: CLIPS, "Source + Bora": CLIPS, "Only Ophora": CLIPS}},
-        sweeps={"ophora": ["Source + ten", "Source + Ophora"]},
-        contrasts=[("Source + Ophora", "Source + Bora")],
+        arms={"phase": {REAL_TEST.label: CLIPS, "Source + Bora": CLIPS, "Only Ophora": CLIPS}},
+        sweeps={"ophora": [arm_of("ten"), arm_of("Ophora")]},
         audits=[audit("Source + Bora", "1 clip like val or test clips")],
         stages=[stage("OphNet", missing=1)],
     )
@@ -44,7 +43,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert found == record
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["config"] == config.model_dump(mode="json", exclude={"runtime", "cluster"})
-    assert found.synthetic_arms == [("phase", "Source + Bora"), ("phase", "Only Ophora")]
+    assert found.synthetic_arms == [("phase", arm_of("Bora")), ("phase", arm_of("Only Ophora"))]
     outcomes = [outcome(found.audit_of(*arm)) for arm in found.synthetic_arms]
     assert outcomes == ["failed", "not run"]
 

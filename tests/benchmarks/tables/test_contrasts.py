@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from augment.arm import SOURCE
 from benchmarks.scoring.evaluation import Cell
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import latex, markdown, write_tables
 from benchmarks.tables.schema import Table2, Tables
 from core.errors import UserError
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 
 @pytest.fixture(scope="module")
@@ -35,26 +36,25 @@ def test_contrasts_are_table_2_with_another_control(tmp_path: Path) -> None:
         for seed in range(3)
         for schedule in ("matched_epochs", "matched_steps")
     ]
-    pairs = [("Source + Ophora", "Source + Bora"), ("Source + mine", "Source + Bora")]
-    absent = ("Source + none", "Source + Bora")
+    bora, ophora, mine = map(arm_of, arms)
+    pairs, absent = [(ophora, bora), (mine, bora)], (arm_of("none"), bora)
     table = build_contrasts(cells, [*pairs, absent], data="OphSim", scale="nano")
     assert table is not None and len(table.rows) == 2 * 2 * 2
     renamed = [
-        cell.model_copy(update={"training_data": "Source"} if "Bora" in cell.training_data else {})
-        for cell in cells
+        cell.model_copy(update={"arm": SOURCE} if cell.arm == bora else {}) for cell in cells
     ]
     expected = {
-        (row.schedule, row.split, row.training_data): row.delta_vs_source
+        (row.schedule, row.split, row.arm): row.delta_vs_source
         for row in table2_of(renamed).rows
         if row.delta_vs_source
     }
     found = {(row.schedule, row.split, row.first): row.difference for row in table.rows}
     assert found == expected  # corrected over all eight, as there
-    assert {row.second for row in table.rows} == {"Source + Bora"}
+    assert {row.second for row in table.rows} == {bora}
     verdicts = {row.first: set() for row in table.rows}
     for row in table.rows:
         verdicts[row.first].add(row.difference.significant)
-    assert verdicts == {"Source + Ophora": {True}, "Source + mine": {False}}
+    assert verdicts == {ophora: {True}, mine: {False}}
     text = markdown(table)
     assert "all 8 phase differences in this table" in text and "Data: OphSim, scale: nano" in text
     lines = [line for line in text.splitlines() if "| Ophora | Bora" in " ".join(line.split())]
@@ -69,13 +69,13 @@ def test_contrasts_are_table_2_with_another_control(tmp_path: Path) -> None:
 
 def test_arms_that_cannot_be_paired_are_not_contrasted(tmp_path: Path, cells: list[Cell]) -> None:
     other = make_cell(tmp_path, "Source + other", cases=29)
-    pair = ("Source + other", "Source + Bora")
+    pair = (arm_of("other"), arm_of("Bora"))
     with pytest.raises(UserError, match=r"other clips than Source \+ Bora"):
         build_contrasts([*cells, other], [pair], data="OphSim", scale="nano")
 
 
 def test_tables_of_an_earlier_run_do_not_stay(tmp_path: Path, cells: list[Cell]) -> None:
-    pair = ("Source + Ophora", "Source + Bora")
+    pair = (arm_of("Ophora"), arm_of("Bora"))
     contrasts = build_contrasts(cells, [pair], data="OphSim", scale="nano")
     quality = build_table1(
         [("Ophora", None, {"fid_x": {"value": 3.0, "n": 256, "encoder": "x"}})],

@@ -23,7 +23,7 @@ from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import latex, markdown, write_table
 from benchmarks.tables.schema import Delta, Row2, Table1, Table2
 from core.errors import UserError
-from tests.benchmarks.scores import make_cell
+from tests.benchmarks.scores import arm_of, make_cell
 
 ARMS = {"Source": 0.40, "Source + Bora": 0.42, "Source + Ophora": 0.60, "Source + mine": 0.41}
 
@@ -68,8 +68,8 @@ def test_rows_follow_the_contract(cells: list[Cell]) -> None:
     assert len(table["rows"]) == 4 * 2 * 2
     row = table["rows"][0]
     assert list(row) == [
-        "task", "split", "schedule", "training_data", "classifier", "top1", "top5",
-        "macro_f1", "delta_vs_source", "audit",
+        "task", "split", "schedule", "training_data", "arm", "classifier", "top1",
+        "top5", "macro_f1", "delta_vs_source", "audit",
     ]  # fmt: skip
     assert list(row["top1"]) == ["mean", "std", "ci95", "n_seeds", "paper"]
     assert [(r["split"], r["training_data"], r["classifier"]) for r in table["rows"][:3]] == [
@@ -87,7 +87,7 @@ def test_numbers_are_the_cells_numbers_and_the_paper_s(cells: list[Cell]) -> Non
     rows = {(r.training_data, r.classifier, r.split): r for r in table2(cells).rows}
     for cell in cells:
         for split in ("val", "test"):
-            row = rows[cell.training_data, cell.classifier, split]
+            row = rows[cell.arm.label, cell.classifier, split]
             assert row.top1.mean == cell.splits[split].top1
             assert row.top5.mean == cell.splits[split].top5
             assert row.top1.std is None and row.top1.n_seeds == 1
@@ -204,9 +204,15 @@ def test_matched_steps_stand_beside_matched_epochs(tmp_path: Path, cells: list[C
     assert "| steps" in markdown(table) and "Matched" not in markdown(table2(cells))
 
 
+def real_ophora(cell: Cell) -> Cell:
+    """The cell, with real clips of other cases for Ophora's."""
+    real = cell.arm.model_copy(update={"ceiling": cell.arm.id == "ophora"})
+    return cell.model_copy(update={"arm": real})
+
+
 def test_gains_are_shares_of_what_extra_real_clips_gain(tmp_path: Path, cells: list[Cell]) -> None:
     alone = make_cell(tmp_path, "Only mine", accuracy=0.1)  # adds nothing to Source: no share
-    found = table2([*cells, alone], ceilings=["Source + Ophora", "Source + none"])
+    found = table2([*map(real_ophora, cells), alone])
     notes = [note for note in found.notes if note.startswith("Share of the gain of Ophora")]
     assert ["MViTv2" in note for note in notes] == [False, True]  # on test alone, none of `none`
     gain = {
@@ -218,8 +224,8 @@ def test_gains_are_shares_of_what_extra_real_clips_gain(tmp_path: Path, cells: l
     share = re.search(r"mine (-?\d+)% \[(-?\d+), (-?\d+)\]\.$", notes[0])
     assert share and int(share[1]) == round(100 * gain["Source + mine"] / gain["Source + Ophora"])
     assert int(share[2]) < int(share[1]) < int(share[3])
-    useless = make_cell(tmp_path, "Source + none", accuracy=ARMS["Source"])
-    unclear = table2([*cells, useless], ceilings=["Source + none"]).notes
+    useless = make_cell(tmp_path, "Source + none", accuracy=ARMS["Source"], ceiling=True)
+    unclear = table2([*cells, useless]).notes
     assert any(re.match(r"Gain of none on test .*, not told from none", n) for n in unclear)
 
 
@@ -263,7 +269,7 @@ def test_the_paper_s_gain_stands_beside_ours(cells: list[Cell]) -> None:
 
 
 def test_every_synthetic_row_names_the_audit(cells: list[Cell]) -> None:
-    table = table2(cells, audits={("phase", "Source + Bora"): "failed"})
+    table = table2(cells, audits={("phase", arm_of("Source + Bora")): "failed"})
     shown = {"Source": None, "Source + Bora": "failed", "Source + Ophora": "not run",
              "Source + mine": "not run"}  # fmt: skip
     assert {row.training_data: row.audit for row in table.rows} == shown

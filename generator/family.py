@@ -1,0 +1,183 @@
+"""What the rest of the suite knows of a generator: one value, exported by its `family.py`.
+
+`generator/families.py` lists them; nothing else names a generator.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from core.clip import Task
+from core.stage import ClipSource, Stage
+from generator.base import BeforehandTraining, ClipShape, Generator, GivenGenerator, Weights
+from generator.encoding import Encoding
+from generator.sections import GeneratorSection
+
+S = TypeVar("S", bound=GeneratorSection)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of Table 1: the model as it is printed there, and the set that it is fine-tuned on."""
+
+    model: str
+    fine_tuned_on: str | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """A denoiser at its published size; `patch` covers (frames, rows, columns) of pixels.
+
+    attention_layers: of its layers, how many attend over all tokens.
+    """
+
+    parameters: float
+    layers: int
+    attention_layers: int
+    width: int
+    text_tokens: int
+    patch: tuple[int, int, int]
+
+    def forward_flops(self, shape: ClipShape) -> float:
+        """Operations of one forward pass over one clip."""
+        tokens = self.tokens(shape)
+        return 2 * self.parameters * tokens + 4 * self.attention_layers * self.width * tokens**2
+
+    def tokens(self, shape: ClipShape) -> int:
+        """Tokens of one clip, its text included."""
+        frames, rows, columns = self.patch
+        latent_frames = -(-shape.num_frames // frames)
+        return latent_frames * (shape.height // rows) * (shape.width // columns) + self.text_tokens
+
+
+class Materials(Protocol):
+    """What a run offers to whoever builds a generator: clips, weights by name, machinery."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Where files that are not there are noted; the run is refused then."""
+
+    @property
+    def clip(self) -> ClipShape:
+        """Of the run's clips."""
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Machinery that every stage gets."""
+
+    @property
+    def curated(self) -> ClipSource:
+        """Ophora-160K: narrated clips after curation."""
+
+    @property
+    def clean(self) -> ClipSource:
+        """Ophora-28K: those of them without burned-in text."""
+
+    @property
+    def uncurated(self) -> ClipSource:
+        """OphVL: the same clips and captions before curation."""
+
+    def weights(self, name: str, field: str) -> Weights:
+        """Weights by folder or hub id.  Raises: UserError: with `field`, if there are none."""
+
+    def locate(self, name: str) -> Path:
+        """A file that the configuration names; it may not exist."""
+
+
+class Family(ABC, Generic[S]):
+    """A kind of generator.
+
+    name: its source's and its section's in the configuration; label: in the tables; about: a line
+    for `--list`; section: the section's class; stages: what its trainings and its given weights
+    are; size: as published, None where that is not known: then no cost is told. reads_captions:
+    whether its clips answer to a prompt, so that CLIPScore says something. by_class: whether its
+    clips of a class come from a training of its own on the labelled clips.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    about: ClassVar[str]
+    section: ClassVar[type[GeneratorSection]]
+    stages: ClassVar[tuple[type[Generator], ...]]
+    size: ClassVar[Size | None] = None
+    reads_captions: ClassVar[bool] = True
+    by_class: ClassVar[bool] = False
+
+    @abstractmethod
+    def rows(self, section: S) -> dict[str, TableRow]:
+        """Table 1's rows of its models, in the table's order; the one named `name` makes the clips
+        of the classes."""
+
+    @abstractmethod
+    def build(self, model: str, section: S, materials: Materials) -> Generator:
+        """The model of a row."""
+
+    def build_by_class(
+        self,
+        section: S,
+        materials: Materials,
+        *,
+        task: Task,
+        labelled: ClipSource,
+        names: Sequence[str],
+    ) -> Generator:
+        """What makes clips of a task's classes, for a family that trains one (`by_class`)."""
+        raise NotImplementedError(f"{self.name} makes clips of a class by their prompts")
+
+    def beside(self, model: str, section: S) -> tuple[str, ...]:
+        """Models that a run has wherever it has `model`, since they are made on the way to it."""
+        return ()
+
+
+def trained_here(generator: Generator) -> bool:
+    """Whether the run trains the generator from its corpus, rather than just loads it."""
+    return not isinstance(generator, GivenGenerator)
+
+
+def shape_of(section: GeneratorSection, materials: Materials) -> ClipShape:
+    """Of the clips that a generator makes."""
+    return section.clip or materials.clip
+
+
+def going_on(base: Weights, name: str | None, field: str, materials: Materials) -> Weights:
+    """`base`; where `name` names weights, its parts with their transformer, which was trained from
+    it beforehand."""
+    if name is None:
+        return base
+    transformer = materials.weights(name, field)
+    return BeforehandTraining(base=base, transformer=transformer, **materials.common)
+
+
+def encoded(
+    clips: ClipSource,
+    section: GeneratorSection,
+    parts: Weights,
+    materials: Materials,
+    **reading: Any,
+) -> dict[str, Encoding]:
+    """The clips that a training learns from and the held-out ones, encoded with `parts`.
+
+    Args: reading: how captions are read, fields of `Encoding`.
+    """
+    shape = shape_of(section, materials)
+    return {
+        name: Encoding(
+            clips=clips,
+            split=split,
+            parts=parts,
+            shape=shape,
+            **reading,
+            **dict(section.encoding),
+            **materials.common,
+        )
+        for name, split in (("encoding", "train"), ("held_out", "val"))
+    }
+
+
+def family_of(stage: Stage, families: Sequence[Family[Any]]) -> Family[Any] | None:
+    """The family that a stage is a model of."""
+    return next((family for family in families if isinstance(stage, family.stages)), None)
