@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add("--no-wait", action="store_true", help="exit 2 if another run holds a stage")
     add("--dry-run", action="store_true", help="print the stages and their cost; compute nothing")
     add("--compare", nargs="+", type=Path, metavar="RUN_DIR", help="runs side by side")
+    add("--report", type=Path, metavar="RUN_DIR", help="draw a run's tables and page again")
     add("--list", action="store_true", help="list configurations, sources and classifiers")
     return command
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.config.files import config_names, load_config
     from benchmarks.plan import Inputs, Plan
     from benchmarks.report.compare import FOLDER_NAME, markdown, read_runs, write_comparison
-    from benchmarks.run import describe, execute
+    from benchmarks.run import describe, execute, redraw, show
     from core.errors import UserError, did_you_mean
     from core.files import try_folder
     from core.progress import say
@@ -67,6 +68,10 @@ def run(options: argparse.Namespace) -> None:
         print(markdown(runs))
         place = write_comparison(runs, options.results / FOLDER_NAME)
         say(f"the same as a page: {place}")
+        return
+    if options.report is not None:
+        show(redraw(options.report))
+        say(f"drawn again from its record: {options.report / 'report.html'}")
         return
     if options.config is None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")

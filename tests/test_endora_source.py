@@ -8,10 +8,12 @@ import pytest
 import yaml
 from timm.models.vision_transformer import VisionTransformer
 
+from benchmarks.collect.facts import quality_rows
 from benchmarks.config.files import load_config
 from benchmarks.datasets.taxonomy import PHASES
 from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
-from benchmarks.run import execute, quality_table
+from benchmarks.run import execute
+from benchmarks.tables.of_run import quality_table
 from benchmarks.tables.render import grid
 from core.errors import UserError
 from core.files import read_json
@@ -75,7 +77,7 @@ def test_endora_makes_clips_of_every_class_and_rows_without_clipscore(weights: P
     clips = plan.arms.synthetic["phase"][plan.arms.named("endora")].manifest().clips
     assert [clip.caption for clip in clips] == list(PHASES)
     assert [clip.label("phase") for clip in clips] == list(range(52))
-    table = quality_table(plan)
+    table = quality_table(quality_rows(plan), plan.config, "OphVL-sim")
     assert table is not None
     assert [row.model for row in table.rows] == ["Endora", "Endora (w/ Ophora-160K)"]
     assert table.rows[0].metrics["fvd_slowfast_nano_8x9"].paper == 1433.29
@@ -101,7 +103,7 @@ def test_variants_differ_in_parts_and_share_their_clips(weights: Path) -> None:
     assert isinstance(plain, EndoraTraining) and isinstance(whole, EndoraTraining)
     assert plain.encoding == whole.encoding and plain.prior is None and whole.prior is not None
     results = execute(plan)
-    table = quality_table(plan)
+    table = quality_table(quality_rows(plan), plan.config, "OphVL-sim")
     assert table is not None
     assert [row.model for row in table.rows] == ["Endora, plain", "Endora, whole"]
     assert {path.stem for path in results.glob("table*.md")} == {"table1"}  # no classifier

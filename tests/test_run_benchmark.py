@@ -46,7 +46,7 @@ def test_options_are_the_promised_ones() -> None:
     options = {action.option_strings[0] for action in run_benchmark.parser()._actions}
     assert options == {
         "-h", "--config", "--data-root", "--corpus-root", "--sources", "--classifiers", "--seeds",
-        "--only", "--set", "--results", "--no-wait", "--dry-run", "--list", "--compare",
+        "--only", "--set", "--results", "--no-wait", "--dry-run", "--list", "--compare", "--report",
     }  # fmt: skip
 
 

@@ -74,6 +74,24 @@ def test_smoke_computes_every_cell_of_both_tables(finished: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_is_drawn_again_without_data_weights_or_cache(finished: Path) -> None:
+    folder, cache = finished / "smoke", finished / "cache"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    written = {path: path.read_bytes() for path in files}
+    hidden = cache.rename(finished / "hidden")
+    try:
+        for path in (folder / "report.html", *folder.glob("table*"), *folder.glob("figures/*")):
+            path.unlink()
+        done = run_here("run_benchmark", "--report", folder)
+        left = cache.exists()
+    finally:
+        hidden.rename(cache)
+    assert done.returncode == 0 and not left, done.stderr
+    assert {path: path.read_bytes() for path in files} == written
+    assert done.stdout.rstrip().endswith(written[folder / "table2.md"].decode().rstrip())
+
+
+@pytest.mark.slow
 def test_the_log_of_a_run_is_lines_that_say_something(finished: Path) -> None:
     text = (finished / TERMINAL).read_text()
     lines = text.splitlines()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from benchmarks.audits.marks import MarkedClips, MarksTraining
 from benchmarks.audits.residue import Residue
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Plan
-from benchmarks.tables.schema import Audit
+from benchmarks.scoring.record import ArmAudit
 from core.clip import Split
 from core.errors import UserError
 from core.files import read_json
@@ -28,8 +28,6 @@ from generator.curation.privacy import OcrPrivacy
 from generator.family import trained_here
 
 AUDITS_NAME = "audits.json"
-AUDITS_NOTE = "Audits: "  # begins the sentence below Table 2
-NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 # The rules; one copy of a val or test clip is too many. Source: our choice (docs/audits.md).
 COPIED_PERCENT = 1.0  # most clips that may be copies of the generator's training clips
@@ -37,21 +35,6 @@ COPIED_PERCENT = 1.0  # most clips that may be copies of the generator's trainin
 NEARER_POINTS, SIGNIFICANCE = 10.0, 0.01
 PER_SIDE = 100  # fewer clips to be near to are too few to judge by
 TEXT_PERCENT = 5.0  # most clips in which text is read
-
-
-class ArmAudit(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What was found in one arm.
-
-    stages: identity of each stage that looked, by name: an audit counts for these alone; found:
-    their results; broken: the rules that the arm breaks, a clause each.
-    """
-
-    task: Task
-    training_data: str
-    arm: Arm
-    stages: dict[str, str]
-    found: dict[str, dict[str, Any]]
-    broken: tuple[str, ...]
 
 
 class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -201,27 +184,3 @@ def valid_audits(plan: Plan, path: Path) -> dict[tuple[Task, Arm], ArmAudit]:
         for found in arms
         if (key := (found.task, found.arm)) in now and found.stages == identities(now[key])
     }
-
-
-def outcome(audit: ArmAudit | None) -> Audit:
-    """What a row of Table 2 says of its arm."""
-    if audit is None:
-        return "not run"
-    return "failed" if audit.broken else "passed"
-
-
-def table_note(plan: Plan, audits: Mapping[tuple[Task, Arm], ArmAudit]) -> list[str]:
-    """The sentence below Table 2: every synthetic arm passed, failed (and why) or was not run."""
-    arms = [(task, arm) for task, arm, _ in synthetic_arms(plan)]
-    if not arms:
-        return []
-    clauses = [_clause(plan.config.tasks, key, audits.get(key)) for key in arms]
-    hint = "" if all(key in audits for key in arms) else NOT_RUN_HINT
-    return [f"{AUDITS_NOTE}{'; '.join(clauses)}.{hint}"]
-
-
-def _clause(tasks: Sequence[Task], key: tuple[Task, Arm], audit: ArmAudit | None) -> str:
-    task, arm = key
-    shown = arm.name + (f", {task}" if len(tasks) > 1 else "")
-    reasons = f" ({', '.join(audit.broken)})" if audit is not None and audit.broken else ""
-    return f"{shown} {outcome(audit)}{reasons}"

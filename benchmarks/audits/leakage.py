@@ -21,7 +21,6 @@ from typing import Any
 
 from benchmarks.audits.findings import (
     AUDITS_NAME,
-    ArmAudit,
     Audits,
     broken_rules,
     has_text_to_learn,
@@ -36,6 +35,7 @@ from benchmarks.audits.rows import AUDIT_HEADER, RULES, audit_row, share_of
 from benchmarks.config.files import load_config
 from benchmarks.dispatch import run_wave
 from benchmarks.plan import Inputs, Plan
+from benchmarks.scoring.record import ArmAudit
 from benchmarks.tables.render import plain_table
 from core.errors import UserError, exit_code
 from core.files import write_json, write_text

@@ -14,10 +14,9 @@ from benchmarks.audits.findings import (
     PER_SIDE,
     SIGNIFICANCE,
     TEXT_PERCENT,
-    ArmAudit,
-    outcome,
 )
 from benchmarks.datasets.taxonomy import Task
+from benchmarks.scoring.record import ArmAudit, outcome
 
 AUDIT_HEADER = (
     "Task",

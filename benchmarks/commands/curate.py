@@ -18,10 +18,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.collect.shown import funnel_steps
 from benchmarks.config.files import load_config
 from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.plan.data import Data, Inputs
-from benchmarks.report.funnel import HEADER, SETS, funnel_rows, funnel_steps
+from benchmarks.report.funnel import HEADER, SETS, funnel_rows
 from core.errors import exit_code
 from core.files import path_inside, share_file, try_folder, write_json, write_text
 from core.stage import ClipSource

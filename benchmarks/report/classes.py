@@ -55,12 +55,15 @@ def class_table(
     return ClassTable(f"{title} (means over seeds and classifiers).", header, tuple(rows))
 
 
-def confusion(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], classes: int
-) -> NDArray[np.float64]:
-    """(C, C): of the clips of each class (row), the share named as each class; empty rows are 0."""
+def shares_of(mistakes: Mapping[int, Mapping[int, int]], classes: int) -> NDArray[np.float64]:
+    """(C, C): of the clips of each class (row), the share named as each class; empty rows are 0.
+
+    Args: mistakes: true class -> class that was named, which may be the true one -> clips.
+    """
     counts = np.zeros((classes, classes))
-    np.add.at(counts, (labels, logits.argmax(axis=1)), 1.0)
+    for true, named in mistakes.items():
+        for name, number in named.items():
+            counts[true, name] = number
     totals: NDArray[np.float64] = counts.sum(axis=1, keepdims=True)
     return counts / np.maximum(totals, 1.0)
 

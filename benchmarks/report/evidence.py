@@ -1,7 +1,7 @@
 """What stands beside the gains of Table 2: how many clips an arm has, how far they lie from real
 ones, and what a classifier trained on real clips alone sees in them.
 
-plan (stages that ran) -> ClipSet of each arm -.
+record -> ClipSet of each arm -----------------.
 Table 2 -> gains of each classifier, schedule -+-> points of the figures (`figures.py`)
 """
 
@@ -9,41 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from augment.arm import REAL_TEST, Arm
+from augment.arm import Arm
 from benchmarks.datasets.taxonomy import Task
-from benchmarks.plan import Plan
-from benchmarks.scoring.scores import Predictions
+from benchmarks.scoring.record import ClipSet, ClipSets
 from benchmarks.tables.schema import Delta, Table2
-from classifiers.agreement import agreement
 from classifiers.recipe import Schedule
 
 FEWEST_POINTS = 4  # of fewer, even a perfect rank correlation says nothing
 SEEN_HEADER = ("Task", "Arm", "Classifier", "Clips", "Top-1", "Top-5")
 
 
-@dataclass(frozen=True)
-class ClipSet:
-    """The clips of an arm (for `REAL_TEST`: the real test clips, to compare with).
-
-    clips: how many. clips_per_class: mean over the classes that have any. metrics: FVD and KVD
-    against real training clips by name, as in the result of `ArmDistance`. trained_on_source: by
-    classifier, what one trained on Source alone makes of the clips: `clips` it could read, `top1`
-    and `top5` in percent, averaged over classes.
-    """
-
-    clips: int
-    clips_per_class: float
-    metrics: Mapping[str, Mapping[str, Any]]
-    trained_on_source: Mapping[str, Mapping[str, Any]]
-
-
-ClipSets = Mapping[Task, Mapping[Arm, ClipSet]]
 Gains = Mapping[Arm, Delta]
 GainKey = tuple[Task, str, Schedule]  # the str: a classifier
 
@@ -68,50 +46,6 @@ class DistancePoint:
     biased: bool
     protocol: str
     gain: Delta
-
-
-def clip_sets(plan: Plan) -> dict[Task, dict[Arm, ClipSet]]:
-    """By task and arm, in the table's order, real test clips first. Runs what is left."""
-    return {
-        task: {**_real_test(plan, task), **{arm: _clips_of(plan, task, arm) for arm in arms}}
-        for task, arms in plan.arms.synthetic.items()
-    }
-
-
-def _real_test(plan: Plan, task: Task) -> dict[Arm, ClipSet]:
-    found = {
-        classifier: Predictions.load(stage.folder, "test")
-        for (of, classifier), stage in plan.evidence.source_classifiers.items()
-        if of == task
-    }
-    if not found:
-        return {}
-    labels = next(iter(found.values())).labels
-    seen = {name: _scores(agreement(each.logits, each.labels)) for name, each in found.items()}
-    return {REAL_TEST: ClipSet(len(labels), _per_class(labels), {}, seen)}
-
-
-def _clips_of(plan: Plan, task: Task, arm: Arm) -> ClipSet:
-    clips = plan.arms.synthetic[task][arm].manifest().clips
-    distance = plan.evidence.distances.get(task, {}).get(arm)
-    return ClipSet(
-        clips=len(clips),
-        clips_per_class=_per_class(np.array([clip.label(task) for clip in clips])),
-        metrics=distance.run()["metrics"] if distance is not None else {},
-        trained_on_source={
-            classifier: _scores(stage.run())
-            for (of, other, classifier), stage in plan.evidence.agreements.items()
-            if (of, other) == (task, arm)
-        },
-    )
-
-
-def _per_class(labels: NDArray[np.integer]) -> float:
-    return round(len(labels) / max(1, len(np.unique(labels))), 2)
-
-
-def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: found[key] for key in ("clips", "top1", "top5")}
 
 
 def gains(table: Table2) -> dict[GainKey, dict[Arm, Delta]]:

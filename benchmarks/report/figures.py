@@ -20,7 +20,6 @@ from augment.arm import Arm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.drawing import INK, PALETTE, PAPER, draw
 from benchmarks.report.evidence import (
-    ClipSets,
     DistancePoint,
     GainKey,
     Gains,
@@ -30,6 +29,7 @@ from benchmarks.report.evidence import (
     rank_correlation,
     volume_points,
 )
+from benchmarks.scoring.record import ClipSets
 from benchmarks.tables.schema import Delta, Table2
 from core.files import write_text
 

@@ -11,9 +11,6 @@ from typing import Any
 
 from benchmarks.report.drawing import INK, PALETTE, draw
 from benchmarks.report.figures import Chart
-from core.files import read_json
-from generator.curation.decisions import FUNNEL_NAME
-from generator.curation.stages import Curation, PrivacyFilter
 
 HEADER = ("Set", "Kept if", "Removed as", "Before", "Removed", "After", "% left")
 # What a set is called in the paper, and what its step does, in the reader's words.
@@ -40,20 +37,6 @@ class Step:
     @property
     def after(self) -> int:
         return self.before - sum(self.dropped.values())
-
-
-def funnel_steps(curated: Curation, clean: PrivacyFilter) -> list[Step]:
-    """Both stages' steps in order; the second's own look for unreadable files is left out where it
-    found none."""
-    steps = []
-    for of_set, stage in zip(SETS, (curated, clean), strict=True):
-        stage.run()
-        found: dict[str, Any] = read_json(stage.folder / FUNNEL_NAME)
-        for row in found["steps"]:
-            if stage is clean and row["step"] == "readable" and not row["dropped"]:
-                continue
-            steps.append(Step(of_set, STEPS[row["step"]], row["before"], row["dropped"]))
-    return steps
 
 
 def funnel_rows(steps: Sequence[Step]) -> list[list[str]]:

@@ -18,7 +18,6 @@ from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import SEEN_HEADER
 from benchmarks.report.figures import Chart
 from benchmarks.report.funnel import HEADER
-from benchmarks.report.pictures import Panel
 from benchmarks.report.provenance import (
     ORIGIN_HEADER,
     STAGES_HEADER,
@@ -27,6 +26,7 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
+from benchmarks.report.shown import Panel
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
 from benchmarks.tables.schema import AccuracyRow, Contrasts, Table, Table1, Table2, Tables

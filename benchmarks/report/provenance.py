@@ -5,7 +5,7 @@ Everything is read from the content of run.json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from core.progress import clock
@@ -19,22 +19,38 @@ DIGITS = 12  # of a hash
 def origins_of(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Configuration, data, seeds, machine class, commit, libraries, and each generator's weights.
 
-    Args: run: empty, or the content of run.json.
+    Args: run: empty, or the content of run.json. Of a merged run, what its parts were made by.
     """
     if "config" not in run:
         return []
-    seeds = run["seeds"]
+    seeds, parts = run["seeds"], run.get("parts", [run])
+    libraries = (
+        ", ".join(f"{name} {version}" for name, version in part["versions"].items())
+        for part in parts
+    )
     rows = [
         ("Configuration", run["config"]["name"]),
         ("Data", _data(run)),
         ("Narrated clips", run["corpus"]),
         ("Training seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
-        ("Device", f"{run['device']}, threads a process: {run['threads']}"),
-        ("Commit", str(run["commit"])[:DIGITS]),
-        ("Libraries", ", ".join(f"{name} {version}" for name, version in run["versions"].items())),
+        ("Device", _each(f"{p['device']}, threads a process: {p['threads']}" for p in parts)),
+        ("Commit", _each(str(part["commit"])[:DIGITS] for part in parts)),
+        ("Libraries", _each(libraries)),
     ]
     rows += [(f"Weights of {name}", text) for name, text in generator_origins(run["generators"])]
     return rows + [("Warning", text) for text in run["warnings"]]
+
+
+def _each(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _stages(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of the run or, each once, of a merged run's parts."""
+    if "parts" not in run:
+        return list(run.get("stages", ()))
+    stages = [stage for part in run["parts"] for stage in part["stages"]]
+    return list({(stage["stage"], stage["folder"]): stage for stage in stages}.values())
 
 
 def _data(run: Mapping[str, Any]) -> str:
@@ -74,7 +90,7 @@ def _seen(record: Mapping[str, Any]) -> list[str]:
 def times_of(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """How many stages of each kind there were and what they took, the longest first."""
     seconds: dict[str, list[float]] = {}
-    for stage in run.get("stages", ()):
+    for stage in _stages(run):
         seconds.setdefault(stage["stage"].partition(",")[0], []).append(stage.get("seconds") or 0.0)
     ordered = sorted(seconds.items(), key=lambda item: (-sum(item[1]), item[0]))
     return [(kind, str(len(each)), clock(sum(each))) for kind, each in ordered]
@@ -89,5 +105,5 @@ def stages_of(run: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             str(stage.get("commit") or "")[:DIGITS],
             clock(stage.get("seconds") or 0.0),
         )
-        for stage in run.get("stages", ())
+        for stage in _stages(run)
     ]

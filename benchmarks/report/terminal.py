@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.scoring.evaluation import Cell
+from benchmarks.scoring.record import AnyRecord
+from benchmarks.tables.of_run import left_out_note
 from benchmarks.tables.schema import Table2, Tables
 from core.progress import clock
 from core.stage import Stage
@@ -42,13 +44,9 @@ def cell_row(cell: Cell) -> str:
     return "  ".join(f"{text:<{width}}" for text, width in pairs).rstrip()
 
 
-def final_screen(
-    config: BenchmarkConfig,
-    folder: Path,
-    tables: Tables,
-    seconds: float,
-) -> str:
-    """What was made, where it lies, and what to do next."""
+def final_screen(record: AnyRecord, folder: Path, tables: Tables, seconds: float) -> str:
+    """What was made, where it lies, what was lost on the way, and what to do next."""
+    config = record.config
     made = [(folder / "report.html", "all of it on one page, for a browser")]
     for stem, what in TABLES.items():
         if getattr(tables, stem) is not None:
@@ -59,6 +57,7 @@ def final_screen(
     return "\n".join(
         [f"done in {clock(seconds)}; the same command again reads it from the cache"]
         + [f"  {place!s:<{width}}  {what}" for place, what in made]
+        + [f"{text[0].lower()}{text[1:]}" for text in left_out_note(record)]
         + ["next (... stands for the options of this run)"]
         + [f"  {command:<{width}}  {why}" for command, why in following]
     )

@@ -16,9 +16,9 @@ import numpy as np
 import pydantic
 import yaml
 
+from benchmarks.collect.pictures import label_of, shared_classes
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.drawing import page
-from benchmarks.report.pictures import label_of, shared_classes
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo, UserError
 from core.files import write_json, write_text

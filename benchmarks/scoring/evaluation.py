@@ -81,11 +81,16 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def path(self) -> Path:
         """Where the cell lies in a results folder."""
-        family, arm = by_label(self.classifier), self.arm.id
-        assert family is not None  # by the check above
-        if self.schedule != "matched_epochs":
-            arm += f"-{self.schedule}"
-        return Path("cells", self.task, family.name, arm, f"seed{self.seed}.json")
+        return cell_path(self.task, self.classifier, self.arm, self.seed, self.schedule)
+
+
+def cell_path(task: Task, classifier: str, arm: Arm, seed: int, schedule: Schedule) -> Path:
+    """Where a cell lies in a results folder."""
+    family, name = by_label(classifier), arm.id
+    assert family is not None  # a cell refuses others
+    if schedule != "matched_epochs":
+        name += f"-{schedule}"
+    return Path("cells", task, family.name, name, f"seed{seed}.json")
 
 
 def evaluate(
@@ -130,12 +135,14 @@ def save_cell(results: Path | str, cell: Cell) -> Path:
 
 def load_cells(results: Path | str) -> list[Cell]:
     """All cells below a results folder, sorted by path.  Raises: UserError: for a bad one."""
-    cells = []
-    for path in sorted(Path(results).glob("cells/*/*/*/seed*.json")):
-        try:
-            cells.append(Cell.model_validate(read_json(path)))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "cell"
-            raise UserError(f"cell {path}, {field}: {first['msg']}: make it again") from None
-    return cells
+    return [read_cell(path) for path in sorted(Path(results).glob("cells/*/*/*/seed*.json"))]
+
+
+def read_cell(path: Path) -> Cell:
+    """Raises: UserError: if the file holds no cell of this version."""
+    try:
+        return Cell.model_validate(read_json(path))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "cell"
+        raise UserError(f"cell {path}, {field}: {first['msg']}: make it again") from None

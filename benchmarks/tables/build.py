@@ -14,6 +14,7 @@ from typing import Any
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import NUM_CLASSES, TASKS, Task
 from benchmarks.scoring.evaluation import EVALUATED_SPLITS, Cell
+from benchmarks.scoring.record import Audit
 from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
@@ -28,7 +29,6 @@ from benchmarks.tables.differences import (
 )
 from benchmarks.tables.schema import (
     AccuracyRow,
-    Audit,
     Contrast,
     Contrasts,
     Delta,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import pydantic
 
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import Task
+from benchmarks.scoring.record import Audit
 from benchmarks.scoring.statistics import SIGNIFICANCE
 from classifiers.recipe import Schedule
 from core.clip import Split
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
-Audit = Literal["passed", "failed", "not run"]
 # Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
 OF_PROMPTS = "clipscore_"
 PRINTED = ("fid_", "fvd_", "kvd_", OF_PROMPTS)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import run_benchmark
-from benchmarks.commands.merge import merged_table, read_part
-from benchmarks.plan import PROJECT_ROOT, Inputs, Plan
-from benchmarks.run import contrasts_of
+from benchmarks.commands.merge import read_part
+from benchmarks.plan import PROJECT_ROOT
+from benchmarks.tables.of_run import tables_of
 from benchmarks.tables.render import markdown
 from core.files import read_json
 
@@ -41,11 +41,11 @@ def test_its_page_names_command_and_commit(folder: Path) -> None:
 )
 def test_its_tables_follow_from_the_cells(folder: Path) -> None:
     part = read_part(folder)
-    assert markdown(merged_table([part])) == (folder / "table2.md").read_text()
-    contrasts = contrasts_of(Plan(part.config, Inputs(folder.parent)), part.cells, part.table)
-    assert contrasts is not None
-    assert markdown(contrasts) == (folder / "contrasts.md").read_text()
-    assert all(row.audit != "not run" for row in part.table.rows)
+    tables = tables_of(part.record, part.cells)
+    for name, table in tables._asdict().items():
+        assert table is not None and markdown(table) == (folder / f"{name}.md").read_text()
+    assert tables.table2 is not None
+    assert all(row.audit != "not run" for row in tables.table2.rows)
 
 
 def test_the_readme_shows_rows_of_the_reference_table() -> None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from augment.arm import Arm
 from benchmarks.audits.findings import (
     AUDITS_NAME,
-    ArmAudit,
     Audits,
     broken_rules,
     identities,
-    outcome,
     read_audits,
     stages_of,
     synthetic_arms,
-    table_note,
     valid_audits,
 )
 from benchmarks.audits.leakage import audit, markdown
 from benchmarks.audits.rows import share_of
 from benchmarks.config.files import load_config
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan import Inputs, Plan
+from benchmarks.scoring.record import ArmAudit, outcome
+from benchmarks.tables.of_run import audits_note
 from core.errors import UserError
 from core.files import write_json
 from core.video import Frames, read_span, write_video
@@ -112,12 +114,16 @@ def test_each_rule_breaks_alone(other: dict[str, Any], broken: tuple[str, ...]) 
     assert broken_rules(found(**other)) == broken
 
 
+def note(plan: Plan, audits: Mapping[tuple[Task, Arm], ArmAudit]) -> list[str]:
+    return audits_note([(task, arm) for task, arm, _ in synthetic_arms(plan)], audits.values())
+
+
 def test_an_audit_counts_for_its_own_clips_only(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     path = saved(plan, records(plan, held_out=copies(3)))
     valid = valid_audits(plan, path)
     assert [outcome(valid[key]) for key in valid] == ["failed", "failed"]
-    assert table_note(plan, valid) == [
+    assert note(plan, valid) == [
         "Audits: Bora failed (3 clips like val or test clips); "
         "Ophora failed (3 clips like val or test clips)."
     ]
@@ -125,14 +131,14 @@ def test_an_audit_counts_for_its_own_clips_only(tmp_path: Path) -> None:
     other_data = plan_of(tmp_path, "ophsim.seed=2")
     for changed in (other_clips, other_data):
         assert valid_audits(changed, path) == {}
-    assert table_note(other_clips, {}) == [
+    assert note(other_clips, {}) == [
         "Audits: Bora not run; Ophora not run. To run: "
         "`python -m benchmarks.audits.leakage` with the options of this run."
     ]
     other_ophora = plan_of(tmp_path, "ophora.sampling.steps=3")
     valid = valid_audits(other_ophora, saved(plan, records(plan)))
     assert list(valid) == [("phase", other_ophora.arms.named("bora"))]
-    assert table_note(other_ophora, valid)[0].startswith("Audits: Bora passed; Ophora not run.")
+    assert note(other_ophora, valid)[0].startswith("Audits: Bora passed; Ophora not run.")
     assert valid_audits(plan_of(tmp_path, "sources=[source]"), path) == {}
 
 

@@ -10,10 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from augment.arm import SOURCE
+from benchmarks.collect.players import class_scenes
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, write_report
-from benchmarks.report.players import class_scenes
+from benchmarks.report.shown import embedded
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.render import markdown
 from benchmarks.tables.schema import Table2, Tables
@@ -65,7 +66,9 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
         Report(
             Tables(table2=table, table1=table1),
             classes=[ClassTable("By class", ("Class", "Group", "Source", "Δ Ophora"), rows)],
-            scenes=class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder),
+            scenes=embedded(
+                class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder), folder
+            ),
             curves=[curve_chart("SlowFast", [Curve(SOURCE, 0, (1, 2), (30.0, 35.0))])],
             run={"note": NASTY, "stages": [{"stage": "Curation, x", "seconds": 61.0}]},
         ),

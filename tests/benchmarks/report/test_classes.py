@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from augment.arm import SOURCE
-from benchmarks.report.classes import class_table, confusion, confusion_chart, confusion_rows
+from benchmarks.collect.shown import mistakes_of
+from benchmarks.report.classes import class_table, confusion_chart, confusion_rows, shares_of
 from tests.benchmarks.scores import arm_of, make_cell
 
 NAMES = [f"p{k}" for k in range(52)]
@@ -38,7 +39,7 @@ def test_the_table_is_source_and_what_each_arm_adds(tmp_path: Path) -> None:
 def test_confusions_are_shares_of_the_true_class() -> None:
     labels = np.array([0, 0, 0, 0, 1, 2])
     named = np.array([0, 1, 1, 2, 1, 0])
-    shares = confusion(np.eye(4)[named], labels, 4)
+    shares = shares_of(mistakes_of(np.eye(4)[named], labels), 4)
     np.testing.assert_allclose(shares[0], [0.25, 0.5, 0.25, 0])
     np.testing.assert_allclose(shares.sum(1), [1, 1, 1, 0])
     better = np.eye(4)

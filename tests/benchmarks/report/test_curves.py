@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 from augment.arm import SOURCE
+from benchmarks.collect.shown import learning_curves as collected_curves
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.report.build import learning_curves
 from benchmarks.report.curves import Curve, curve_chart, read_curve
 from benchmarks.report.drawing import PALETTE
+from benchmarks.report.shown import Shown
 from classifiers.training import LOG_NAME
-from tests.benchmarks.scores import arm_of
+from tests.benchmarks.scores import arm_of, make_cell
 
 
 def test_only_evaluated_epochs_are_points(tmp_path: Path) -> None:
@@ -46,7 +48,15 @@ def test_source_stands_beside_the_arms_of_either_schedule(tmp_path: Path) -> Non
     for cell in plan.cells:
         cell.stage.folder.mkdir(parents=True)
         (cell.stage.folder / LOG_NAME).write_text('{"epoch": 1, "val_top1": 0.25}\n')
-    drawn = {chart.name: chart.svg for chart in learning_curves(plan)}
+    cells = [
+        make_cell(tmp_path / "cells", cell.arm.label, classifier=cell.classifier).model_copy(
+            update={"schedule": cell.schedule}
+        )
+        for cell in plan.cells
+    ]
+    shown = Shown(curves=collected_curves(plan))
+    charts = learning_curves(cells, shown, plan.config.schedules)
+    drawn = {chart.name: chart.svg for chart in charts}
     assert sorted(drawn) == [
         f"curves_phase_{network}_{schedule}"
         for network in ("mvitv2", "slowfast")

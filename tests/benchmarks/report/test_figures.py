@@ -12,7 +12,6 @@ from scipy.stats import spearmanr
 
 from benchmarks.report.drawing import INK, PALETTE, PAPER
 from benchmarks.report.evidence import (
-    ClipSet,
     DistancePoint,
     GainKey,
     VolumePoint,
@@ -31,6 +30,7 @@ from benchmarks.report.figures import (
     write_charts,
 )
 from benchmarks.report.page import Report, render
+from benchmarks.scoring.record import ClipSet
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Delta, Table2, Tables
 from tests.benchmarks.scores import arm_of, make_cell

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report.funnel import HEADER, funnel_chart, funnel_rows, funnel_steps
+from benchmarks.collect.shown import funnel_steps
+from benchmarks.report.funnel import HEADER, funnel_chart, funnel_rows
 from core.runtime import Runtime
 from core.video import write_video
 from generator.curation.narrated import NarratedFolder

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from augment.arm import SOURCE
+from benchmarks.collect.pictures import class_panels, shared_classes
 from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, render, verdict, write_report
-from benchmarks.report.pictures import class_panels, shared_classes
+from benchmarks.report.shown import embedded
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2, Tables
 from core.clip import Clip, Manifest
@@ -83,7 +84,7 @@ def test_page_is_one_offline_well_formed_file(tmp_path: Path, table: Table2) -> 
     }
     names = [f"phase {k}" for k in range(52)]
     names[7] = NASTY
-    panels = class_panels(manifests, "phase", names, [7, 3])
+    panels = embedded(class_panels(manifests, "phase", names, [7, 3], tmp_path), tmp_path)
     curves = [
         curve_chart(
             "SlowFast",
@@ -129,11 +130,13 @@ def test_strips_show_the_frames_of_the_right_clip(tmp_path: Path) -> None:
         "mine": manifest(tmp_path, "mine", [3], 90),
     }
     (tmp_path / "ophora1.mp4").write_bytes(b"broken")
-    (panel,) = class_panels(manifests, "phase", [f"p{k}" for k in range(52)], [7])
+    (panel,) = class_panels(manifests, "phase", [f"p{k}" for k in range(52)], [7], tmp_path)
     real, ophora, mine = panel.exhibits
     assert (real.clip_id, real.seed) == ("real0", 0)
-    data = base64.b64decode(real.url.split(",")[1])
+    data = (tmp_path / real.url).read_bytes()
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    (inside,) = embedded([panel], tmp_path)
+    assert base64.b64decode(inside.exhibits[0].url.split(",")[1]) == data
     assert image.shape == (96, 6 * 144, 3) and abs(float(image.mean()) - 200) < 4
     assert ophora.url == mine.url == ""  # unreadable; none of this class
 

@@ -13,6 +13,7 @@ from benchmarks.report.terminal import cell_row, final_screen
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Tables
 from core.progress import CLEAR_LINE
+from tests.benchmarks.records import make_record, stage
 from tests.benchmarks.scores import arm_of, make_cell
 from tests.command import ROOT
 
@@ -51,14 +52,18 @@ def test_the_closing_screen_says_what_was_made_and_what_is_open(tmp_path: Path) 
     cells = [make_cell(tmp_path, arm) for arm in ("Source", "Source + Ophora")]
     table = build_table2(cells, data="OphSim", scale="nano", recipe="r")
     config = load_config("smoke")
-    shown = final_screen(config, tmp_path / "smoke", Tables(table), seconds=125.0)
+    shown = final_screen(
+        make_record(config, cells), tmp_path / "smoke", Tables(table), seconds=125.0
+    )
     assert shown.startswith("done in 2:05") and str(tmp_path / "smoke" / "report.html") in shown
-    assert "table1" not in shown
+    assert "table1" not in shown and "left out" not in shown
     assert "benchmarks.audits.leakage ..." in shown and "--seeds 3" in shown
     arms = {("phase", arm_of("Source + Ophora")): "passed"}
     audited = build_table2(cells, data="OphSim", scale="nano", recipe="r", audits=arms)
     more = config.model_copy(update={"seeds": 5})
-    shown = final_screen(more, tmp_path, Tables(audited), seconds=1.0)
+    lossy = make_record(more, cells, stages=[stage("FrameCache", unreadable=2)])
+    shown = final_screen(lossy, tmp_path, Tables(audited), seconds=1.0)
+    assert "\nleft out, by stage and cause: FrameCache: unreadable 2.\n" in shown
     assert "leakage" not in shown and "--seeds 3" not in shown and "--compare" in shown
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import base64
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from benchmarks.collect.pictures import class_panels
+from benchmarks.collect.players import HEIGHT_PX, MOST_FRAMES, caption_scenes, class_scenes
 from benchmarks.report.classes import class_table, confusion_chart
 from benchmarks.report.page import Report, render
-from benchmarks.report.pictures import class_panels
-from benchmarks.report.players import HEIGHT_PX, MOST_FRAMES, caption_scenes, class_scenes
+from benchmarks.report.shown import ROOM_BYTES, embedded
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.schema import Tables
 from core.clip import Clip, Manifest
+from core.errors import UserError
 from core.video import probe, read_span, write_video
 from tests.benchmarks.scores import make_cell
 
@@ -32,12 +35,6 @@ def manifest(root: Path, source: str, labels: list[int], level: int, **fields: o
     return Manifest(root=root, clips=tuple(clips))
 
 
-def played(url: str, folder: Path) -> Path:
-    path = folder / "played.mp4"
-    path.write_bytes(base64.b64decode(url.removeprefix("data:video/mp4;base64,")))
-    return path
-
-
 def test_each_class_has_a_small_clip_of_each_source(tmp_path: Path) -> None:
     real = manifest(tmp_path, "real", [7, 3, 3], 100, start_s=1.0, end_s=15.0)
     made = manifest(tmp_path, "made", [3, 9], 50)
@@ -47,7 +44,7 @@ def test_each_class_has_a_small_clip_of_each_source(tmp_path: Path) -> None:
     first = scenes[0].exhibits
     assert [(player.source, player.clip_id) for player in first] == [("Real", "c2"), ("Made", "c0")]
     assert scenes[1].exhibits[1].url == "" and scenes[2].exhibits[0].url == ""
-    video = played(first[0].url, tmp_path)
+    video = tmp_path / first[0].url
     info = probe(video)
     assert (info.width, info.height) == (216, HEIGHT_PX)
     frames = read_span(video)
@@ -56,17 +53,22 @@ def test_each_class_has_a_small_clip_of_each_source(tmp_path: Path) -> None:
 
 
 def test_clips_beyond_the_room_are_linked(tmp_path: Path) -> None:
-    (tmp_path / "cache").mkdir()
     real = manifest(tmp_path / "cache", "real", [3], 100, start_s=1.0, end_s=2.5)
     made = manifest(tmp_path / "cache", "made", [3], 50)
     folder = tmp_path / "results" / "run"
-    folder.mkdir(parents=True)
-    (scene,) = class_scenes({"Real": real, "Made": made}, "phase", NAMES, folder, room_bytes=10)
-    assert [player.url for player in scene.exhibits] == [
-        "../../cache/real0.mp4#t=1,2.5",
-        "../../cache/made0.mp4",
-    ]
-    assert (folder / scene.exhibits[1].url).is_file()
+    scenes = class_scenes({"Real": real, "Made": made}, "phase", NAMES, folder)
+    (linked,) = embedded(scenes, folder, room_bytes=10)
+    urls = ["clips/scene000-00.mp4", "clips/scene000-01.mp4"]
+    assert [player.url for player in linked.exhibits] == urls
+    sizes = [(folder / url).stat().st_size for url in urls]
+    (some,) = embedded(scenes, folder, room_bytes=sizes[0])
+    assert some.exhibits[0].url.startswith("data:video/mp4;base64,")
+    assert some.exhibits[1].url == urls[1]
+    shutil.rmtree(tmp_path / "cache")  # the page's own copies play without it
+    assert abs(float(read_span(folder / urls[0]).mean()) - 103) < 4
+    (folder / urls[0]).unlink()
+    with pytest.raises(UserError, match=r"run: clips/scene000-00\.mp4 is missing: copy the whole"):
+        embedded(scenes, folder)
 
 
 def test_clips_of_a_caption_are_found_by_its_id(tmp_path: Path) -> None:
@@ -93,8 +95,9 @@ def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> No
     }  # fmt: skip
     names = [f"operation {label}" for label in range(107)]
     scenes = class_scenes(manifests, "operation", names, tmp_path)
+    scenes = embedded(scenes, tmp_path, ROOM_BYTES)
     players = [player for scene in scenes for player in scene.exhibits]
-    linked = [player for player in players if player.url == "noise.mp4"]
+    linked = [player for player in players if player.url.startswith("clips/")]
     assert len(scenes) == 106 and len(players) == 636 and 0 < len(linked) < 636
     cells = [
         make_cell(tmp_path, arm, classifier=classifier, task="operation")
@@ -109,7 +112,9 @@ def test_a_page_of_106_classes_and_six_sources_stays_small(tmp_path: Path) -> No
         Report(
             Tables(table),
             scenes=scenes,
-            panels=class_panels(manifests, "operation", names, range(6)),
+            panels=embedded(
+                class_panels(manifests, "operation", names, range(6), tmp_path), tmp_path
+            ),
             classes=[classes],
             mistakes=[confusions],
         )

@@ -1,17 +1,18 @@
-"""Pictures of the report: contact strips of clips, as JPEG in text."""
+"""Pictures for the report: contact strips of clips, as JPEG."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from benchmarks.datasets.taxonomy import Task
+from benchmarks.report.shown import CLIPS_NAME, Exhibit, Panel
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
+from core.files import atomic_path
 from core.video import Frames, read_span, resize
 
 STRIP_FRAMES = 6
@@ -19,66 +20,58 @@ STRIP_HEIGHT = 96  # pixels; a nano clip is drawn larger, a clip at paper scale 
 JPEG_QUALITY = 80
 
 
-@dataclass(frozen=True)
-class Exhibit:
-    """One clip of a source as the page shows it: a strip of its frames, or a video.
-
-    url: a data URI, a path relative to the page, or "" where no clip was readable.
-    """
-
-    source: str
-    url: str
-    clip_id: str = ""
-    prompt: str = ""
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One class or caption with an exhibit of each source."""
-
-    title: str
-    exhibits: tuple[Exhibit, ...]
-
-
 def class_panels(
     manifests: Mapping[str, Manifest],
     task: Task,
     class_names: Sequence[str],
     class_ids: Sequence[int],
+    folder: Path,
 ) -> list[Panel]:
     """Strips of the first readable clip of each source, for the given classes.
 
     Args: manifests: source name -> clips, real ones first. An unreadable clip is passed over.
+    folder: the page's; the strips lie in `clips/` there.
     """
+
+    def of_class(clips: Manifest, class_id: int) -> Iterable[Clip]:
+        return (clip for clip in clips.clips if label_of(clip, task) == class_id)
+
     return [
         Panel(
             f"{class_id} · {class_names[class_id]}",
             tuple(
-                _strip(name, clips, (c for c in clips.clips if label_of(c, task) == class_id))
-                for name, clips in manifests.items()
+                _strip(name, clips, of_class(clips, class_id), folder, f"strip{row:03}-{place:02}")
+                for place, (name, clips) in enumerate(manifests.items())
             ),
         )
-        for class_id in class_ids
+        for row, class_id in enumerate(class_ids)
     ]
 
 
-def caption_panels(manifests: Mapping[str, Manifest], count: int) -> list[Panel]:
+def caption_panels(manifests: Mapping[str, Manifest], count: int, folder: Path) -> list[Panel]:
     """Strips of the clips of one caption, for `count` captions spread over the last source's clips.
 
-    Args: manifests: source name -> clips, real ones first, whose ids the others' clips have.
+    Args: manifests: source name -> clips, real ones first, whose ids the others' clips have;
+    folder: as in `class_panels`.
     """
     *_, last = manifests.values()
+
+    def of_caption(clips: Manifest, clip_id: str) -> Iterable[Clip]:
+        return (clip for clip in clips.clips if clip.clip_id == clip_id)
+
     return [
         Panel(
             caption.caption or caption.clip_id,
             tuple(
-                _strip(name, clips, (c for c in clips.clips if c.clip_id == caption.clip_id))
-                for name, clips in manifests.items()
+                _strip(
+                    name, clips, of_caption(clips, caption.clip_id), folder,
+                    f"strip{row:03}-{place:02}",
+                )
+                for place, (name, clips) in enumerate(manifests.items())
             ),
         )
-        for caption in spread(last.clips, count)
-    ]
+        for row, caption in enumerate(spread(last.clips, count))
+    ]  # fmt: skip
 
 
 def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
@@ -103,7 +96,9 @@ def label_of(clip: Clip, task: Task) -> int | None:
     return clip.labels.get(task)
 
 
-def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Exhibit:
+def _strip(
+    source: str, manifest: Manifest, clips: Iterable[Clip], folder: Path, name: str
+) -> Exhibit:
     """Of the first of `clips` that can be read."""
     for clip in clips:
         try:
@@ -115,17 +110,19 @@ def _strip(source: str, manifest: Manifest, clips: Iterable[Clip]) -> Exhibit:
             )
         except UnreadableVideo:
             continue
-        image = strip_image(frames)
-        return Exhibit(source, image, clip.clip_id, clip.caption or "", clip.seed)
+        url = f"{CLIPS_NAME}/{name}.jpg"
+        with atomic_path(folder / url) as temporary:
+            temporary.write_bytes(strip_image(frames))
+        return Exhibit(source, url, clip.clip_id, clip.caption or "", clip.seed)
     return Exhibit(source, "")
 
 
-def strip_image(frames: Frames) -> str:
-    """(T, H, W, 3) uint8 -> one row of frames as a JPEG data URI."""
+def strip_image(frames: Frames) -> bytes:
+    """(T, H, W, 3) uint8 -> one row of frames as a JPEG."""
     height, width = frames.shape[1:3]
     scaled = resize(frames, (max(1, round(width * STRIP_HEIGHT / height)), STRIP_HEIGHT))
     row = np.concatenate(list(scaled), axis=1)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     ok, encoded = cv2.imencode(".jpg", cv2.cvtColor(row, cv2.COLOR_RGB2BGR), options)
     assert ok
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return encoded.tobytes()

@@ -1,0 +1,108 @@
+"""A run's tables, from its record and its cells. Nothing is run, no data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from augment.arm import Arm
+from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.datasets.taxonomy import Task
+from benchmarks.scoring.evaluation import Cell
+from benchmarks.scoring.record import AnyRecord, ArmAudit, Quality, left_out, outcome
+from benchmarks.tables.build import build_contrasts, build_table1, build_table2
+from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
+from generator.endora.family import VARIANT
+from generator.families import GENERATORS
+
+NOT_RUN_HINT = " To run: `python -m benchmarks.audits.leakage` with the options of this run."
+
+
+def tables_of(record: AnyRecord, cells: Sequence[Cell]) -> Tables:
+    """Those that the run has.  Args: cells: those that the record names.
+
+    Raises: UserError: if the cells do not belong together.
+    """
+    return Tables(
+        table2=accuracy_table(record, cells) if cells else None,
+        contrasts=contrasts(record, cells) if cells else None,
+        table1=quality_table(record.quality, record.config, record.corpus),
+    )
+
+
+def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
+    """Table 2 with the outcomes of the audits."""
+    arms = record.synthetic_arms
+    return build_table2(
+        cells,
+        data=record.data,
+        scale=record.scale,
+        recipe=record.config.recipe_name,
+        slowfast_reading=record.config.slowfast_reading,
+        unreadable=len(record.unreadable_files),
+        audits={arm: outcome(record.audit_of(*arm)) for arm in arms},
+        notes=[
+            *left_out_note(record),
+            *_synthesis_note(record),
+            *audits_note(arms, record.audits),
+            *record.notes,
+        ],
+    )
+
+
+def contrasts(record: AnyRecord, cells: Sequence[Cell]) -> Contrasts | None:
+    """The differences between two arms that the configuration asks for."""
+    arms = record.config.registry()
+    pairs = [(arms[first], arms[second]) for first, second in record.config.compared()]
+    return build_contrasts(cells, pairs, data=record.data, scale=record.scale)
+
+
+def quality_table(rows: Sequence[Quality], config: BenchmarkConfig, corpus: str) -> Table1 | None:
+    """Table 1; None without a row.  Args: corpus: the narrated clips, a name or a path."""
+    if not rows:
+        return None
+    section = config.quality
+    protocol = section.protocol
+    frames = f"{protocol.num_frames} frames of {protocol.width}x{protocol.height}"
+    variants = any(row.startswith(VARIANT) for row in section.rows or ())
+    return build_table1(
+        [(row.model, row.fine_tuned_on, row.metrics) for row in rows],
+        data=Path(corpus).name,
+        scale=config.scale,
+        protocol=f"{section.num_clips} held-out clips, {frames}, h264",
+        notes=["Beside Endora's variants: Endora's own Table 3, on Colonoscopic."] * variants,
+    )
+
+
+def left_out_note(record: AnyRecord) -> list[str]:
+    """What the stages lost, by stage and cause: one sentence, none where nothing was lost."""
+    stages = [
+        f"{stage}: " + ", ".join(f"{cause} {number}" for cause, number in causes.items())
+        for stage, causes in left_out(record).items()
+    ]
+    return [f"Left out, by stage and cause: {'; '.join(stages)}."] if stages else []
+
+
+def _synthesis_note(record: AnyRecord) -> list[str]:
+    """How the generators' clips were drawn, where an arm has any."""
+    if not record.config.origins() & set(GENERATORS):
+        return []
+    settings = record.config.synthesis
+    return [f"Synthetic clips: {settings.clips_per_class} a class, classes: {settings.policy}."]
+
+
+def audits_note(arms: Sequence[tuple[Task, Arm]], audits: Iterable[ArmAudit]) -> list[str]:
+    """The sentence below Table 2: every synthetic arm passed, failed (and why) or was not run."""
+    if not arms:
+        return []
+    found = {(audit.task, audit.arm): audit for audit in audits}
+    several = len({task for task, _ in arms}) > 1
+    clauses = [_clause(task, arm, found.get((task, arm)), several) for task, arm in arms]
+    hint = "" if all(arm in found for arm in arms) else NOT_RUN_HINT
+    return [f"Audits: {'; '.join(clauses)}.{hint}"]
+
+
+def _clause(task: Task, arm: Arm, audit: ArmAudit | None, several: bool) -> str:
+    shown = arm.name + (f", {task}" if several else "")
+    reasons = f" ({', '.join(audit.broken)})" if audit is not None and audit.broken else ""
+    return f"{shown} {outcome(audit)}{reasons}"
