@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from benchmarks.datasets.taxonomy import Task
 from core.stage import ClipSource, Stage
 from generator.base import BeforehandTraining, ClipShape, Generator, GivenGenerator, Weights
 from generator.encoding import Encoding
@@ -121,7 +120,7 @@ class Family(ABC, Generic[S]):
         section: S,
         materials: Materials,
         *,
-        task: Task,
+        task: str,
         labelled: ClipSource,
         names: Sequence[str],
     ) -> Generator:

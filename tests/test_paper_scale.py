@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import run_benchmark
+from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.ophclip import OphClipTraining
@@ -62,6 +63,8 @@ def encoders(root: Path) -> dict[str, Path]:
     once = Optimisation(steps=1, batch_size=2, lr=1e-3)
     video = VideoEncoderTraining(
         clips=clips,
+        task="operation",
+        num_classes=NUM_CLASSES["operation"],
         network=SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=4),
         protocol=PROTOCOL,
         optimisation=once,

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from benchmarks.metrics.frames import FrameProtocol, batches
 from classifiers.networks import Classifier, Network
 from classifiers.prediction import normalise, penultimate_features, predict
@@ -195,8 +194,8 @@ class VideoEncoderTraining(EncoderTraining):
     """
 
     name: str = pydantic.Field(default="slowfast_nano", pattern="[a-z0-9_]+")
-    task: Task = "operation"
-    num_classes: int = pydantic.Field(default=NUM_CLASSES["operation"], ge=2)
+    task: str
+    num_classes: int = pydantic.Field(ge=2)
     network: Network = SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3)
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from augment.prompts import PromptBook
 from benchmarks.datasets.ophvl_sim.narration import load_descriptions
+from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.ophclip import OphClipTraining
 from benchmarks.plan.data import PROJECT_ROOT
@@ -288,7 +289,13 @@ class Pretraining:
     def slowfast_nano(self) -> VideoEncoderTraining:
         """FVD's encoder: labelled OphSim cases of a seed of their own."""
         clips, optimisation = self.corpora.cases, self.config.slowfast_nano
-        return VideoEncoderTraining(clips=clips, optimisation=optimisation, **self.common)
+        return VideoEncoderTraining(
+            clips=clips,
+            task="operation",
+            num_classes=NUM_CLASSES["operation"],
+            optimisation=optimisation,
+            **self.common,
+        )
 
     @cached_property
     def ophclip_nano(self) -> OphClipTraining:

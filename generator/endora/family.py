@@ -9,7 +9,6 @@ from typing import Any
 
 import pydantic
 
-from benchmarks.datasets.taxonomy import Task
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.frame_cache import FrameCache
@@ -132,7 +131,7 @@ class Endora(Family[EndoraSection]):
         section: EndoraSection,
         materials: Materials,
         *,
-        task: Task,
+        task: str,
         labelled: ClipSource,
         names: Sequence[str],
     ) -> Generator:

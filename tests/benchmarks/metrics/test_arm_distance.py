@@ -47,6 +47,7 @@ def features(folder: Path, clips: ClipSource, protocol: FrameProtocol = PROTOCOL
     common: dict[str, Any] = {"infra": {"folder": folder}, "runtime": Runtime(workers=1)}
     encoder = VideoEncoderTraining(
         clips=DiscClips(count=12, seed=1, infra={"folder": folder}),
+        task="operation",
         num_classes=6,
         network=SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3),
         protocol=PROTOCOL,

@@ -45,6 +45,7 @@ SMALL_CLIP = OphClipNetwork(channels=(8, 8, 16, 16), embedding_dim=16, text_dim=
 def video_training(folder: Path, **fields: Any) -> VideoEncoderTraining:
     values: dict[str, Any] = {
         "clips": DiscClips(count=36, seed=1, infra={"folder": folder}),
+        "task": "operation",
         "num_classes": 6,
         "network": SlowFast(depth=18, stem_dim_outs=(8, 1), alpha=3),
         "protocol": PROTOCOL,
