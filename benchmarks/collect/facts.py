@@ -45,7 +45,7 @@ def collect(plan: Plan, folder: Path) -> Record:
         data_root=str(plan.inputs.data_root) if plan.inputs.data_root else None,
         corpus=str(corpus) if corpus else "OphVL-sim",
         scale=config.scale,
-        seeds=tuple(range(config.first_seed, config.first_seed + config.seeds)),
+        seeds=tuple(config.training_seeds),
         device=str(config.runtime.torch_device()),
         threads=config.runtime.threads,
         machine=machine(config.runtime.torch_device()),

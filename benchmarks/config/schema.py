@@ -94,7 +94,8 @@ class BenchmarkConfig(GeneratorSections):
 
     chosen_classifiers: those of `classifiers` to train; empty means all. contrasts: pairs of
     sources, the first one's top-1 minus the second's is tested where the run has both; null: every
-    two.
+    two. one_synthetic_set: every training seed has the same synthetic clips, which are made once;
+    false: seed k has those of synthesis seed k, so that intervals include what sampling adds.
     """
 
     name: str = pydantic.Field(pattern=rf"^{PART}(/{PART})*$")
@@ -117,6 +118,7 @@ class BenchmarkConfig(GeneratorSections):
     curation: CurationSection
     clip: ClipShape
     synthesis: SynthesisSettings
+    one_synthetic_set: bool = False
     quality: QualitySection
     runtime: Runtime = Runtime()
     cluster: Cluster | None = None
@@ -227,6 +229,11 @@ class BenchmarkConfig(GeneratorSections):
     def names(self) -> list[str]:
         """Those of the sources, folders without their path."""
         return [source.partition("=")[0] for source in self.sources]
+
+    @property
+    def training_seeds(self) -> range:
+        """The seeds that classifiers are trained with."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     def compared(self) -> list[tuple[str, str]]:
         """Names of the sources that are tested against each other: the first minus the second."""

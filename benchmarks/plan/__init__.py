@@ -72,9 +72,20 @@ class Plan:
     def trainings(self) -> Trainings:
         return Trainings(self.data)
 
-    @cached_property
+    @property
     def arms(self) -> Arms:
-        return Arms(self.data, self.generators, self.encoders, self.trainings)
+        """With the clips of the first training seed, which audits and figures look at."""
+        return self.arms_of(self.config.first_seed)
+
+    def arms_of(self, seed: int) -> Arms:
+        """With the clips that a training seed has."""
+        return self._draws[0 if self.config.one_synthetic_set else seed]
+
+    @cached_property
+    def _draws(self) -> dict[int, Arms]:
+        draws = [0] if self.config.one_synthetic_set else self.config.training_seeds
+        parts = (self.data, self.generators, self.encoders, self.trainings)
+        return {draw: Arms(*parts, draw) for draw in draws}
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -92,7 +103,12 @@ class Plan:
                 seed=seed,
                 schedule=schedule,
                 stage=self.trainings.on(
-                    arm, clips, task=task, kind=kind, seed=seed, schedule=schedule
+                    arm,
+                    self.arms_of(seed).clips[task][arm],
+                    task=task,
+                    kind=kind,
+                    seed=seed,
+                    schedule=schedule,
                 ),
             )
             for task in config.tasks
@@ -101,7 +117,7 @@ class Plan:
             # Source has the same steps under both schedules: one training of it serves both.
             if not (clips is None and schedule != config.schedules[0])
             for kind in self.trainings.kinds
-            for seed in range(config.first_seed, config.first_seed + config.seeds)
+            for seed in config.training_seeds
         ]
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
@@ -146,7 +162,12 @@ class Plan:
         if self.quality.rows:
             data.append(self.data.held_out[0])
         yield "data", data, False
-        clips = [clips for arms in self.arms.synthetic.values() for clips in arms.values()]
+        clips = [
+            clips
+            for draw in self._draws.values()
+            for arms in draw.synthetic.values()
+            for clips in arms.values()
+        ]
         generated = [row.stage.generated for row in self.quality.rows]
         yield "encoding", self.generators.encodings, False
         yield "generators", self.generators.last, True

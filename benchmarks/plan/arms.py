@@ -39,12 +39,17 @@ from generator.families import GENERATORS
 
 @dataclass(frozen=True)
 class Arms:
-    """Clips by arm."""
+    """Clips by arm.
+
+    draw: which synthetic clips; each training seed has its own, so that intervals over seeds
+    include what sampling adds.
+    """
 
     data: Data
     generators: Generators
     encoders: Encoders
     trainings: Trainings
+    draw: int = 0
 
     @cached_property
     def clips(self) -> dict[Task, dict[Arm, ClipSource | None]]:
@@ -87,7 +92,7 @@ class Arms:
             )
         if source in GENERATORS:
             generator = self.generators.models[by_class(source, task)]
-            return self.generators.clips_of_classes(source, generator, task)
+            return self.generators.clips_of_classes(source, generator, task, draw=self.draw)
         return self._derived(self.data.config.arms[source], task)
 
     def _user_folder(self, name: str, folder: str) -> Path:
@@ -111,7 +116,7 @@ class Arms:
             case UnlabelledArm() if arm.of in GENERATORS:
                 # Of a family with a model of classes, those of the one that knows none.
                 generator = self.generators.models[arm.of]
-                return self.generators.clips_of_classes(arm.of, generator, task)
+                return self.generators.clips_of_classes(arm.of, generator, task, draw=self.draw)
             case UnlabelledArm():
                 return self.clips_of(arm.of, task)
             case ConfidentArm():

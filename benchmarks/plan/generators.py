@@ -91,16 +91,25 @@ class Generators:
         return [s for model in self.last for s in model.tower() if isinstance(s, Encoding)]
 
     def clips_of_classes(
-        self, name: str, generator: Generator, task: Task, prompts: Path = PROMPTS_PATH
+        self,
+        name: str,
+        generator: Generator,
+        task: Task,
+        prompts: Path = PROMPTS_PATH,
+        draw: int = 0,
     ) -> ClassSynthesis:
-        """Clips of every class by `generator`, a model of the family `name`."""
+        """Clips of every class by `generator`, a model of the family `name`.
+
+        Args: draw: added to the configuration's seed of synthesis; another one, other clips.
+        """
         family: Family[Any] = GENERATORS[name]
+        settings = self.data.config.synthesis
         return ClassSynthesis(
             source=name,
             generator=generator,
             task=task,
             operations_of_class=operations_of(task),
-            settings=self.data.config.synthesis,
+            settings=settings.model_copy(update={"seed": settings.seed + draw}),
             class_names=CLASS_NAMES[task] if family.by_class else (),
             sampling=self.data.config.section(name).sampling,
             prompts=prompts,

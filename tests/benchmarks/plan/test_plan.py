@@ -260,3 +260,28 @@ def test_a_sweep_is_an_arm_s_parts_and_the_arm(tmp_path: Path) -> None:
     }
     alone = Plan(load_config("smoke", [*arms, "sources=[source, ten]"]), Inputs(tmp_path))
     assert labels(alone.arms.sweeps) == {"ophora": ["Source + ten"]}
+
+
+def test_every_training_seed_has_synthetic_clips_of_its_own(tmp_path: Path) -> None:
+    changes = ["seeds=2", "first_seed=3", "sources=[source,ophora,shuffled]"]
+    apart = Plan(load_config("smoke", changes), Inputs(tmp_path))
+    shared = Plan(load_config("smoke", [*changes, "one_synthetic_set=true"]), Inputs(tmp_path))
+
+    def keys(plan: Plan, name: str) -> set[tuple[int, str]]:
+        """Training seeds, and the clips that join the real ones."""
+        return {
+            (cell.seed, cell.stage.mixture.sources[-1].infra.uid())
+            for cell in plan.cells
+            if cell.arm.name == name
+        }
+
+    for name in ("Ophora", "shuffled"):
+        assert len({clips for _, clips in keys(apart, name)}) == 2
+        assert len({clips for _, clips in keys(shared, name)}) == 1
+    assert len({clips for _, clips in keys(apart, "Source")}) == 1
+    made = apart.arms_of(3).synthetic["phase"][apart.arms.named("ophora")]
+    assert made.requests()[0].seed != shared.arms.clips_of("ophora", "phase").requests()[0].seed
+    assert apart.arms is apart.arms_of(3)
+    waves = {name: stages for name, stages, _ in apart.waves()}
+    wanted = {clips for name in ("Ophora", "shuffled") for _, clips in keys(apart, name)}
+    assert wanted <= {stage.infra.uid() for stage in waves["synthesis"]}
