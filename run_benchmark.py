@@ -13,6 +13,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.config.schema import BenchmarkConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.config.files import config_names, load_config
     from benchmarks.plan import Inputs, Plan
     from benchmarks.report.compare import FOLDER_NAME, markdown, read_runs, write_comparison
-    from benchmarks.run import describe, execute, redraw, show
+    from benchmarks.run import describe, execute, execute_all, redraw, show
     from core.errors import UserError, did_you_mean
     from core.files import try_folder
     from core.progress import say
@@ -81,6 +85,9 @@ def run(options: argparse.Namespace) -> None:
     )
     for folder in (options.results, options.results / "cache", options.results / config.name):
         try_folder(folder, "--results")
+    if config.vary is not None and not (options.dry_run or options.only):
+        execute_all(values_of(config, options), inputs, config.vary.field)
+        return
     plan = Plan(config, inputs)
     plan.check(options.only, dry_run=options.dry_run)
     if options.data_root is None and config.scale == "nano":
@@ -89,6 +96,21 @@ def run(options: argparse.Namespace) -> None:
         print(describe(plan))
         return
     execute(plan, options.only)
+
+
+def values_of(config: BenchmarkConfig, options: argparse.Namespace) -> dict[float, BenchmarkConfig]:
+    """The configuration at each value that it varies; a results folder for each, in its own."""
+    from benchmarks.config.files import load_config
+
+    vary = config.vary
+    assert vary is not None
+    given = [*overrides_of(options), "vary=null"]
+    return {
+        value: load_config(
+            options.config, [*given, f"{vary.field}={value:g}", f"name={config.name}/{value:g}"]
+        )
+        for value in vary.values
+    }
 
 
 def overrides_of(options: argparse.Namespace) -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import tabulate
 
 from benchmarks.collect.facts import cell_of, collect
+from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.dispatch import run_as_jobs, run_wave, stage_name
-from benchmarks.plan import Plan
+from benchmarks.plan import Inputs, Plan
 from benchmarks.plan.cost import a100_hours, training_gb
 from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.report.build import draw
 from benchmarks.report.provenance import generator_origins
+from benchmarks.report.sweep import SWEEP_NAME, write_sweep
 from benchmarks.report.terminal import cell_row, final_screen, plan_line
 from benchmarks.scoring.evaluation import save_cell
 from benchmarks.scoring.record import Record, read_record, write_record
@@ -52,6 +55,24 @@ def execute(plan: Plan, only: str | None = None) -> Path:
         record, tables = write_results(plan, folder)
         say(final_screen(record, folder, tables, time.monotonic() - start))
     return folder
+
+
+def execute_all(configs: Mapping[float, BenchmarkConfig], inputs: Inputs, field: str) -> Path:
+    """Run the same configuration at several values of a field; table and figures by value.
+
+    Every plan is checked before the first one runs. Returns: the folder of the table.
+    """
+    plans = {value: Plan(config, inputs) for value, config in configs.items()}
+    for plan in plans.values():
+        plan.check()
+    folders = []
+    for value, plan in plans.items():
+        say(f"==== {field} {value:g}")
+        folders.append(execute(plan))
+    place = folders[0].parent
+    print(write_sweep(field, list(plans), folders, place))
+    say(f"by {field}: {place / SWEEP_NAME}")
+    return place
 
 
 def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:

@@ -89,6 +89,13 @@ class QualitySection(Section):
     image_encoder: str | None = None
 
 
+class VarySection(Section):
+    """The run is made at several values of one field, and one table and figure show them."""
+
+    field: str = pydantic.Field(pattern=r"^\w+(\.\w+)*$")
+    values: tuple[float, ...] = pydantic.Field(min_length=2)
+
+
 class BenchmarkConfig(GeneratorSections):
     """Everything that decides a run's numbers; `runtime` and `cluster` do not.
 
@@ -119,6 +126,7 @@ class BenchmarkConfig(GeneratorSections):
     clip: ClipShape
     synthesis: SynthesisSettings
     one_synthetic_set: bool = False
+    vary: VarySection | None = None
     quality: QualitySection
     runtime: Runtime = Runtime()
     cluster: Cluster | None = None

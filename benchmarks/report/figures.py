@@ -98,7 +98,7 @@ def gain_chart(key: GainKey, gained: Gains) -> Chart:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel(GAIN)
 
-    title = f"Gain by arm: {_named(key)}"
+    title = f"Gain by arm: {named(key)}"
     height = 0.9 + (LINE * lines + 0.1) * len(names)
     sure = sum(gain.significant for gain in gained.values())
     best = max(gained, key=lambda arm: gained[arm].top1)
@@ -107,7 +107,7 @@ def gain_chart(key: GainKey, gained: Gains) -> Chart:
         f" Largest gain: {best.name}, {gained[best].top1:+.2f} points."
     )
     svg = draw(title, (WIDTH, height), paint)
-    return Chart(f"gain_{_file_name(key)}", title, svg, reading)
+    return Chart(f"gain_{file_name(key)}", title, svg, reading)
 
 
 def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoint]]) -> Chart:
@@ -122,7 +122,7 @@ def volume_chart(task: Task, whole: str, curves: Mapping[str, Sequence[VolumePoi
             width = THIN + 2 * (len(curves) - 1 - number)  # a later one hides no earlier one
             axes.plot(counts, values, color=colour, linewidth=1.0, label=name)
             for point in points:
-                _interval(axes, point.clips_per_class, point.gain, colour, width)
+                interval(axes, point.clips_per_class, point.gain, colour, width)
         axes.set(xlabel=f"clips per class of {whole} (0: Source)", ylabel=GAIN)
         axes.legend(frameon=False)
 
@@ -145,14 +145,14 @@ def distance_chart(key: GainKey, points: Sequence[DistancePoint]) -> Chart:
     def paint(axes: Any) -> None:
         axes.axhline(0, color=INK, linewidth=0.8)
         for point in points:
-            _interval(axes, point.fvd, point.gain, PALETTE[0])
+            interval(axes, point.fvd, point.gain, PALETTE[0])
         axes.set(xlabel=f"FVD from real training clips\n({points[0].protocol})", ylabel=GAIN)
         _name_at_right(axes, points, gap=LINE / (height - 1.0))
 
-    title = f"Gain by distance: {_named(key)}"
+    title = f"Gain by distance: {named(key)}"
     height = max(3.4, 1.0 + LINE * len(points))
     svg = draw(title, (WIDTH, height), paint)
-    return Chart(f"fvd_{_file_name(key)}", title, svg, distance_reading(points))
+    return Chart(f"fvd_{file_name(key)}", title, svg, distance_reading(points))
 
 
 def distance_reading(points: Sequence[DistancePoint]) -> str:
@@ -183,11 +183,13 @@ def spread_out(places: NDArray[np.floating], gap: float) -> NDArray[np.float64]:
     return np.minimum(spread, ceiling)
 
 
-def _named(key: GainKey) -> str:
+def named(key: GainKey) -> str:
+    """Task, classifier and schedule, as a title says them."""
     return ", ".join(key).replace("_", " ")
 
 
-def _file_name(key: GainKey) -> str:
+def file_name(key: GainKey) -> str:
+    """The same in the name of a file."""
     return "_".join(key).lower()
 
 
@@ -196,7 +198,8 @@ def _marker(gain: Delta) -> dict[str, Any]:
     return {"marker": "o", "markersize": 6, **hollow}
 
 
-def _interval(axes: Any, x: float, gain: Delta, colour: str, width: float = THIN) -> None:
+def interval(axes: Any, x: float, gain: Delta, colour: str, width: float = THIN) -> None:
+    """Draw a gain with its 95% interval at `x`."""
     axes.plot((x, x), gain.ci95, color=colour, linewidth=width)
     axes.plot(x, gain.top1, **_marker(gain), color=colour)
 
