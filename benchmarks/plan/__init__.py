@@ -24,7 +24,10 @@ from core.clip import Task
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
+from generator.base import BeforehandTraining, GivenWeights, HubWeights
+from generator.bora.given import ReleasedBora
 from generator.encoding import Encoding
+from generator.endora.given import ReleasedEndora
 
 __all__ = ["CLASS_NAMES", "PROJECT_ROOT", "CellPlan", "Inputs", "Plan"]
 
@@ -101,7 +104,7 @@ class Plan(EvidenceStages):
         Data, encoding and synthesis use all workers inside; generators and classifiers are one
         process each.
         """
-        data: list[Stage] = [*self.starts.values()]
+        data: list[Stage] = [*self.starts.values(), *self._downloads()]
         if self.config.sources:
             data += self.datasets.values()
         if self.trains_generators():
@@ -126,6 +129,17 @@ class Plan(EvidenceStages):
     def trains_generators(self) -> bool:
         """Whether any generator is trained from the corpus, not just loaded."""
         return any(map(trained_here, self.generators.values()))
+
+    def _downloads(self) -> list[Stage]:
+        """Weights from the hub and what is made of them alone: looked into before hours of work."""
+        towers = {s.infra.uid(): s.tower() for g in self.generators.values() for s in g.tower()}
+        given = (GivenWeights, HubWeights, ReleasedBora, ReleasedEndora, BeforehandTraining)
+        return [
+            tower[-1]
+            for tower in towers.values()
+            if all(isinstance(stage, given) for stage in tower)
+            and any(isinstance(stage, HubWeights) for stage in tower)
+        ]
 
     def _caches(self) -> list[Stage]:
         caches = {

@@ -11,6 +11,20 @@ from benchmarks.sections import BoraSection, EndoraSection, OphoraSection
 from core.stage import ClipSource
 from generator.base import BeforehandTraining, ClipShape, Weights, weights_named
 from generator.encoding import Encoding
+from generator.opening import COGVIDEOX, ENDORA, STDIT, Wanted
+
+# What must be in the folder that a field names.
+WANTED = {
+    "ophora.base": Wanted(COGVIDEOX),
+    "ophora.weights": Wanted(COGVIDEOX),
+    "ophora.tpt_weights": Wanted(COGVIDEOX, whole=False),
+    "ophora.ophvl_weights": Wanted(COGVIDEOX, whole=False),
+    "bora.weights": Wanted(STDIT),
+    "bora.start": Wanted(STDIT, whole=False),
+    "endora.base": Wanted(ENDORA),
+    "endora.weights": Wanted(ENDORA),
+    "endora.start": Wanted(ENDORA, whole=False),
+}
 
 GeneratorSection = OphoraSection | BoraSection | EndoraSection
 
@@ -21,9 +35,13 @@ class EncodingPlan(DataPlan):
 
     def weights_at(self, field: str) -> Weights:
         """The weights, a folder or a hub id, that the configuration names in a field, such as
-        "ophora.base"."""
+        "ophora.base".  Raises: UserError: if a folder does not hold what the field is for."""
         name = attrgetter(field)(self.config)
-        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
+        wanted = WANTED.get(field)
+        released = self.config.bora.autoencoder is not None and self.config.bora.text is not None
+        if field == "bora.base" and not released:  # `ReleasedBora` looks at a released one
+            wanted = Wanted(STDIT)
+        return weights_named(name, field=field, root=PROJECT_ROOT, wanted=wanted, **self.common)
 
     def start_of(self, base: Weights, field: str) -> Weights:
         """`base`; where `field` names weights, its parts with their transformer, which was

@@ -44,7 +44,8 @@ class EndoraPlan(EncodingPlan):
             self.missing.append(f"endora.base {section.base}: no such file")
             known = {"sha256": UNKNOWN}
         autoencoder = self.weights_at("endora.autoencoder")
-        return ReleasedEndora(path=path, **known, autoencoder=autoencoder, **self.common)
+        stage = ReleasedEndora(path=path, **known, autoencoder=autoencoder, **self.common)
+        return stage.check()
 
     @cached_property
     def _endora(self) -> Generator:

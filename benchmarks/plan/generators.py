@@ -168,7 +168,7 @@ class GeneratorPlan(EndoraPlan):
             text=self.weights_at("bora.text"),
             shape=self.shape_of(self.config.bora),
             **self.common,
-        )
+        ).check()
 
     @cached_property
     def _bora(self) -> Generator:
