@@ -1,6 +1,6 @@
 """Published checkpoints -> our networks: other names, tables of another length, what does not fit.
 
-    file -> tensors by name -> our names -> shapes checked, tables resampled -> backbone
+    file -> table of tensors -> wrappers' names off -> our names -> shapes checked -> backbone
 
 Known are mmaction2's SlowFast and MViTv2, pytorchvideo's SlowFast, and our own networks; the names
 tell them apart. The head keeps its initialisation, since the classes differ.
@@ -8,10 +8,12 @@ tell them apart. The head keeps its initialisation, since the classes differ.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,11 +31,14 @@ from core.files import sha256_of_file
 from core.runtime import Runtime
 from core.stage import Stage
 
+log = logging.getLogger(__name__)
+
 HEADS = ("head.", "cls_head.", "blocks.6.proj.")  # ours, mmaction2's, pytorchvideo's
 # A part of a tensor's name -> whose it is; the first that occurs counts.
 FAMILIES = {
     ".slow_path.": "SlowFast",
     "multipathway_blocks.": "SlowFast",
+    "pathway0_": "SlowFast by the names of its authors' own code, which are not known here",
     "pos_encoding.": "torchvision's MViT",
     ".attn.rel_pos_": "MViTv2",
 }
@@ -111,9 +116,10 @@ def load_checkpoint(path: Path, model: Classifier) -> LoadReport:
     Raises: UserError: if the file cannot be read, holds NaN or inf, or is of another network.
     """
     tensors = read_tensors(path)
+    ours = {n: value for n, value in model.state_dict().items() if not n.startswith(HEADS)}
+    tensors = without_wrapper(tensors, ours)
     head = tuple(name for name in tensors if name.startswith(HEADS))
     theirs = {our_name(name): name for name in tensors if name not in head}
-    ours = {n: value for n, value in model.state_dict().items() if not n.startswith(HEADS)}
     values: dict[str, Tensor] = {}
     interpolated, misfits = [], []
     for name, value in ours.items():
@@ -164,6 +170,24 @@ def family(names: Iterable[str]) -> str:
 
 
 # -- names --------------------------------------------------------------------------------------
+
+
+def without_wrapper(tensors: Mapping[str, Tensor], ours: Container[str]) -> dict[str, Tensor]:
+    """The tensors without the prefix under which most of them have a place in `ours`.
+
+    DataParallel writes `module.`, torch.compile `_orig_mod.`, Lightning `model.`, averages `ema.`;
+    what else is in the file (an average beside the weights, a loss) keeps its name.
+    """
+    found: Counter[str] = Counter()
+    for name in tensors:
+        parts = name.split(".")
+        starts = (".".join(parts[place:]) for place in range(len(parts)))
+        start = next((start for start in starts if our_name(start) in ours), None)
+        if start is not None:
+            found[name.removesuffix(start)] += 1
+    prefix = found.most_common(1)[0][0] if found else ""
+    inside = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+    return {name: value for name, value in tensors.items() if name not in inside} | inside
 
 
 def our_name(name: str) -> str:
@@ -220,17 +244,32 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"weights {path}: cannot be read as tensors alone ({type(error).__name__}); fetch the "
             "file again, or save its tensors with safetensors.torch.save_file and name that file"
         ) from None
-    for key in ("state_dict", "model_state"):  # mmaction2; pytorchvideo
-        if isinstance(content, dict) and key in content:
-            content = content[key]
-    pairs = content.items() if isinstance(content, dict) else ()
-    tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
+    tensors = _largest_table(content, path)
     if not tensors:
         raise UserError(f"weights {path}: holds no tensors by name; name a network's state dict")
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"weights {path}: {name} holds NaN or inf; fetch the file again")
     return tensors
+
+
+def _largest_table(content: Any, path: Path) -> dict[str, Tensor]:
+    """The table of a file with the most tensors, wherever it stands: `state_dict` (mmaction2),
+    `model_state` (pytorchvideo), `model`; of about equal ones the first that is no average."""
+    tables: dict[str, dict[str, Tensor]] = {}
+    todo = [("", content)]
+    for place, node in todo:
+        if not isinstance(node, dict):
+            continue
+        tables[place] = {str(n): value for n, value in node.items() if isinstance(value, Tensor)}
+        todo += [(f"{place}.{name}".lstrip("."), inner) for name, inner in node.items()]
+    most = max(map(len, tables.values()), default=0)
+    largest = {place: table for place, table in tables.items() if len(table) > 0.9 * most}
+    chosen = min(largest, key=lambda place: "ema" in place, default="")
+    if len(largest) > 1:
+        log.warning("weights %s: %r is read, not the others of its size in %s", path.name, chosen,
+                    ", ".join(map(repr, largest)))  # fmt: skip
+    return largest.get(chosen, {})
 
 
 def _unpickle(path: Path) -> Any:

@@ -14,7 +14,7 @@ from core.files import read_json, sha256_of_files, share_file
 from core.runtime import Precision, Runtime
 from core.stage import Stage
 from core.video import Frames
-from generator.opening import Wanted, check_folder
+from generator.opening import Wanted, check_folder, check_part
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
@@ -144,8 +144,9 @@ class GivenGenerator(Generator):
 def load_denoiser(kind: type[Denoiser], folder: Path) -> Denoiser:
     """The denoiser (a diffusers model of that class) of a generator's folder.
 
-    Raises: UserError: if the folder holds none.
+    Raises: UserError: if the folder holds none, or a part of one.
     """
+    check_part(folder / "transformer")
     try:
         return kind.from_pretrained(folder / "transformer")
     except (OSError, ValueError, KeyError, RuntimeError) as error:

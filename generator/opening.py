@@ -8,7 +8,9 @@ diffusers and transformers draw at random whatever a file lacks, with a warning 
 
 from __future__ import annotations
 
+import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +19,8 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import T5Config, T5EncoderModel
 
 from core.errors import UserError
@@ -40,6 +44,24 @@ ADAPTERS: Final = ("pytorch_lora_weights", "adapter_model")
 OLD_NAMES: Final = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 OLD_NAME = re.compile(rf"(?<=\.)({'|'.join(OLD_NAMES)})(?=\.)")
 SHARED: Final = {"encoder.embed_tokens.weight", "shared.weight"}  # one tensor in T5
+
+# What the two readers raise for files that are cut short or of another kind.
+UNREADABLE: Final = (
+    *(OSError, EOFError, RuntimeError, ValueError, AttributeError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
+
+# Where trainings keep a network in a file, the averaged one first; and what they put before names.
+NESTS: Final = (
+    "ema",
+    "model_ema",
+    "state_dict",
+    "model_state",
+    "model_state_dict",
+    "model",
+    "module",
+)
+WRAPPERS: Final = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.")
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -77,7 +99,7 @@ def check_folder(folder: Path, wanted: Wanted | None = None) -> None:
             )
     for config in configs:
         if config.is_file():
-            _check_part(config.parent, read_json(config), wanted)
+            check_part(config.parent, wanted)
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -90,7 +112,9 @@ def _refuse_adapter(folder: Path) -> None:
         )
 
 
-def _check_part(part: Path, config: dict[str, Any], wanted: Wanted | None) -> None:
+def check_part(part: Path, wanted: Wanted | None = None) -> None:
+    """Look into one part of such a folder.  Raises: UserError: as `check_folder`."""
+    config = read_json(part / "config.json")
     kind = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
     if wanted is not None and part.name == "transformer" and kind != wanted.denoiser:
         raise UserError(f"weights {part}: holds a {kind}, a {wanted.denoiser} is wanted")
@@ -164,7 +188,40 @@ def _header(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
                 for name in list(opened.keys()):
                     yield name, tuple(opened.get_slice(name).get_shape())
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            state = _unpickled(file)
             yield from ((name, tuple(value.shape)) for name, value in state.items())
-    except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"weights {file}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _unpickled(file: Path) -> Any:
+    # The format before torch 1.6 is no archive, and cannot be mapped.
+    mapped = zipfile.is_zipfile(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a training's checkpoint by name: the averaged ones where it has them, without
+    what wrappers put before the names (DataParallel, torch.compile, Lightning, AveragedModel).
+
+    Raises: UserError: if it cannot be read, or holds no table of tensors.
+    """
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else _unpickled(file)
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"weights {file}: not a checkpoint ({reason})") from None
+    while isinstance(state, dict):
+        inner = next((state[key] for key in NESTS if isinstance(state.get(key), dict)), None)
+        if inner is None:
+            break
+        state = inner
+    if isinstance(state, dict):
+        state.pop("n_averaged", None)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"weights {file}: not a checkpoint (no table of tensors)")
+    while wrapper := next(
+        (w for w in WRAPPERS if state and all(n.startswith(w) for n in state)), ""
+    ):
+        state = {name.removeprefix(wrapper): value for name, value in state.items()}
+    return state

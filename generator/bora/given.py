@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import UserError
 from core.files import path_inside, read_json
-from generator.base import ClipShape, Weights
+from generator.base import ClipShape, GivenWeights, Weights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.bora.stdit import STDiT
+from generator.opening import read_state
 
 RELEASED_SHAPE = ClipShape(num_frames=40, width=256, height=256)
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -61,14 +61,24 @@ class ReleasedBora(BoraAssembly):
         self.write(model, folder / "weights")
         return self.checkpoint.run()
 
+    def check(self) -> ReleasedBora:
+        """Itself, after a look at the names and shapes in a checkpoint of this machine.
+
+        Raises: UserError: as `load_released`.
+        """
+        if isinstance(self.checkpoint, GivenWeights):
+            with torch.device("meta"):
+                model = self.transformer.build(self.shape)
+            load_released(model, self.checkpoint.path)
+        return self
+
 
 def load_released(model: STDiT, folder: Path) -> None:
-    """Fill `model` from the weights in `folder`.
+    """Fill `model` from the weights in `folder`; one on the meta device is only compared.
 
     Raises: UserError: if there are none, or they are another network's.
     """
     path, state = read_checkpoint(folder)
-    state = {name.removeprefix("module."): value.float() for name, value in state.items()}
     positions = {theirs: state.pop(theirs, None) for theirs in POSITIONS}
     needed = dict(theirs_of(model))
     missing = [name for name in needed if name not in state]
@@ -85,6 +95,8 @@ def load_released(model: STDiT, folder: Path) -> None:
                 shapes = f"{tuple(state[theirs].shape)}, wanted for {names[0]} {own[name].shape}"
                 raise UserError(f"weights {path}: made for another network: {theirs!r} is {shapes}")
             filled[name] = value
+    if model.device.type == "meta":
+        return
     model.load_state_dict(filled)
     for theirs, given in positions.items():
         ours = getattr(model, POSITIONS[theirs])
@@ -108,7 +120,7 @@ def theirs_of(model: STDiT) -> dict[str, tuple[str, ...]]:
 
 
 def _same_positions(theirs: Tensor, ours: Tensor) -> bool:
-    theirs = theirs.flatten(0, -2)
+    theirs = theirs.float().flatten(0, -2)
     return theirs.shape == ours.shape and torch.allclose(theirs, ours, atol=2e-3)  # fp16
 
 
@@ -128,26 +140,10 @@ def read_checkpoint(folder: Path) -> tuple[Path, dict[str, Tensor]]:
             f"shards), found {seen}: give a folder that holds nothing else"
         )
     if len(named) == 1:
-        return named[0], _read(named[0])
+        return named[0], read_state(named[0])
     if len(indices) > 1:
         raise UserError(f"weights {folder}: {len(indices)} indices of shards; give a folder of one")
     state: dict[str, Tensor] = {}
     for shard in sorted(set(read_json(indices[0])["weight_map"].values())):
-        state |= _read(path_inside(indices[0].parent, shard))
+        state |= read_state(path_inside(indices[0].parent, shard))
     return indices[0], state
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip, safetensors and OS errors of many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"weights {path}: not a checkpoint ({reason})") from None
-    for key in ("ema", "model", "state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"weights {path}: not a checkpoint (no table of tensors)")
-    return state

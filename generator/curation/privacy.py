@@ -170,6 +170,15 @@ class _Place:
         angle = math.degrees(math.atan2(*np.abs(long)))
         return cls(math.hypot(*short), math.hypot(*long), min(angle, 90 - angle), score)
 
+    def looks_like_a_line(self, frame_px: int, settings: OcrPrivacy) -> bool:
+        """Whether burned-in text has this look, on a frame whose shorter side is `frame_px`."""
+        return (
+            self.long >= settings.line_ratio * self.short
+            and self.short <= settings.line_share * frame_px
+            and self.tilt_deg <= settings.line_tilt_deg
+            and self.score >= settings.line_min_score
+        )
+
 
 def find_text(frame: Frames, settings: OcrPrivacy) -> Sighting | None:
     """The first line of text in a (H, W, 3) uint8 RGB frame that the settings take for text."""
@@ -199,13 +208,8 @@ def _is_text(engine: Any, crop: Frames, place: _Place, frame_px: int, settings: 
     text, sure = read.txts[0], float(read.scores[0])
     if _reads_like_text(text, sure, settings):
         return True
-    letters = set(_letters(text))
-    return (
-        place.long >= settings.line_ratio * place.short
-        and place.short <= settings.line_share * frame_px
-        and place.tilt_deg <= settings.line_tilt_deg
-        and place.score >= settings.line_min_score
-        and not (letters and letters <= _SHAPES)
+    return place.looks_like_a_line(frame_px, settings) and not _reads_like_shapes(
+        text, sure, place, settings
     )
 
 
@@ -216,6 +220,14 @@ def _reads_like_text(text: str, score: float, settings: OcrPrivacy) -> bool:
         return False
     only_shapes = set(letters) <= _SHAPES or len(set(letters)) < 2
     return len(letters) >= settings.min_characters and not only_shapes
+
+
+def _reads_like_shapes(text: str, score: float, place: _Place, settings: OcrPrivacy) -> bool:
+    """A row of rings or bars: read surely, or filling its box; letters that the recogniser does not
+    know are read as one or two of them, and not surely."""
+    letters = _letters(text)
+    fills = 2 * len(letters) >= place.long / place.short
+    return bool(letters) and set(letters) <= _SHAPES and (score >= settings.min_score or fills)
 
 
 def _letters(text: str) -> str:

@@ -17,6 +17,7 @@ from core.stage import ClipSource
 from generator.base import ClipShape, Weights, load_denoiser, share_folder
 from generator.endora.pipeline import CLASSES_NAME, EndoraAssembly, EndoraSettings
 from generator.endora.transformer import EndoraTransformer
+from generator.opening import read_state
 
 # Layers of the released network that only its prior uses, or nothing does.
 OF_THE_PRIOR = ("linear.", "linear_2.", "cov.", "pooling.", "to_hidden_layer.")
@@ -43,22 +44,26 @@ class ReleasedEndora(EndoraAssembly):
         self.write(model, folder / "weights")
         return {"loaded": self.path.name, "sha256": self.sha256}
 
+    def check(self) -> ReleasedEndora:
+        """Itself, after a look at the names and shapes in the checkpoint, if it is there.
+
+        Raises: UserError: as `load_released`.
+        """
+        if self.path.is_file():
+            with torch.device("meta"):
+                model = self.transformer.build(self.shape, len(self.classes) or None)
+            load_released(model, self.path)
+        return self
+
 
 def load_released(model: EndoraTransformer, path: Path) -> None:
-    """Fill `model` from the released checkpoint (a torch file with the averaged weights in "ema").
+    """Fill `model` from the released checkpoint (a torch file with the averaged weights in "ema");
+    one on the meta device is only compared.
 
     Raises: UserError: if the file cannot be read, or is another network's.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and OS errors of many kinds
-        raise UserError(f"weights {path}: not a torch checkpoint ({error})") from None
-    state = state.get("ema", state) if isinstance(state, dict) else {}
-    state = {
-        name.removeprefix("module."): value
-        for name, value in state.items()
-        if not name.removeprefix("module.").startswith(OF_THE_PRIOR)
-    }
+    state = read_state(path)
+    state = {name: value for name, value in state.items() if not name.startswith(OF_THE_PRIOR)}
     own = model.state_dict()
     wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
     unknown = sorted(set(state) - set(own))
@@ -67,7 +72,8 @@ def load_released(model: EndoraTransformer, path: Path) -> None:
             f"{wrong[0]!r} is missing or has another shape" if wrong else f"unknown {unknown[0]!r}"
         )
         raise UserError(f"weights {path}: made for another network: {first}")
-    model.load_state_dict(state)
+    if model.device.type != "meta":
+        model.load_state_dict(state)
 
 
 class EndoraWithClasses(Weights):

@@ -20,6 +20,7 @@ from core.video import Frames
 from generator.backbone.autoencoder import load_autoencoder
 from generator.base import ClipShape, Sampling, Weights
 from generator.encoding import load_text_encoder
+from generator.opening import check_folder
 
 # Source: scheduler config of THUDM/CogVideoX-2b
 COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {
@@ -120,8 +121,9 @@ def load_pipeline(
 ) -> CogVideoXPipeline:
     """Load a CogVideoX pipeline folder, without its T5 (19 GB at paper scale) if `text` is False.
 
-    Raises: UserError: if it holds another architecture.
+    Raises: UserError: if it holds another architecture, or a part of one.
     """
+    check_folder(folder)
     without: dict[str, None] = {} if text else {"text_encoder": None, "tokenizer": None}
     try:
         pipeline = CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **without)

@@ -329,3 +329,69 @@ def test_a_checkpoint_is_known_by_its_contents_and_not_by_its_path(tmp_path: Pat
         stage.load_into(model)
     with pytest.raises(UserError, match=r"absent\.pth: no such file; give"):
         Checkpoint.at(tmp_path / "absent.pth", **common)
+
+
+WRAPPED: dict[str, Any] = {
+    "DataParallel": lambda state: {"model_state": {f"module.{n}": v for n, v in state.items()}},
+    "torch.compile": lambda state: {"state_dict": {f"_orig_mod.{n}": v for n, v in state.items()}},
+    "both": lambda state: {"module": {f"module._orig_mod.{n}": v for n, v in state.items()}},
+    "Lightning": lambda state: {
+        "state_dict": {f"model.{n}": v for n, v in state.items()} | {"loss.weight": torch.ones(2)},
+        "hyper_parameters": {"lr": 0.1},
+    },
+    "pytorchvideo in Lightning": lambda state: {
+        "state_dict": {f"model.{n.removeprefix('backbone.')}": v for n, v in state.items()}
+    },
+    "an average alone": lambda state: {
+        "ema": {"n_averaged": torch.tensor(3)} | {f"module.{n}": v for n, v in state.items()}
+    },
+    "one level deeper": lambda state: {"checkpoint": {"model": state}, "epoch": 3},
+    "half precision": lambda state: {n: v.half() if v.is_floating_point() else v
+                                     for n, v in state.items()},
+    "beside an optimizer": lambda state: {
+        "optimizer": {"state": {n: {"exp_avg": v, "step": torch.ones(())}
+                                for n, v in enumerate(state.values())}},
+        "net": state,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_what_trainings_wrap_a_network_in_is_taken_off(tmp_path: Path, kind: str) -> None:
+    trained = shaken(SMALL.build(5, 8, 32))
+    torch.save(WRAPPED[kind](trained.state_dict()), tmp_path / "wrapped.pth")
+    model = SMALL.build(7, 8, 32)
+    head = model.head.weight.clone()
+    report = load_checkpoint(tmp_path / "wrapped.pth", model)
+    assert report.missing == report.interpolated == ()
+    assert len(report.loaded) == len(model.state_dict()) - 2
+    assert torch.equal(model.head.weight, head)
+    close = {"rtol": 1e-3, "atol": 1e-3} if kind == "half precision" else {"rtol": 0.0, "atol": 0.0}
+    for name, value in trained.state_dict().items():
+        if name.startswith("backbone."):
+            torch.testing.assert_close(model.state_dict()[name], value, **close)
+
+
+@pytest.mark.parametrize("names", [("model", "model_ema"), ("ema_state_dict", "state_dict")])
+def test_of_weights_and_their_average_the_weights_are_read_and_it_is_said(
+    tmp_path: Path, names: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    trained, average = shaken(SMALL.build(5, 8, 32)), shaken(SMALL.build(5, 8, 32), seed=1)
+    held = {n: average if "ema" in n else trained for n in names}
+    states: dict[str, Any] = {name: network.state_dict() for name, network in held.items()}
+    ema = next(name for name in names if "ema" in name)
+    states[ema] = {"steps": torch.zeros(())} | states[ema]
+    torch.save(states, tmp_path / "ema.pth")
+    model = SMALL.build(5, 8, 32)
+    load_checkpoint(tmp_path / "ema.pth", model)
+    kept = "backbone.blocks.0.multipathway_blocks.0.conv.weight"
+    assert torch.equal(model.state_dict()[kept], trained.state_dict()[kept])
+    read = next(name for name in names if "ema" not in name)
+    assert f"weights ema.pth: '{read}' is read, not the others of its size" in caplog.text
+
+
+def test_names_of_the_authors_own_code_are_called_so(tmp_path: Path) -> None:
+    state = {"s1.pathway0_stem.conv.weight": torch.zeros(8, 3, 1, 7, 7)}
+    torch.save({"model_state": state}, tmp_path / "theirs.pyth")
+    with pytest.raises(UserError, match=r"its authors' own code.*of mmaction2 or pytorchvideo"):
+        load_checkpoint(tmp_path / "theirs.pyth", SMALL.build(5, 8, 32))

@@ -107,7 +107,7 @@ def test_a_released_checkpoint_loads_by_its_own_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown 'head\.weight'"):
         load_released(model, tmp_path / "other.pt")
     (tmp_path / "no.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(UserError, match="not a torch checkpoint"):
+    with pytest.raises(UserError, match=r"no\.pt: not a checkpoint"):
         load_released(model, tmp_path / "no.pt")
 
 
