@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self
 import exca
 import pydantic
 
+from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.ophnet_csv import (
     NUM_CLASSES,
     SPLITS,
@@ -30,7 +31,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest, Task
 from core.errors import UserError
 from core.files import path_inside, remembered_sha256_of_files
 from core.runtime import Runtime
-from core.stage import ClipSource, Stage
+from core.stage import Stage
 
 MAX_NAMED = 5  # names shown in a message; the result lists all of them
 
@@ -140,7 +141,7 @@ def _some(names: Iterable[object]) -> str:
     return shown + (f" and {len(listed) - MAX_NAMED} more" if len(listed) > MAX_NAMED else "")
 
 
-class OphNet(ClipSource):
+class OphNet(LabelledClips):
     """Clips of a folder in OphNet2024's layout, found at `root` or written by the stage before.
 
     root: where the folder lies; not part of the key. content_sha256: what it holds (make both with

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.datasets.families import read_at
+from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.ophnet import OphNet
-from benchmarks.datasets.ophnet_csv import find_annotation
 from benchmarks.datasets.simulated import OphSim, OphVLSim
 from core.clip import Split, Task
 from core.errors import UserError
@@ -72,7 +73,7 @@ class Data:
         return locate(name)
 
     @cached_property
-    def labelled(self) -> dict[Task, OphNet]:
+    def labelled(self) -> dict[Task, LabelledClips]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
         if root is None:
@@ -83,17 +84,8 @@ class Data:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: self._labelled_at(root, task) for task in self.config.tasks}
-
-    def _labelled_at(self, root: Path, task: Task) -> OphNet:
-        simulated = find_annotation(root, task).name.startswith("OphSim")
-        return OphNet.at(
-            root,
-            task=task,
-            name="OphSim" if simulated else "OphNet2024",
-            hash_memory=self.hash_memory,
-            **self.common,
-        )
+        machinery: dict[str, Any] = {"hash_memory": self.hash_memory, **self.common}
+        return {task: read_at(root, task=task, **machinery) for task in self.config.tasks}
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from augment.arm import SOURCE, Arm
+from benchmarks.metrics.quality import METRICS
 from benchmarks.scoring.evaluation import EVALUATED_SPLITS, HEAD_SIZES, Cell
 from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
@@ -43,8 +44,8 @@ from core.errors import UserError
 
 PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
-# A metric's prefix -> the paper's column. The paper does not say which reading its CS is.
-PAPER_COLUMNS = {"fid_": "FID", "fvd_": "FVD", "clipscore_": "CS"}
+# A metric's prefix -> the paper's column.
+PAPER_COLUMNS = {f"{name}_": metric.paper for name, metric in METRICS.items() if metric.paper}
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 import pydantic
 
 from augment.arm import SOURCE, Arm
+from benchmarks.metrics.quality import CLIP_SCORE, METRICS
 from benchmarks.scoring.statistics import SIGNIFICANCE
 from classifiers.recipe import Schedule
 from core.clip import Split, Task
@@ -14,9 +15,9 @@ from core.clip import Split, Task
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
 Audit = Literal["passed", "failed", "not run"]
+OF_PROMPTS = f"{CLIP_SCORE}_"
 # Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
-OF_PROMPTS = "clipscore_"
-PRINTED = ("fid_", "fvd_", "kvd_", OF_PROMPTS)
+PRINTED = tuple(f"{name}_" for name, metric in METRICS.items() if metric.printed)
 
 
 class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):

@@ -93,3 +93,6 @@ def _base(section: BoraSection, materials: Materials) -> Weights:
         shape=shape_of(section, materials),
         **materials.common,
     )
+
+
+FAMILY = Bora()

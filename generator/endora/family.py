@@ -216,3 +216,6 @@ def _base(section: EndoraSection, materials: Materials) -> Weights:
 
 
 _sha256 = functools.cache(sha256_of_file)  # gigabytes, and several models start from them
+
+
+FAMILY = Endora()

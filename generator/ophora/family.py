@@ -134,3 +134,6 @@ def _read(
 ) -> dict[str, Encoding]:
     tokens = tokens or section.max_text_tokens
     return encoded(clips, section, _base(section, materials), materials, max_text_tokens=tokens)
+
+
+FAMILY = Ophora()
