@@ -88,7 +88,7 @@ class MViTv2(Network):
         return model
 
 
-MVIT_V2 = ClassifierFamily(
+FAMILY = ClassifierFamily(
     name="mvit_v2",
     label="MViTv2",
     about="MViTv2 (mmaction2), 8 uniform frames",

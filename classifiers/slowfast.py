@@ -109,7 +109,7 @@ class SlowFast(Network):
         )
 
 
-SLOWFAST = ClassifierFamily(
+FAMILY = ClassifierFamily(
     name="slowfast",
     label="SlowFast",
     about="SlowFast (pytorchvideo), 8 uniform frames",

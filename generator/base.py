@@ -70,7 +70,12 @@ class Sampler(Protocol):
 
 
 class Weights(Stage):
-    """A stage that yields a folder of model weights in diffusers' layout."""
+    """A stage that yields a folder of model weights in diffusers' layout.
+
+    is_given: whether it trains nothing: the weights exist already.
+    """
+
+    is_given: ClassVar[bool] = False
 
     def weights(self) -> Path:
         """Run the stage if need be; the folder that holds the weights."""
@@ -84,6 +89,7 @@ class GivenWeights(Weights):
     They enter cache keys by the sha256 of their contents, never by their path.
     """
 
+    is_given: ClassVar[bool] = True
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "path")
 
     path: Path
@@ -168,6 +174,8 @@ class BeforehandTraining(Weights):
     """A generator that was trained beforehand, kept as its `transformer/` alone: all other parts
     are those of the weights that it was trained from."""
 
+    is_given: ClassVar[bool] = True
+
     base: Weights
     transformer: Weights
 
@@ -200,6 +208,7 @@ class HubWeights(Weights):
     wanted: what must be in it.
     """
 
+    is_given: ClassVar[bool] = True
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "wanted")
 
     repository: str = pydantic.Field(pattern=r"^[\w.-]+/[\w.-]+$")

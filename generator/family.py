@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from core.stage import ClipSource, Stage
 from generator.base import BeforehandTraining, ClipShape, Generator, GivenGenerator, Weights
 from generator.encoding import Encoding
+from generator.opening import Wanted
 from generator.sections import GeneratorSection
 
 S = TypeVar("S", bound=GeneratorSection)
@@ -80,8 +81,11 @@ class Materials(Protocol):
     def uncurated(self) -> ClipSource:
         """OphVL: the same clips and captions before curation."""
 
-    def weights(self, name: str, field: str) -> Weights:
-        """Weights by folder or hub id.  Raises: UserError: with `field`, if there are none."""
+    def weights(self, name: str, field: str, wanted: Wanted | None = None) -> Weights:
+        """Weights by folder or hub id.
+
+        Raises: UserError: with `field`, if there are none, or a folder lacks what is `wanted`.
+        """
 
     def locate(self, name: str) -> Path:
         """A file that the configuration names; it may not exist."""
@@ -142,12 +146,14 @@ def shape_of(section: GeneratorSection, materials: Materials) -> ClipShape:
     return section.clip or materials.clip
 
 
-def going_on(base: Weights, name: str | None, field: str, materials: Materials) -> Weights:
-    """`base`; where `name` names weights, its parts with their transformer, which was trained from
-    it beforehand."""
+def going_on(
+    base: Weights, name: str | None, field: str, materials: Materials, denoiser: str
+) -> Weights:
+    """`base`; where `name` names weights, its parts with their transformer, of the class
+    `denoiser`, which was trained from it beforehand."""
     if name is None:
         return base
-    transformer = materials.weights(name, field)
+    transformer = materials.weights(name, field, Wanted(denoiser, whole=False))
     return BeforehandTraining(base=base, transformer=transformer, **materials.common)
 
 

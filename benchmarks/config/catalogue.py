@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.config.files import CONFIG_ROOT, config_names
+from benchmarks.datasets.families import DATASETS
+from benchmarks.metrics.quality import METRICS
 from classifiers.families import CLASSIFIERS
 from generator.families import GENERATORS
 
@@ -15,19 +17,7 @@ SOURCES = {
     "captioned, captioned_clean": "narrated real clips by their captions; those without text",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
 }
-METRICS = {
-    "fid": "Frechet distance of frame features",
-    "fvd": "Frechet distance of clip features",
-    "kvd": "kernel distance of clip features, unbiased, for small samples",
-    "clipscore": "agreement of clip and prompt, two readings",
-    "kid": "kernel distance of frame features, unbiased",
-    "mmd2": "JEDi's kernel distance (degree 2) of clip features",
-    "precision / recall": "generated clips among real ones, and the reverse",
-    "density / coverage": "as precision and recall, robust to outliers",
-    "is": "Inception Score from class probabilities",
-    "motion_w1 / consistency_w1": "distance of clips' motion, and of frames' likeness, over time",
-    "top1 / top5": "classification accuracy on val and test, with intervals and paired tests",
-}
+ACCURACY = "classification accuracy on val and test, with intervals and paired tests"
 
 
 def catalogue() -> str:
@@ -36,8 +26,10 @@ def catalogue() -> str:
     groups = {
         "configurations": configs,
         "sources": SOURCES,
+        "data": {name: family.about for name, family in DATASETS.items()},
         "classifiers": {name: family.about for name, family in CLASSIFIERS.items()},
-        "metrics": METRICS,
+        "metrics": {name: metric.about for name, metric in METRICS.items()}
+        | {"top1 / top5": ACCURACY},
     }
     return "\n\n".join(f"{title}\n" + _lines(entries) for title, entries in groups.items())
 

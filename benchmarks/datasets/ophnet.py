@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self
 import exca
 import pydantic
 
+from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.ophnet_csv import (
     SPLITS,
     Segment,
@@ -34,7 +35,7 @@ from core.files import remembered_sha256_of_files
 from core.folders import Videos
 from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
-from core.stage import ClipSource, Stage
+from core.stage import Stage
 
 MAX_NAMED = 5  # names shown in a message; the result lists all of them
 
@@ -152,7 +153,7 @@ def _some(names: Iterable[object]) -> str:
     return shown + (f" and {len(listed) - MAX_NAMED} more" if len(listed) > MAX_NAMED else "")
 
 
-class OphNet(ClipSource):
+class OphNet(LabelledClips):
     """Clips of a folder in OphNet2024's layout, found at `root` or written by the stage before.
 
     name: the data set's, in manifests and tables (from a folder: `ophnet_csv.data_name`).

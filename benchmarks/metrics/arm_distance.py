@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics.clip_features import check_protocol, load_video_encoder
 from benchmarks.metrics.encoders import BATCH, MetricEncoder
+from benchmarks.metrics.family import Naming
 from benchmarks.metrics.frames import FrameProtocol, readable
-from benchmarks.metrics.quality import Naming, video_distances
+from benchmarks.metrics.quality import video_distances
 from core.errors import UserError
 from core.files import atomic_path
 from core.runtime import derive_seed

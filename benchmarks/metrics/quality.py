@@ -5,7 +5,7 @@ clips -> ClipFeatures (cached once for each set) -> statistics -> GenerationQual
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from scipy.stats import wasserstein_distance
 
 from benchmarks.metrics.clip_features import Arrays, ClipFeatures, QualitySettings
 from benchmarks.metrics.encoders import MetricEncoder
+from benchmarks.metrics.family import DIGITS, Entry, MetricFamily, Naming, Namings
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.frechet import frechet_distance, gaussian_of
 from benchmarks.metrics.inception_score import inception_scores, split_count
@@ -25,9 +26,7 @@ from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
 from core.errors import UserError
 from core.stage import ClipSource, Stage
 
-Entry = dict[str, Any]
 CLIP_SCORE = "clipscore"
-DIGITS = 6  # kernel distances are small numbers
 
 
 class GenerationQuality(Stage):
@@ -86,50 +85,16 @@ def quality(
 ) -> dict[str, Entry]:
     """All metrics from the arrays of `ClipFeatures`; a metric's name holds its protocol."""
     video = Naming(video_encoder, protocol, len(generated["video"]))
-    image_text = Naming(image_text_encoder, protocol, video.n)
-    images = Naming(image_encoder, protocol, video.n)
-    return {
-        **_frechet("fid", real["frames"], generated["frames"], images),
-        **video_distances(real["video"], generated["video"], video),
-        **_clip_scores(real, generated, image_text),
-        **_kernel("kid", _middle(real), _middle(generated), images.of_one_frame()),
-        **video.entry("mmd2", jedi_mmd(real["video"], generated["video"])),
-        **_manifold(real["video"], generated["video"], video),
-        **_inception("video_probabilities", real, generated, video),
-        **_inception("frame_probabilities", real, generated, images.of_one_frame()),
-        **_over_time("motion", real, generated, Naming({"name": "pixels"}, protocol, video.n)),
-        **_over_time("consistency", real, generated, image_text),
-    }
-
-
-@dataclass(frozen=True)
-class Naming:
-    """What stands in the name of a metric and beside its value."""
-
-    encoder: dict[str, str]
-    protocol: FrameProtocol
-    n: int
-    num_frames: int | None = None  # None: all of the protocol
-
-    def of_one_frame(self) -> Naming:
-        """For metrics that see the middle frame of each clip: a clip's frames are too alike to
-        count as several samples, and their pairs would bias an unbiased estimate."""
-        return Naming(self.encoder, self.protocol, self.n, num_frames=1)
-
-    def entry(self, metric: str, value: float, **fields: Any) -> dict[str, Entry]:
-        """The value under a name that holds its protocol: metric, encoder, clips, frames."""
-        num_frames = self.num_frames or self.protocol.num_frames
-        name = f"{metric}_{self.encoder['name']}_{self.n}x{num_frames}"
-        fixed = {
-            "value": round(value, DIGITS),
-            "n": self.n,
-            "encoder": self.encoder["name"],
-            "encoder_sha256": self.encoder.get("sha256"),
-            **self.protocol.describe(),
-            "num_frames": num_frames,
-        }
-        more = {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in fields.items()}
-        return {name: {**fixed, **more}}
+    namings = Namings(
+        video=video,
+        image_text=Naming(image_text_encoder, protocol, video.n),
+        images=Naming(image_encoder, protocol, video.n),
+        pixels=Naming({"name": "pixels"}, protocol, video.n),
+    )
+    found: dict[str, Entry] = {}
+    for metric in METRICS.values():
+        found |= metric.measure(real, generated, namings)
+    return found
 
 
 def video_distances(
@@ -139,10 +104,7 @@ def video_distances(
 
     Args: (N, D) features of a video encoder on either side, at least two.
     """
-    return {
-        **_frechet("fvd", real, generated, naming),
-        **_kernel("kvd", real, generated, naming),
-    }
+    return {**_frechet("fvd", real, generated, naming), **_kernel("kvd", real, generated, naming)}
 
 
 def _frechet(
@@ -219,3 +181,74 @@ def _over_time(key: str, real: Arrays, generated: Arrays, naming: Naming) -> dic
         real_mean=float(np.mean(real[key])),
         generated_mean=float(np.mean(generated[key])),
     )
+
+
+# The metrics of the suite, in the order of the tables. A new one: its module, and an entry here.
+METRICS: dict[str, MetricFamily] = {
+    metric.name: metric
+    for metric in (
+        MetricFamily(
+            "fid",
+            "Frechet distance of frame features",
+            lambda real, made, by: _frechet("fid", real["frames"], made["frames"], by.images),
+            printed=True,
+            paper="FID",
+        ),
+        MetricFamily(
+            "fvd",
+            "Frechet distance of clip features",
+            lambda real, made, by: _frechet("fvd", real["video"], made["video"], by.video),
+            printed=True,
+            paper="FVD",
+        ),
+        MetricFamily(
+            "kvd",
+            "kernel distance of clip features, unbiased, for small samples",
+            lambda real, made, by: _kernel("kvd", real["video"], made["video"], by.video),
+            printed=True,
+        ),
+        MetricFamily(
+            CLIP_SCORE,
+            "agreement of clip and prompt, two readings",
+            lambda real, made, by: _clip_scores(real, made, by.image_text),
+            printed=True,
+            paper="CS",  # the paper does not say which reading it is
+        ),
+        MetricFamily(
+            "kid",
+            "kernel distance of frame features, unbiased",
+            lambda real, made, by: _kernel(
+                "kid", _middle(real), _middle(made), by.images.of_one_frame()
+            ),
+        ),
+        MetricFamily(
+            "mmd2",
+            "JEDi's kernel distance (degree 2) of clip features",
+            lambda real, made, by: by.video.entry("mmd2", jedi_mmd(real["video"], made["video"])),
+        ),
+        MetricFamily(
+            "manifold",
+            "precision, recall: generated clips among real ones, and the reverse; density and "
+            "coverage: the same, robust to outliers",
+            lambda real, made, by: _manifold(real["video"], made["video"], by.video),
+        ),
+        MetricFamily(
+            "is",
+            "Inception Score from class probabilities",
+            lambda real, made, by: {
+                **_inception("video_probabilities", real, made, by.video),
+                **_inception("frame_probabilities", real, made, by.images.of_one_frame()),
+            },
+        ),
+        MetricFamily(
+            "motion",
+            "distance of clips' motion over time",
+            lambda real, made, by: _over_time("motion", real, made, by.pixels),
+        ),
+        MetricFamily(
+            "consistency",
+            "distance of the likeness of clips' frames over time",
+            lambda real, made, by: _over_time("consistency", real, made, by.image_text),
+        ),
+    )
+}

@@ -3,10 +3,9 @@
     python -m benchmarks.perf.classifier_training
     python -m benchmarks.perf.classifier_training --network mvit_v2 --frame-size 480 320
 
-Ways take turns. Loading: passes over cached clips, over files that are decoded first, of
-mmaction2's pipeline, of decord alone. Training: steps of our loop, of mmengine's, of the network
-alone, and epochs of our loop. Prints JSON: medians, and beside every ratio the target that it
-should reach.
+Ways take turns. Loading: passes over cached clips, over files decoded first, of mmaction2's
+pipeline, of decord alone. Training: steps of our loop, of mmengine's, of the network alone, and
+epochs of our loop. Prints JSON: medians, and beside every ratio the target that it should reach.
 """
 
 from __future__ import annotations

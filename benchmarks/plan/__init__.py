@@ -154,7 +154,7 @@ class Plan:
         Data, encoding and synthesis use all workers inside; generators and classifiers are one
         process each.
         """
-        data: list[Stage] = [*self.trainings.starts.values()]
+        data: list[Stage] = [*self.trainings.starts.values(), *self.generators.downloads]
         if self.config.sources:
             data += self.data.labelled.values()
         if self.generators.any_trained:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.datasets.families import read_at
+from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.datasets.taxonomy import Task
@@ -18,6 +20,7 @@ from core.stage import ClipSource
 from generator.base import ClipShape, Weights, weights_named
 from generator.curation.narrated import NarratedFolder, Uncurated
 from generator.curation.stages import Curation, PrivacyFilter
+from generator.opening import Wanted
 
 PROJECT_ROOT = Path(__file__).parents[2]
 
@@ -68,16 +71,16 @@ class Data:
         """Of the clips that generators make."""
         return self.config.clip
 
-    def weights(self, name: str, field: str) -> Weights:
-        """Weights by folder or hub id.  Raises: UserError: with `field`, if there are none."""
-        return weights_named(name, field=field, root=PROJECT_ROOT, **self.common)
+    def weights(self, name: str, field: str, wanted: Wanted | None = None) -> Weights:
+        """See `generator.family.Materials`."""
+        return weights_named(name, field=field, root=PROJECT_ROOT, wanted=wanted, **self.common)
 
     def locate(self, name: str) -> Path:
         """A file that the configuration names; it may not exist."""
         return locate(name)
 
     @cached_property
-    def labelled(self) -> dict[Task, OphNet]:
+    def labelled(self) -> dict[Task, LabelledClips]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
         if root is None:
@@ -88,10 +91,7 @@ class Data:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: self._labelled_at(root, task) for task in self.config.tasks}
-
-    def _labelled_at(self, root: Path, task: Task) -> OphNet:
-        return OphNet.at(root, task=task, **self.hashing)
+        return {task: read_at(root, task=task, **self.hashing) for task in self.config.tasks}
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from benchmarks.datasets.taxonomy import CLASS_NAMES, Task, operations_of
 from benchmarks.plan.data import Data
 from core.errors import UserError
 from core.stage import Stage
-from generator.base import Generator
+from generator.base import Generator, HubWeights, Weights
 from generator.encoding import Encoding
 from generator.families import GENERATORS
 from generator.family import Family, TableRow, trained_here
@@ -84,6 +84,17 @@ class Generators:
         """Those that no other one is made from; running them runs all."""
         below = {s.infra.uid() for model in self.models.values() for s in model.tower()[:-1]}
         return [model for model in self.models.values() if model.infra.uid() not in below]
+
+    @property
+    def downloads(self) -> list[Stage]:
+        """Weights from the hub and what is made of them alone: looked into before hours of work."""
+        towers = {s.infra.uid(): s.tower() for model in self.models.values() for s in model.tower()}
+        return [
+            tower[-1]
+            for tower in towers.values()
+            if all(isinstance(stage, Weights) and stage.is_given for stage in tower)
+            and any(isinstance(stage, HubWeights) for stage in tower)
+        ]
 
     @property
     def encodings(self) -> list[Stage]:

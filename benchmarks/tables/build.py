@@ -13,6 +13,7 @@ from typing import Any
 
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import NUM_CLASSES, TASKS, Task
+from benchmarks.metrics.quality import METRICS
 from benchmarks.scoring.evaluation import EVALUATED_SPLITS, Cell
 from benchmarks.scoring.record import Audit
 from benchmarks.scoring.scores import percent
@@ -44,8 +45,8 @@ from core.errors import UserError
 
 PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
-# A metric's prefix -> the paper's column. The paper does not say which reading its CS is.
-PAPER_COLUMNS = {"fid_": "FID", "fvd_": "FVD", "clipscore_": "CS"}
+# A metric's prefix -> the paper's column.
+PAPER_COLUMNS = {f"{name}_": metric.paper for name, metric in METRICS.items() if metric.paper}
 
 
 @functools.cache

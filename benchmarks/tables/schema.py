@@ -8,6 +8,7 @@ import pydantic
 
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import Task
+from benchmarks.metrics.quality import CLIP_SCORE, METRICS
 from benchmarks.scoring.record import Audit
 from benchmarks.scoring.statistics import SIGNIFICANCE
 from classifiers.recipe import Schedule
@@ -15,9 +16,9 @@ from core.clip import Split
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
+OF_PROMPTS = f"{CLIP_SCORE}_"
 # Prefixes of the metrics that Table 1 prints: the paper's, and KVD where clips are few.
-OF_PROMPTS = "clipscore_"
-PRINTED = ("fid_", "fvd_", "kvd_", OF_PROMPTS)
+PRINTED = tuple(f"{name}_" for name, metric in METRICS.items() if metric.printed)
 
 
 class Strict(pydantic.BaseModel, frozen=True, extra="forbid"):

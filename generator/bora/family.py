@@ -8,6 +8,7 @@ from generator.base import Generator, Weights
 from generator.bora.given import ReleasedBora
 from generator.bora.training import BoraTraining, GivenBora
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
+from generator.opening import STDIT, Wanted
 from generator.sections import DiffusionTrainingSection, GeneratorSection, guided_constantly
 
 # STDiT attends within frames and along time, never over all tokens.
@@ -59,13 +60,13 @@ class Bora(Family[BoraSection]):
         if model == "bora_base":
             return self._given(_base(section, materials), section, materials)
         if section.weights is not None:
-            weights = materials.weights(section.weights, "bora.weights")
+            weights = materials.weights(section.weights, "bora.weights", Wanted(STDIT))
             return self._given(weights, section, materials)
         base = _base(section, materials)
         reading = {"max_text_tokens": section.max_text_tokens, "mask_padding": True}
         return BoraTraining(
             name="fine-tuned",
-            init=going_on(base, section.start, "bora.start", materials),
+            init=going_on(base, section.start, "bora.start", materials, STDIT),
             **encoded(materials.curated, section, base, materials, **reading),
             **dict(section.fine_tuning),
             preview=section.preview,
@@ -83,13 +84,15 @@ class Bora(Family[BoraSection]):
 
 
 def _base(section: BoraSection, materials: Materials) -> Weights:
-    base = materials.weights(section.base, "bora.base")
     if section.autoencoder is None or section.text is None:
-        return base
+        return materials.weights(section.base, "bora.base", Wanted(STDIT))
     return ReleasedBora(
-        checkpoint=base,
+        checkpoint=materials.weights(section.base, "bora.base"),
         autoencoder=materials.weights(section.autoencoder, "bora.autoencoder"),
         text=materials.weights(section.text, "bora.text"),
         shape=shape_of(section, materials),
         **materials.common,
-    )
+    ).check()
+
+
+FAMILY = Bora()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +50,8 @@ class ReleasedBora(BoraAssembly):
     (stabilityai/sd-vae-ft-ema); text: a folder with `text_encoder` and `tokenizer` of T5 v1.1 XXL
     (CogVideoX-2b's are).
     """
+
+    is_given: ClassVar[bool] = True
 
     checkpoint: Weights
     shape: ClipShape = RELEASED_SHAPE

@@ -24,6 +24,7 @@ from generator.endora.pipeline import EndoraAssembly, EndoraSettings
 from generator.endora.prior import PriorSettings
 from generator.endora.training import EndoraTraining, GivenEndora
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
+from generator.opening import ENDORA, Wanted
 from generator.sections import (
     DiffusionTrainingSection,
     GeneratorSection,
@@ -113,12 +114,12 @@ class Endora(Family[EndoraSection]):
         if model == "endora_base":
             return self._given(_base(section, materials), section, materials)
         if section.weights is not None:
-            weights = materials.weights(section.weights, "endora.weights")
+            weights = materials.weights(section.weights, "endora.weights", Wanted(ENDORA))
             return self._given(weights, section, materials)
         base = _base(section, materials)
         return EndoraTraining(
             name="fine-tuned",
-            init=going_on(base, section.start, "endora.start", materials),
+            init=going_on(base, section.start, "endora.start", materials, ENDORA),
             **encoded(materials.curated, section, base, materials, max_text_tokens=0),
             **dict(section.fine_tuning),
             **_looking(materials.curated, section, materials),
@@ -197,7 +198,7 @@ def _looking(clips: ClipSource, section: EndoraSection, materials: Materials) ->
 
 def _base(section: EndoraSection, materials: Materials) -> Weights:
     if not section.base.endswith(CHECKPOINT_SUFFIX):
-        return materials.weights(section.base, "endora.base")
+        return materials.weights(section.base, "endora.base", Wanted(ENDORA))
     if section.autoencoder is None:
         raise UserError(
             f"endora.base {section.base}: a checkpoint has no VAE: name it as "
@@ -211,7 +212,10 @@ def _base(section: EndoraSection, materials: Materials) -> Weights:
         sha256=_sha256(path) if path.is_file() else UNKNOWN,
         autoencoder=materials.weights(section.autoencoder, "endora.autoencoder"),
         **materials.common,
-    )
+    ).check()
 
 
 _sha256 = functools.cache(sha256_of_file)  # gigabytes, and several models start from them
+
+
+FAMILY = Endora()

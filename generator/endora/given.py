@@ -31,6 +31,8 @@ class ReleasedEndora(EndoraAssembly):
     autoencoder: the VAE it was trained with (stabilityai/sd-vae-ft-ema).
     """
 
+    is_given: ClassVar[bool] = True
+
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "path")
 
     path: Path

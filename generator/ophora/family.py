@@ -11,6 +11,7 @@ from core.stage import ClipSource
 from generator.base import Generator, Weights
 from generator.encoding import Encoding
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
+from generator.opening import COGVIDEOX, Wanted
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.sections import DiffusionTrainingSection, GeneratorSection
 
@@ -75,7 +76,7 @@ class Ophora(Family[OphoraSection]):
         """The base model trained as TPT is, on the clips as they were found."""
         start, field = _base(section, materials), "ophora.ophvl_weights"
         if section.ophvl_weights is not None:
-            weights = going_on(start, section.ophvl_weights, field, materials)
+            weights = going_on(start, section.ophvl_weights, field, materials, COGVIDEOX)
             return self._given(weights, section, materials)
         tokens = section.ophvl_text_tokens
         clips = _read(materials.uncurated, section, materials, tokens)
@@ -85,7 +86,7 @@ class Ophora(Family[OphoraSection]):
         """Transfer pre-trained on the curated clips."""
         start, field = _base(section, materials), "ophora.tpt_weights"
         if section.tpt_weights is not None:
-            weights = going_on(start, section.tpt_weights, field, materials)
+            weights = going_on(start, section.tpt_weights, field, materials, COGVIDEOX)
             return self._given(weights, section, materials)
         clips = _read(materials.curated, section, materials)
         return self._train("TPT", start, clips, section.tpt, section, materials)
@@ -93,7 +94,7 @@ class Ophora(Family[OphoraSection]):
     def _fine_tuned(self, section: OphoraSection, materials: Materials) -> Generator:
         """Fine-tuned on the clips without text."""
         if section.weights is not None:
-            weights = materials.weights(section.weights, "ophora.weights")
+            weights = materials.weights(section.weights, "ophora.weights", Wanted(COGVIDEOX))
             return self._given(weights, section, materials)
         start = self._transferred(section, materials)
         clips = _read(materials.clean, section, materials)
@@ -126,7 +127,7 @@ class Ophora(Family[OphoraSection]):
 
 
 def _base(section: OphoraSection, materials: Materials) -> Weights:
-    return materials.weights(section.base, "ophora.base")
+    return materials.weights(section.base, "ophora.base", Wanted(COGVIDEOX))
 
 
 def _read(
@@ -134,3 +135,6 @@ def _read(
 ) -> dict[str, Encoding]:
     tokens = tokens or section.max_text_tokens
     return encoded(clips, section, _base(section, materials), materials, max_text_tokens=tokens)
+
+
+FAMILY = Ophora()
