@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self
 import exca
 import pydantic
 
+from benchmarks.datasets.label_times import check_labels
 from benchmarks.datasets.ophnet_csv import (
     NUM_CLASSES,
     SPLITS,
@@ -37,10 +38,12 @@ MAX_NAMED = 5  # names shown in a message; the result lists all of them
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds: its annotation file, the clips with a file, the videos that lack one."""
+    """What a folder holds: its annotation file, the clips with a file and their lines in it, the
+    videos that lack one."""
 
     annotation: Path
     clips: tuple[Clip, ...]
+    lines: tuple[int, ...]
     incomplete_videos: tuple[str, ...]
     num_videos: int
     num_segments: int
@@ -81,8 +84,9 @@ def list_clips(root: Path, task: Task, source: str, max_missing_share: float = 0
             f"files ({_some(lacking)}): finish the download, delete their rows for a deliberate "
             f"part, or raise max_missing_share (now {max_missing_share:g})"
         )
-    clips = tuple(clip_of_line[row.line] for row in segments if row.line in clip_of_line)
-    return Listing(annotation, clips, tuple(lacking), len(of_video), len(segments))
+    lines = tuple(row.line for row in segments if row.line in clip_of_line)
+    clips = tuple(clip_of_line[line] for line in lines)
+    return Listing(annotation, clips, lines, tuple(lacking), len(of_video), len(segments))
 
 
 def _clips_of_video(
@@ -150,6 +154,7 @@ class OphNet(ClipSource):
     there is a result, never which one, so it is not part of the key either.
     """
 
+    version: ClassVar[str] = "2"  # labels are compared with the videos' lengths
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root", "max_missing_share")
 
     task: Task
@@ -218,10 +223,16 @@ class OphNet(ClipSource):
         return super().manifest().model_copy(update={"root": self.data_root})
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        """Write the manifest; return clips, videos and classes per split, and warnings."""
+        """Write the manifest; return clips, videos and classes per split, and warnings.
+
+        Raises: UserError: see `list_clips` and `check_labels`.
+        """
         if self.written_by is not None:
             self.written_by.run()
         listing = list_clips(self.data_root, self.task, self.name, self.max_missing_share)
+        clip_of_line = dict(zip(listing.lines, listing.clips, strict=True))
+        workers = self.runtime.workers
+        cut = check_labels(listing.annotation, clip_of_line, self.data_root, workers)
         clips = [clip for clip in listing.clips if clip.label(self.task) < self.num_classes]
         Manifest(root=self.data_root, clips=tuple(clips)).save(folder / MANIFEST_NAME)
         splits = {split: [clip for clip in clips if clip.split == split] for split in SPLITS}
@@ -240,7 +251,7 @@ class OphNet(ClipSource):
             "classes": classes,
             "incomplete_videos": list(listing.incomplete_videos),
             "missing_clips": listing.num_segments - len(listing.clips),
-            "warnings": [*_missing_warnings(listing), *_class_warnings(self.task, classes)],
+            "warnings": [*_missing_warnings(listing), *cut, *_class_warnings(self.task, classes)],
         }
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from benchmarks.report.pictures import Exhibit, Panel, label_of, spread
 from core.clip import Clip, Manifest, Task
 from core.errors import UnreadableVideo
-from core.video import FPS, Frames, read_span, resize, write_video
+from core.video import probe, read_frames, write_video
 
 # Of all embedded videos: the page stays below 15 MB, as base64 adds a third.
 ROOM_BYTES = 8_000_000
@@ -92,10 +92,9 @@ def _player(
     for clip in filter(belongs, manifest.clips):
         path = manifest.path_of(clip)
         try:
-            frames = read_span(path, start_s=clip.start_s, end_s=clip.end_s)
+            video = small_video(path, clip.start_s, clip.end_s)
         except UnreadableVideo:
             continue
-        video = small_video(frames)
         facts = (clip.clip_id, clip.caption or "", clip.seed)
         if len(video) > room_bytes:
             return Exhibit(source, _link(path, clip, page_folder), *facts), 0
@@ -104,16 +103,22 @@ def _player(
     return Exhibit(source, ""), 0
 
 
-def small_video(frames: Frames) -> bytes:
-    """(T, H, W, 3) uint8 -> an mp4 that plays as fast, of at most MOST_FRAMES frames."""
-    stride = -(-len(frames) // MOST_FRAMES)
-    frames = frames[::stride]
-    height = min(HEIGHT_PX, frames.shape[1]) // 2 * 2
-    width = round(frames.shape[2] * height / frames.shape[1]) // 2 * 2
+def small_video(path: Path, start_s: float | None, end_s: float | None) -> bytes:
+    """A span of a video as an mp4 that plays as long, of at most MOST_FRAMES frames.
+
+    Raises: UnreadableVideo; OutsideVideo.
+    """
+    info = probe(path)
+    first, last = info.timeline.span(start_s, end_s)
+    indices = range(first, last, -(-(last - first) // MOST_FRAMES))
+    height = min(HEIGHT_PX, info.height) // 2 * 2
+    width = round(info.width * height / info.height) // 2 * 2
+    frames = read_frames(path, indices, (width, height))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        write_video(path, resize(frames, (width, height)), FPS / stride, crf=CRF)
-        return path.read_bytes()
+        target = Path(folder) / "clip.mp4"
+        fps = len(frames) / info.timeline.seconds(first, last)
+        write_video(target, frames, fps, crf=CRF)
+        return target.read_bytes()
 
 
 def _link(path: Path, clip: Clip, page_folder: Path) -> str:
