@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UnreadableVideo
+from core.errors import UnreadableVideo, UserError
 from core.isolated import alive
 from core.open_video import (
     SEEKS_BY_PTS,
@@ -27,6 +29,8 @@ from core.timeline import Timeline
 
 RUN_BYTES = 1 << 25  # of pictures decoded at a stretch: a 4K one has 25 MB
 Frames = NDArray[np.uint8]
+Span = tuple[float | None, float | None]  # start and end in seconds, None: the video's own
+Short = Literal["repeat", "keep"]
 
 
 def resize(frames: Frames, size: tuple[int, int]) -> Frames:
@@ -34,12 +38,35 @@ def resize(frames: Frames, size: tuple[int, int]) -> Frames:
     width, height = size
     if frames.shape[1:3] == (height, width):
         return frames
-    shrinking = width * height < frames.shape[1] * frames.shape[2]
-    mode = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     resized = np.empty((len(frames), height, width, 3), np.uint8)
     for frame, target in zip(frames, resized, strict=True):
-        cv2.resize(frame, size, dst=target, interpolation=mode)
+        _put(frame, target)
     return resized
+
+
+def _put(picture: Frames, target: Frames) -> None:
+    """Copy a picture (H, W, 3) into one of another size or the same."""
+    if picture.shape == target.shape:
+        target[:] = picture
+        return
+    height, width = target.shape[:2]
+    mode = cv2.INTER_AREA if target.size < picture.size else cv2.INTER_LINEAR
+    cv2.resize(picture, (width, height), dst=target, interpolation=mode)
+
+
+@lru_cache(maxsize=4096)
+def uniform_indices(num_available: int, num_frames: int) -> NDArray[np.int64]:
+    """`num_frames` indices into `range(num_available)`, evenly spaced, first and last included.
+
+    They are read-only. A clip with fewer frames than asked repeats indices.
+    Raises: ValueError: if it is empty.
+    Source: Ophora, Sec. 3.1 ("uniformly sampled"); rounding is our choice.
+    """
+    if num_available < 1 or num_frames < 1:
+        raise ValueError(f"cannot sample {num_frames} of {num_available} frames")
+    indices = np.linspace(0, num_available - 1, num_frames).round().astype(np.int64)
+    indices.setflags(write=False)
+    return indices
 
 
 def timeline(path: Path) -> Timeline:
@@ -56,8 +83,31 @@ def look(path: Path) -> tuple[Timeline, int, int]:
     with _opened(path) as video:
         if video.timeline.damage:
             raise UnreadableVideo(path, video.timeline.damage)
-        height, width = video.picture(0).shape[:2]
-        return video.timeline, width, height
+        (first,) = video.pictures([0])
+        return video.timeline, first.shape[1], first.shape[0]
+
+
+def spans(
+    path: Path,
+    wanted: Sequence[Span],
+    num_frames: int | None,
+    short: Short,
+    size: tuple[int, int] | None,
+) -> tuple[list[NDArray[np.int64]], Frames]:
+    """Ranks of the pictures of each span, see `core.video.read_span`, and the first of all of them
+    as `frames` gives them.
+
+    Raises: UnreadableVideo; OutsideVideo.
+    """
+    with _opened(path) as video:
+        ranks = []
+        for start_s, end_s in wanted:
+            first, last = video.timeline.span(start_s, end_s)
+            count = last - first if num_frames is None else num_frames
+            if short == "keep":
+                count = min(count, last - first)
+            ranks.append(first + uniform_indices(last - first, count))
+        return ranks, frames(path, np.unique(np.concatenate(ranks)).tolist(), size)
 
 
 def frames(path: Path, ranks: Sequence[int], size: tuple[int, int] | None) -> Frames:
@@ -66,22 +116,16 @@ def frames(path: Path, ranks: Sequence[int], size: tuple[int, int] | None) -> Fr
     size: (width, height) to resize to at once.  Raises: UnreadableVideo.
     """
     with _opened(path) as video:
-        run: Frames | None = None
-        count = 0
-        for count, rank in enumerate(ranks, start=1):
-            picture = video.picture(rank)
-            if size is not None:
-                picture = resize(picture[None], size)[0]
-            if run is None:
-                most = max(1, RUN_BYTES // picture.nbytes)
-                run = np.empty((min(most, len(ranks)), *picture.shape), np.uint8)
-            if picture.shape != run.shape[1:]:
+        pictures = video.pictures(ranks)
+        first = next(pictures)
+        width, height = size or (first.shape[1], first.shape[0])
+        most = max(1, RUN_BYTES // (3 * width * height))
+        run = np.empty((min(most, len(ranks)), height, width, 3), np.uint8)
+        for picture, place in zip(chain([first], pictures), run, strict=False):
+            if size is None and picture.shape != run.shape[1:]:
                 raise UnreadableVideo(path, "its pictures change size")
-            run[count - 1] = picture
-            if count == len(run):
-                break
-        assert run is not None
-        return run[:count]
+            _put(picture, place)
+        return run
 
 
 def end_s(path: Path) -> float:
@@ -116,6 +160,8 @@ def _translated(path: Path) -> Iterator[None]:
     """Errors of the library as an unreadable video."""
     try:
         yield
+    except UserError:  # a ValueError too
+        raise
     except (av.FFmpegError, OSError, ValueError, IndexError, MemoryError) as error:
         raise UnreadableVideo(path, _reason(path, error)) from None
 

@@ -9,7 +9,7 @@ keeps none (AVI, ASF) or wrong ones, pictures are counted by the packets that th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from core.errors import UnreadableVideo
 from core.isolated import alive
 from core.timeline import Timeline
 
+SKIPPING = frozenset({"h264", "hevc"})  # decoders that can be told for each packet what to skip
 NEAR = 4  # pictures: a seek costs about as much as decoding so many
 STAND_IN_S = 1.0  # a picture that cannot be decoded is replaced by one so near, as players do
 REORDERED = 16  # pictures at most between the order of decoding and that of showing (H.264, A.3)
@@ -83,7 +84,7 @@ class _OutOfOrder(Exception):
 
 
 class OpenVideo:
-    """A video whose pictures are asked for by rank, best in rising order."""
+    """A video whose pictures are asked for by rank."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,14 +97,20 @@ class OpenVideo:
         self._delay = 0  # packets that the decoder holds back, where they are counted
         self._index()
 
-    def picture(self, rank: int) -> NDArray[np.uint8]:
-        """The picture at `rank` -> (H, W, 3) uint8 RGB, turned as the file says.
+    def pictures(self, ranks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """The pictures at `ranks`, best rising -> (H, W, 3) uint8 RGB, turned as the file says.
 
-        Raises: UnreadableVideo: if neither it nor one next to it can be decoded.
+        Raises: UnreadableVideo: if neither a picture nor one next to it can be decoded.
         """
-        if not 0 <= rank < self.timeline.num_frames:
-            last = self.timeline.num_frames - 1
-            raise UnreadableVideo(self.path, f"picture {rank} is beyond the last one, {last}")
+        last = self.timeline.num_frames - 1
+        for rank in ranks:
+            if not 0 <= rank <= last:
+                raise UnreadableVideo(self.path, f"picture {rank} is beyond the last one, {last}")
+        self._wanted = {self._ranked[rank] for rank in ranks} if self._skips else set()
+        for rank in ranks:
+            yield self._picture(rank)
+
+    def _picture(self, rank: int) -> NDArray[np.uint8]:
         while True:
             try:
                 return self._rgb(self._find(rank))
@@ -156,7 +163,9 @@ class OpenVideo:
         last_s = max(by_stamp, key=lambda pair: pair[0] or 0)[1] * unit
         if not last_s:
             last_s = float(np.median(np.diff(times))) if len(times) > 1 else 1 / UNKNOWN_FPS
-        return Timeline(self.path, times, float(times[-1]) + last_s, self._damage())
+        end_s = float(times[-1]) + last_s
+        rate = float(self._stream.average_rate or 0)
+        return Timeline(self.path, times, end_s, self._damage(), rate)
 
     def _damage(self) -> str | None:
         entries = self._stream.index_entries
@@ -168,6 +177,7 @@ class OpenVideo:
         self._at, self._now, self._delay = _NOWHERE, None, 0
         stamps = self._packets.pts if self._by_pts else self._packets.dts
         self._ranked = self._stamps()
+        self._skips = self._by_pts and self._stream.codec_context.name in SKIPPING
         if not self._ranked:
             self._may_seek = False
             return
@@ -184,13 +194,13 @@ class OpenVideo:
     def _find(self, rank: int) -> Any:
         """The frame at `rank`, or the one that is shown for it if it cannot be decoded."""
         key = self._key_before(rank) if self._may_seek else None
+        target = None if key is None else key[1]
         if self._at > rank or (key is not None and key[0] > self._at + NEAR):
-            self._start(None if key is None else key[1])
-        before: tuple[int, Any] | None = None
-        while self._at < rank:
-            if self._now is not None:
-                before = self._at, self._now
-            self._at, self._now = next(self._decoded, (_NOWHERE, None))
+            self._start(target)
+        before = self._go_to(rank)
+        if self._at > rank and self._skips and self._ranked[rank] in self._unwanted:
+            self._start(target)  # an earlier request had no need of it
+            before = self._go_to(rank)
         if self._at == rank and not (self._may_seek and self._now.is_corrupt):
             return self._now
         if self._may_seek:
@@ -200,6 +210,15 @@ class OpenVideo:
         if frame is None or abs(times[min(near, len(times) - 1)] - times[rank]) > STAND_IN_S:
             raise UnreadableVideo(self.path, f"nothing can be decoded at {times[rank]:.2f} s")
         return frame
+
+    def _go_to(self, rank: int) -> tuple[int, Any] | None:
+        """Decode until `rank` is reached or passed; return what was shown before that."""
+        before: tuple[int, Any] | None = None
+        while self._at < rank:
+            if self._now is not None:
+                before = self._at, self._now
+            self._at, self._now = next(self._decoded, (_NOWHERE, None))
+        return before
 
     def _key_before(self, rank: int) -> tuple[int, int] | None:
         """Rank of the last picture before that decoding can start at, and where to seek for it."""
@@ -222,6 +241,7 @@ class OpenVideo:
             except av.FFmpegError:
                 raise _Missed from None
         self._at, self._now = -1, None
+        self._unwanted: set[int] = set()
         self._decoded = self._decode()
 
     def _decode(self) -> Iterator[tuple[int, Any]]:
@@ -231,6 +251,8 @@ class OpenVideo:
             ends = packet.pts is None and packet.dts is None
             if not packet.size and not ends:
                 continue  # it repeats the picture before; to the decoder it would mean the end
+            if self._skips and not ends:
+                self._skip_unless_wanted(packet.pts)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -238,6 +260,13 @@ class OpenVideo:
             for frame in frames:
                 rank = self._rank(frame, rank)
                 yield rank, frame
+
+    def _skip_unless_wanted(self, pts: int) -> None:
+        """Let the decoder skip a picture that nobody wants and no other picture builds upon."""
+        wanted = pts in self._wanted
+        self._stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        if not wanted:
+            self._unwanted.add(pts)
 
     def _rank(self, frame: Any, previous: int) -> int:
         stamp = frame.pts if self._by_pts else frame.dts

@@ -14,6 +14,7 @@ from core.errors import UnreadableVideo, UserError
 # Source: our choice; labels made in a player end where its clock stopped, up to a second off.
 OVERHANG_S = 1.0
 _HALVES = 4  # decimals of a picture: what is meant as half a picture must not hang on a float's end
+_STEADY = 0.02  # pictures: what a container's rounding to milliseconds adds to a constant rate
 _NOISE_S = 1e-6
 
 
@@ -55,13 +56,15 @@ class Timeline:
 
     times: (N,) float64, seconds at which the pictures appear, rising, N >= 1. A player's clock: 0
     is the start of the file, where the first picture may be late. end_s: when the last one
-    disappears. damage: why nothing after it can be read, where the file is cut short.
+    disappears. damage: why nothing after it can be read, where the file is cut short. rate:
+    pictures a second as the file states them, 0 if it does not; used where `times` agree with it.
     """
 
     path: Path
     times: NDArray[np.float64]
     end_s: float
     damage: str | None = None
+    rate: float = 0.0
 
     @property
     def num_frames(self) -> int:
@@ -120,7 +123,9 @@ class Timeline:
         return np.unique(np.searchsorted(self.times, wanted + _NOISE_S, side="right") - 1)
 
     def _rank(self, seconds: float) -> int:
-        return round(float(self._places(np.array(seconds))))
+        place = float(self._places(np.array(seconds)))
+        steady = seconds * self.rate
+        return round(steady if abs(place - steady) < _STEADY else place)
 
     def _places(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         edges = np.append(self.times, self.end_s)

@@ -6,30 +6,45 @@ own (`core/decoding.py`), so that a file on which native code hangs is an unread
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from core.decoding import Frames as Frames
-from core.decoding import resize as resize
+from core.decoding import Frames, Short, Span, resize, uniform_indices
 from core.errors import UnreadableVideo
 from core.files import atomic_path
 from core.isolated import Isolated, NoAnswer
 from core.timeline import Timeline
 
+__all__ = [
+    "FPS",
+    "Frames",
+    "VideoInfo",
+    "end_of",
+    "iterate_frames",
+    "probe",
+    "read_frames",
+    "read_span",
+    "read_spans",
+    "resize",
+    "timeline_of",
+    "uniform_indices",
+    "write_video",
+]
 PRESET = "veryfast"  # x264: a third of the default's time at the same file size (288x192 clips)
 FPS = 8.0  # Source: Ophora, Sec. 3.1 (clips at 8 fps); CogVideoX-2b model card
 
 _DECODER = Isolated("core.decoding")
-# Files that brought the decoder down, with size and time: they are not tried again.
-_DEADLY: dict[tuple[str, int, int], str] = {}
+# Files that brought the decoder down, with the time of their last change: not tried again.
+_DEADLY: dict[tuple[Path, int], str] = {}
 
 
 @dataclass(frozen=True)
@@ -80,9 +95,8 @@ def end_of(path: Path | str) -> float:
 
 def _decode(function: str, path: Path | str, *arguments: Any) -> Any:
     """Call a function of `core.decoding` where a hang or a crash harms nothing else."""
-    path = Path(path).absolute()  # the decoder's working folder may be another
-    state = path.stat() if path.is_file() else None
-    key = (str(path), state.st_size, state.st_mtime_ns) if state else (str(path), 0, 0)
+    path = Path(os.path.abspath(path))  # the decoder's working folder may be another
+    key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
     if key in _DEADLY:
         raise UnreadableVideo(path, _DEADLY[key])
     try:
@@ -90,21 +104,6 @@ def _decode(function: str, path: Path | str, *arguments: Any) -> Any:
     except NoAnswer as error:
         _DEADLY[key] = str(error)
         raise UnreadableVideo(path, str(error)) from None
-
-
-@lru_cache(maxsize=4096)
-def uniform_indices(num_available: int, num_frames: int) -> NDArray[np.int64]:
-    """`num_frames` indices into `range(num_available)`, evenly spaced, first and last included.
-
-    They are read-only. A clip with fewer frames than asked repeats indices.
-    Raises: ValueError: if it is empty.
-    Source: Ophora, Sec. 3.1 ("uniformly sampled"); rounding is our choice.
-    """
-    if num_available < 1 or num_frames < 1:
-        raise ValueError(f"cannot sample {num_frames} of {num_available} frames")
-    indices = np.linspace(0, num_available - 1, num_frames).round().astype(np.int64)
-    indices.setflags(write=False)
-    return indices
 
 
 def iterate_frames(
@@ -137,13 +136,17 @@ def read_frames(
     """
     indices = np.asarray(indices, dtype=np.int64)
     wanted = np.unique(indices)
-    frames: Frames | None = None
-    for number, frame in enumerate(iterate_frames(path, wanted, size)):
-        if frames is None:
-            frames = np.empty((len(wanted), *frame.shape), np.uint8)
-        frames[number] = frame
-    assert frames is not None, "no index given"
+    frames = _filled(len(wanted), iterate_frames(path, wanted, size))
     return frames if np.array_equal(wanted, indices) else frames[np.searchsorted(wanted, indices)]
+
+
+def _filled(count: int, frames: Iterator[Frames]) -> Frames:
+    """`count` frames (H, W, 3) as one array."""
+    first = next(frames)
+    together = np.empty((count, *first.shape), np.uint8)
+    for number, frame in enumerate(chain([first], frames)):
+        together[number] = frame
+    return together
 
 
 def read_span(
@@ -153,36 +156,44 @@ def read_span(
     end_s: float | None = None,
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
-    short: Literal["repeat", "keep"] = "repeat",
+    short: Short = "repeat",
 ) -> Frames:
     """Decode a span: `num_frames` uniformly sampled frames, or all of them -> (T, H, W, 3) uint8.
 
     short: a span with fewer frames than asked repeats some, or is returned as short as it is.
     Raises: UnreadableVideo: if the file cannot be decoded; OutsideVideo: see `Timeline.span`.
     """
-    first, last = timeline_of(path).span(start_s, end_s)
-    count = last - first if num_frames is None else num_frames
-    if short == "keep":
-        count = min(count, last - first)
-    return read_frames(path, first + uniform_indices(last - first, count), size)
+    return _read_spans(path, [(start_s, end_s)], num_frames, short, size)[0]
 
 
 def read_spans(
     path: Path | str,
-    spans: Sequence[tuple[float | None, float | None]],
+    spans: Sequence[Span],
     num_frames: int,
     size: tuple[int, int] | None = None,
 ) -> list[Frames]:
     """Several spans (start and end in seconds) of one file in one pass, each as `read_span` gives
     it.  Raises: as `read_span`, for any of them."""
-    timeline = timeline_of(path)
-    wanted = []
-    for start_s, end_s in spans:
-        first, last = timeline.span(start_s, end_s)
-        wanted.append(first + uniform_indices(last - first, num_frames))
+    return _read_spans(path, spans, num_frames, "repeat", size)
+
+
+def _read_spans(
+    path: Path | str,
+    spans: Sequence[Span],
+    num_frames: int | None,
+    short: Short,
+    size: tuple[int, int] | None,
+) -> list[Frames]:
+    wanted: list[NDArray[np.int64]]
+    run: Frames
+    wanted, run = _decode("spans", path, spans, num_frames, short, size)
     every = np.unique(np.concatenate(wanted))
-    frames = read_frames(path, every, size)
-    return [frames[np.searchsorted(every, indices)] for indices in wanted]
+    if len(run) < len(every):
+        rest = iterate_frames(path, every[len(run) :], size)
+        run = _filled(len(every), chain(run, rest))
+    if len(wanted) == 1 and len(every) == len(wanted[0]):
+        return [run]
+    return [run[np.searchsorted(every, ranks)] for ranks in wanted]
 
 
 def write_video(path: Path | str, frames: Frames, fps: float = FPS, crf: int = 18) -> None:

@@ -1,4 +1,5 @@
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import UnreadableVideo, UserError
+from core.isolated import LIMIT_NAME, Isolated
 from core.timeline import OutsideVideo
 from core.video import (
     Frames,
@@ -227,6 +229,30 @@ def test_reasons_tell_missing_from_empty(tmp_path: Path) -> None:
         probe(tmp_path / "empty.mp4")
     with pytest.raises(UnreadableVideo, match="no such file"):
         probe(tmp_path / "absent.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("hangs", "no progress within 0.3 s"), ("crashes", "SIGSEGV")]
+)
+def test_a_file_that_brings_the_decoder_down_is_unreadable(
+    grey_clip: GreyClip,
+    grey_index: GreyIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv(LIMIT_NAME, "0.3")
+    decoder = Isolated("tests.core.hanging_decoder")
+    monkeypatch.setattr("core.video._DECODER", decoder)
+    path = grey_clip(f"{name}.mp4")
+    with pytest.raises(UnreadableVideo, match=rf"{name}\.mp4: .*{reason}"):
+        read_span(path, num_frames=2)
+    start = time.monotonic()
+    with pytest.raises(UnreadableVideo, match=reason):  # and is not tried again
+        probe(path)
+    assert time.monotonic() - start < 0.3
+    assert grey_index(read_span(grey_clip("other.mp4"), num_frames=2)) == [0, 23]
+    decoder.close()
 
 
 def test_index_beyond_the_end(grey_clip: GreyClip) -> None:
