@@ -21,7 +21,7 @@ from core.left_out import note_left_out
 from core.progress import track
 from core.runtime import derive_seed
 from core.stage import ClipSource
-from core.video import read_span, write_video
+from core.video import read_frames, timeline_of, write_video
 
 
 class ShuffledLabels(ClipSource):
@@ -67,8 +67,9 @@ class FrozenFrames(ClipSource):
             try:
                 if not (folder / name).is_file():
                     path = manifest.path_of(clip)
-                    frames = read_span(path, start_s=clip.start_s, end_s=clip.end_s)
-                    still = np.repeat(frames[len(frames) // 2, np.newaxis], len(frames), axis=0)
+                    first, last = timeline_of(path).span(clip.start_s, clip.end_s)
+                    middle = read_frames(path, [first + (last - first) // 2])
+                    still = np.broadcast_to(middle, (last - first, *middle.shape[1:]))
                     write_video(folder / name, still)
             except UnreadableVideo as error:
                 unreadable[clip.path] = f"{clip.path}: {error.reason}"

@@ -32,10 +32,11 @@ from core.left_out import note_left_out
 from core.progress import Progress
 from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
-from core.video import Frames, read_span, read_spans, resize
+from core.timeline import OutsideVideo
+from core.video import Frames, read_span, read_spans
 
 FRAMES_NAME, IDS_NAME, UNREADABLE_NAME = "frames.npy", "clip_ids.json", "unreadable.json"
-CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory at native size
+CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory
 CURE = "replace them, or remove them and their labels"
 CLIPS_PER_WORKER = 256  # starting a process takes as long as decoding about as many nano clips
 
@@ -72,10 +73,10 @@ class FrameCache(Stage):
     repeats some. width, height: pixels. The disk's space is reserved first; the sha256 of the rows'
     sha256 is in the result and is compared whenever a process opens the file for the first time.
     Raises: UserError: if more than one file and more than 1% of the files cannot be read, or all;
-    if the disk has no room.
+    if the disk has no room; if a clip lies outside its video.
     """
 
-    version: ClassVar[str] = "3"  # the result holds the sha256 of the rows' sha256
+    version: ClassVar[str] = "4"  # frames are found by their presentation timestamps
 
     clips: ClipSource
     num_frames: int = pydantic.Field(default=8, ge=1)
@@ -230,44 +231,46 @@ def _decode_chunk(chunk: _Chunk) -> dict[str, dict[str, str]]:
     # Written as a file: through the memory map, every page would cost a fault.
     with (
         chunk.frames_path.open("r+b", buffering=0) as file,
-        ThreadPoolExecutor(max_workers=1) as writer,  # resizes and writes while we decode
+        ThreadPoolExecutor(max_workers=1) as writer,  # writes while the next file is decoded
     ):
         for path, group in groupby(chunk.spans, key=lambda span: span.path):
-            for span, clip in _read_file(path, list(group), num_frames):
+            for span, clip in _read_file(path, list(group), num_frames, (width, height)):
                 if isinstance(clip, UnreadableVideo):
                     failures[span.clip_id] = clip.reason
                 else:
                     place = frames.offset + span.row * frames[0].nbytes
-                    row = writer.submit(_write_row, file, place, clip, (width, height))
-                    written[span.clip_id] = row
+                    written[span.clip_id] = writer.submit(_write_row, file, place, clip)
     digests = {clip_id: row.result() for clip_id, row in written.items()}
     return {"unreadable": failures, "sha256": digests}
 
 
-def _write_row(file: FileIO, place: int, clip: Frames, size: tuple[int, int]) -> str:
-    """Write a clip, resized, at a place in bytes; return the row's sha256."""
-    row = np.ascontiguousarray(resize(clip, size))
+def _write_row(file: FileIO, place: int, row: Frames) -> str:
+    """Write a clip at a place in bytes; return its sha256."""
     if os.pwrite(file.fileno(), row.data, place) != row.nbytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
     return _sha256(row)
 
 
 def _read_file(
-    path: Path, spans: list[_Span], num_frames: int
+    path: Path, spans: list[_Span], num_frames: int, size: tuple[int, int]
 ) -> Iterator[tuple[_Span, Frames | UnreadableVideo]]:
-    """Frames of several spans of one file in one pass -> (T, H, W, 3) uint8 each, native size."""
+    """Frames of several spans of one file in one pass -> (T, size[1], size[0], 3) uint8 each."""
     try:
-        clips = read_spans(path, [(s.start_s, s.end_s) for s in spans], num_frames)
-    except UnreadableVideo:
-        # A damaged file may still hold some of the clips.
+        clips = read_spans(path, [(s.start_s, s.end_s) for s in spans], num_frames, size)
+    except (UnreadableVideo, OutsideVideo):
+        # A damaged file may still hold some of the clips; of those outside it, one is named.
         for span in spans:
-            yield span, _read_alone(span, num_frames)
+            yield span, _read_alone(span, num_frames, size)
         return
     yield from zip(spans, clips, strict=True)
 
 
-def _read_alone(span: _Span, num_frames: int) -> Frames | UnreadableVideo:
+def _read_alone(span: _Span, num_frames: int, size: tuple[int, int]) -> Frames | UnreadableVideo:
     try:
-        return read_span(span.path, start_s=span.start_s, end_s=span.end_s, num_frames=num_frames)
+        return read_span(
+            span.path, start_s=span.start_s, end_s=span.end_s, num_frames=num_frames, size=size
+        )
     except UnreadableVideo as error:
         return error
+    except OutsideVideo as error:
+        raise UserError(f"clip {span.clip_id!r}: {error}") from None

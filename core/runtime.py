@@ -24,6 +24,8 @@ import pydantic
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from core.isolated import LIMIT_NAME, LIMIT_S
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Sharding = Literal["replicate", "shard"]
 _DTYPES: dict[Precision, torch.dtype] = {
@@ -46,6 +48,7 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     processes: ranks that train one generator together, one a GPU (`core/distributed.py`); sharding:
     each holds the whole network (DDP) or a part (FSDP); micro_batch: samples a rank puts through
     the network at once, None = all of its share. Sums are in another order with each.
+    decode_limit_s: a video whose decoding makes no progress for so long, twice, is unreadable.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -55,6 +58,7 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     processes: int = pydantic.Field(default=1, ge=1)
     sharding: Sharding = "replicate"
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
+    decode_limit_s: float = pydantic.Field(default=LIMIT_S, gt=0)
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""
@@ -70,8 +74,9 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
         return max(1, torch.cuda.device_count() // self.processes)
 
     def apply(self) -> None:
-        """Set this process's thread counts, let it keep freed memory, and silence the libraries'
-        own bars and notices."""
+        """Set this process's thread counts and limit of decoding, let it keep freed memory, and
+        silence the libraries' own bars and notices."""
+        os.environ[LIMIT_NAME] = str(self.decode_limit_s)  # read here and in child processes
         limit_threads(self.threads)
         keep_freed_memory()
         quiet_libraries()
@@ -185,7 +190,7 @@ _POOLS: dict[tuple[int, int], ProcessPoolExecutor] = {}
 
 
 def _process_pool(workers: int, threads: int) -> ProcessPoolExecutor:
-    """The pool of spawned processes (decord and OpenMP do not survive a fork)."""
+    """The pool of spawned processes (OpenMP does not survive a fork)."""
     if (workers, threads) not in _POOLS:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
         context = multiprocessing.get_context("spawn")

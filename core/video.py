@@ -1,102 +1,127 @@
-"""Reading (decord) and writing (PyAV, h264) of video files; uniform frame sampling.
+"""Reading of video files by presentation time, writing of h264, uniform frame sampling.
 
-Frames are uint8 RGB arrays of shape (T, H, W, 3) everywhere.
+Frames are uint8 RGB arrays of shape (T, H, W, 3) everywhere. Reading happens in a process of its
+own (`core/decoding.py`), so that a file on which native code hangs is an unreadable one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import av
-import cv2
-import decord
 import numpy as np
 from numpy.typing import NDArray
 
+from core.decoding import Frames, Short, Span, resize, uniform_indices
 from core.errors import UnreadableVideo
 from core.files import atomic_path
+from core.isolated import Isolated, NoAnswer
+from core.timeline import Timeline
 
+__all__ = [
+    "FPS",
+    "Frames",
+    "VideoInfo",
+    "end_of",
+    "iterate_frames",
+    "probe",
+    "read_frames",
+    "read_span",
+    "read_spans",
+    "resize",
+    "timeline_of",
+    "uniform_indices",
+    "write_video",
+]
 PRESET = "veryfast"  # x264: a third of the default's time at the same file size (288x192 clips)
 FPS = 8.0  # Source: Ophora, Sec. 3.1 (clips at 8 fps); CogVideoX-2b model card
-Frames = NDArray[np.uint8]
+
+_DECODER = Isolated("core.decoding")
+# Files that brought the decoder down, with the time of their last change: not tried again.
+_DEADLY: dict[tuple[Path, int], str] = {}
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container says of its video stream; `duration_s` is `num_frames / fps`."""
+    """When the pictures of a video are shown, and their size in pixels."""
 
-    num_frames: int
-    fps: float
+    timeline: Timeline
     width: int
     height: int
 
     @property
+    def num_frames(self) -> int:
+        """Pictures that are shown."""
+        return self.timeline.num_frames
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second, on average."""
+        return self.timeline.fps
+
+    @property
     def duration_s(self) -> float:
-        return self.num_frames / self.fps
-
-
-@contextmanager
-def _open(path: Path | str) -> Iterator[decord.VideoReader]:
-    # Opened where it is used: a decord reader hangs when it crosses a fork.
-    # DECORDError is no subclass of RuntimeError; a truncated file raises it at the first read.
-    path = Path(path)
-    try:
-        reader = decord.VideoReader(str(path), num_threads=1)
-        if len(reader) == 0:
-            raise UnreadableVideo(path, "it holds no frame")
-        yield reader
-    except (RuntimeError, IndexError, decord.DECORDError) as error:
-        raise UnreadableVideo(path, _reason(path, error)) from None
-
-
-def _reason(path: Path, error: Exception) -> str:
-    # Asked only now: before every reading it took 5% of the time of decoding nano clips.
-    if not path.is_file():
-        return "no such file"
-    if path.stat().st_size == 0:
-        return "the file is empty"
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        """From the first picture to the end of the last one."""
+        return self.timeline.duration_s
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Length, rate and size of a video.  Raises: UnreadableVideo."""
-    with _open(path) as reader:
-        height, width = reader[0].shape[:2]
-        return VideoInfo(len(reader), float(reader.get_avg_fps()), width, height)
+    """Times and size of a video's pictures, the first of which is decoded.
 
-
-@lru_cache(maxsize=4096)
-def uniform_indices(num_available: int, num_frames: int) -> NDArray[np.int64]:
-    """`num_frames` indices into `range(num_available)`, evenly spaced, first and last included.
-
-    They are read-only. A clip with fewer frames than asked repeats indices.
-    Raises: ValueError: if it is empty.
-    Source: Ophora, Sec. 3.1 ("uniformly sampled"); rounding is our choice.
+    Raises: UnreadableVideo: also if the file is cut short.
     """
-    if num_available < 1 or num_frames < 1:
-        raise ValueError(f"cannot sample {num_frames} of {num_available} frames")
-    indices = np.linspace(0, num_available - 1, num_frames).round().astype(np.int64)
-    indices.setflags(write=False)
-    return indices
+    return VideoInfo(*_decode("look", path))
 
 
-def span_indices(info: VideoInfo, start_s: float | None, end_s: float | None) -> tuple[int, int]:
-    """First frame and one past the last frame of a span in seconds, clamped to the video.
+def timeline_of(path: Path | str) -> Timeline:
+    """When each picture of a video is shown.  Raises: UnreadableVideo."""
+    timeline: Timeline = _decode("timeline", path)
+    return timeline
 
-    At least one frame remains, so that a label shorter than a frame, or one that ends after the
-    video does, still gives a clip (both occur in OphNet2024).
+
+def end_of(path: Path | str) -> float:
+    """Seconds at which the last picture of a video disappears; reads only the end of the file.
+
+    Raises: UnreadableVideo.
     """
-    first = round((start_s or 0.0) * info.fps)
-    last = info.num_frames if end_s is None else round(end_s * info.fps)
-    first = min(max(first, 0), info.num_frames - 1)
-    return first, min(max(last, first + 1), info.num_frames)
+    return float(_decode("end_s", path))
+
+
+def _decode(function: str, path: Path | str, *arguments: Any) -> Any:
+    """Call a function of `core.decoding` where a hang or a crash harms nothing else."""
+    path = Path(os.path.abspath(path))  # the decoder's working folder may be another
+    key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+    if key in _DEADLY:
+        raise UnreadableVideo(path, _DEADLY[key])
+    try:
+        return _DECODER.call(function, path, *arguments)
+    except NoAnswer as error:
+        _DEADLY[key] = str(error)
+        raise UnreadableVideo(path, str(error)) from None
+
+
+def iterate_frames(
+    path: Path | str,
+    indices: Sequence[int] | NDArray[np.int64],
+    size: tuple[int, int] | None = None,
+) -> Iterator[Frames]:
+    """Decode the frames at `indices`, which rise, one by one -> (H, W, 3) uint8 RGB each.
+
+    A few are decoded ahead, about 30 MB of them.
+    Args: size: (width, height) to resize to (area interpolation), None keeps the native size.
+    Raises: UnreadableVideo: if the file cannot be decoded there.
+    """
+    left = np.asarray(indices, dtype=np.int64).tolist()
+    while left:
+        run: Frames = _decode("frames", path, left, size)
+        yield from run
+        left = left[len(run) :]
 
 
 def read_frames(
@@ -104,14 +129,24 @@ def read_frames(
     indices: Sequence[int] | NDArray[np.int64],
     size: tuple[int, int] | None = None,
 ) -> Frames:
-    """Decode the frames at `indices` -> (len(indices), H, W, 3) uint8 RGB.
+    """Decode the frames at `indices`, in any order -> (len(indices), H, W, 3) uint8 RGB.
 
     Args: size: (width, height) to resize to (area interpolation), None keeps the native size.
     Raises: UnreadableVideo: if the file cannot be decoded there.
     """
-    with _open(path) as reader:
-        frames = _get(reader, indices)
-    return frames if size is None else resize(frames, size)
+    indices = np.asarray(indices, dtype=np.int64)
+    wanted = np.unique(indices)
+    frames = _filled(len(wanted), iterate_frames(path, wanted, size))
+    return frames if np.array_equal(wanted, indices) else frames[np.searchsorted(wanted, indices)]
+
+
+def _filled(count: int, frames: Iterator[Frames]) -> Frames:
+    """`count` frames (H, W, 3) as one array."""
+    first = next(frames)
+    together = np.empty((count, *first.shape), np.uint8)
+    for number, frame in enumerate(chain([first], frames)):
+        together[number] = frame
+    return together
 
 
 def read_span(
@@ -121,65 +156,44 @@ def read_span(
     end_s: float | None = None,
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
-    short: Literal["repeat", "keep"] = "repeat",
+    short: Short = "repeat",
 ) -> Frames:
     """Decode a span: `num_frames` uniformly sampled frames, or all of them -> (T, H, W, 3) uint8.
 
     short: a span with fewer frames than asked repeats some, or is returned as short as it is.
-    Raises: UnreadableVideo: if the file cannot be decoded.
+    Raises: UnreadableVideo: if the file cannot be decoded; OutsideVideo: see `Timeline.span`.
     """
-    with _open(path) as reader:
-        first, last = span_indices(_length_and_rate(reader), start_s, end_s)
-        count = last - first if num_frames is None else num_frames
-        if short == "keep":
-            count = min(count, last - first)
-        frames = _get(reader, first + uniform_indices(last - first, count))
-    return frames if size is None else resize(frames, size)
+    return _read_spans(path, [(start_s, end_s)], num_frames, short, size)[0]
 
 
 def read_spans(
     path: Path | str,
-    spans: Sequence[tuple[float | None, float | None]],
+    spans: Sequence[Span],
     num_frames: int,
+    size: tuple[int, int] | None = None,
 ) -> list[Frames]:
     """Several spans (start and end in seconds) of one file in one pass, each as `read_span` gives
-    it at native size.  Raises: UnreadableVideo: if any of them cannot be decoded."""
-    with _open(path) as reader:
-        info = _length_and_rate(reader)
-        wanted = []
-        for start_s, end_s in spans:
-            first, last = span_indices(info, start_s, end_s)
-            wanted.append(first + uniform_indices(last - first, num_frames))
-        every = np.unique(np.concatenate(wanted))
-        frames = _get(reader, every)
+    it.  Raises: as `read_span`, for any of them."""
+    return _read_spans(path, spans, num_frames, "repeat", size)
+
+
+def _read_spans(
+    path: Path | str,
+    spans: Sequence[Span],
+    num_frames: int | None,
+    short: Short,
+    size: tuple[int, int] | None,
+) -> list[Frames]:
+    wanted: list[NDArray[np.int64]]
+    run: Frames
+    wanted, run = _decode("spans", path, spans, num_frames, short, size)
+    every = np.unique(np.concatenate(wanted))
+    if len(run) < len(every):
+        rest = iterate_frames(path, every[len(run) :], size)
+        run = _filled(len(every), chain(run, rest))
     if len(wanted) == 1 and len(every) == len(wanted[0]):
-        return [frames]
-    return [frames[np.searchsorted(every, indices)] for indices in wanted]
-
-
-def _length_and_rate(reader: decord.VideoReader) -> VideoInfo:
-    # No frame is decoded for the size: span arithmetic needs only length and rate.
-    return VideoInfo(len(reader), float(reader.get_avg_fps()), 0, 0)
-
-
-def _get(reader: decord.VideoReader, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
-    batch = reader.get_batch(np.asarray(indices, dtype=np.int64).tolist())
-    # Another library may have set decord's global bridge to torch.
-    frames: Frames = batch.asnumpy() if hasattr(batch, "asnumpy") else batch.numpy()
-    return frames
-
-
-def resize(frames: Frames, size: tuple[int, int]) -> Frames:
-    """(T, H, W, 3) uint8 -> (T, size[1], size[0], 3) uint8; area interpolation when shrinking."""
-    width, height = size
-    if frames.shape[1:3] == (height, width):
-        return frames
-    shrinking = width * height < frames.shape[1] * frames.shape[2]
-    mode = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    resized = np.empty((len(frames), height, width, 3), np.uint8)
-    for frame, target in zip(frames, resized, strict=True):
-        cv2.resize(frame, size, dst=target, interpolation=mode)
-    return resized
+        return [run]
+    return [run[np.searchsorted(every, ranks)] for ranks in wanted]
 
 
 def write_video(path: Path | str, frames: Frames, fps: float = FPS, crf: int = 18) -> None:

@@ -26,7 +26,7 @@ from core.left_out import note_left_out
 from core.progress import Progress
 from core.runtime import Precision, derive_seed, dtype_of, map_unordered, release_workers
 from core.stage import ClipSource, Stage
-from core.video import Frames, probe, read_frames, read_span, span_indices
+from core.video import Frames, read_frames, read_span, timeline_of
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Weights
@@ -51,7 +51,7 @@ class Encoding(Stage):
     made in parallel: a process for each core or GPU.
     """
 
-    version: ClassVar[str] = "3"  # clips are encoded in batches
+    version: ClassVar[str] = "4"  # frames are found by their presentation timestamps
 
     clips: ClipSource
     parts: Weights
@@ -249,7 +249,7 @@ def training_frames(
             short="keep",
         )
     else:
-        first, last = span_indices(probe(path), clip.start_s, clip.end_s)
+        first, last = timeline_of(path).span(clip.start_s, clip.end_s)
         stride = max(1, (last - first) // shape.num_frames)
         indices = np.arange(first, last, stride)[: shape.num_frames]
         frames = read_frames(path, indices, size)

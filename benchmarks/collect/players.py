@@ -10,7 +10,7 @@ from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.shown import CLIPS_NAME, Exhibit, Panel
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
-from core.video import FPS, Frames, read_span, resize, write_video
+from core.video import probe, read_frames, write_video
 
 MOST_FRAMES = 49  # of a clip; a real one can last minutes
 HEIGHT_PX = 144  # larger clips are made smaller
@@ -74,20 +74,26 @@ def _player(
     """Of the first readable clip that belongs."""
     for clip in filter(belongs, manifest.clips):
         path = manifest.path_of(clip)
+        url = f"{CLIPS_NAME}/{name}.mp4"
         try:
-            frames = read_span(path, start_s=clip.start_s, end_s=clip.end_s)
+            write_small(folder / url, path, clip.start_s, clip.end_s)
         except UnreadableVideo:
             continue
-        url = f"{CLIPS_NAME}/{name}.mp4"
-        write_small(folder / url, frames)
         return Exhibit(source, url, clip.clip_id, clip.caption or "", clip.seed)
     return Exhibit(source, "")
 
 
-def write_small(path: Path, frames: Frames) -> None:
-    """(T, H, W, 3) uint8 -> an mp4 that plays as fast, of at most MOST_FRAMES frames."""
-    stride = -(-len(frames) // MOST_FRAMES)
-    frames = frames[::stride]
-    height = min(HEIGHT_PX, frames.shape[1]) // 2 * 2
-    width = round(frames.shape[2] * height / frames.shape[1]) // 2 * 2
-    write_video(path, resize(frames, (width, height)), FPS / stride, crf=CRF)
+def write_small(
+    target: Path, path: Path, start_s: float | None = None, end_s: float | None = None
+) -> None:
+    """A span of a video as an mp4 that plays as long, of at most MOST_FRAMES frames.
+
+    Raises: UnreadableVideo; OutsideVideo.
+    """
+    info = probe(path)
+    first, last = info.timeline.span(start_s, end_s)
+    indices = range(first, last, -(-(last - first) // MOST_FRAMES))
+    height = min(HEIGHT_PX, info.height) // 2 * 2
+    width = round(info.width * height / info.height) // 2 * 2
+    frames = read_frames(path, indices, (width, height))
+    write_video(target, frames, len(frames) / info.timeline.seconds(first, last), crf=CRF)

@@ -21,6 +21,7 @@ import exca
 import pydantic
 
 from benchmarks.datasets.family import LabelledClips
+from benchmarks.datasets.label_times import check_labels
 from benchmarks.datasets.ophnet_csv import (
     SPLITS,
     Segment,
@@ -44,11 +45,13 @@ MAX_NAMED = 5  # names shown in a message; the result lists all of them
 class Listing:
     """What a folder holds, the one list that is hashed and read.
 
-    clips: those with a file; incomplete: how many clips lack one, by video.
+    clips: those with a file; lines: theirs in the annotation; incomplete: how many clips lack a
+    file, by video.
     """
 
     annotation: Path
     clips: tuple[Clip, ...]
+    lines: tuple[int, ...]
     incomplete: dict[str, int]
     num_videos: int
     num_segments: int
@@ -94,8 +97,9 @@ def list_clips(root: Path, task: Task, source: str, max_missing_share: float = 0
             f"put them in {root / 'videos'}, e.g. {segments[0].video_id}.mp4"
         )
     lacking = Counter(row.video_id for row in segments if row.line not in clip_of_line)
-    clips = tuple(clip_of_line[row.line] for row in segments if row.line in clip_of_line)
-    listing = Listing(annotation, clips, dict(lacking), len(of_video), len(segments))
+    lines = tuple(row.line for row in segments if row.line in clip_of_line)
+    clips = tuple(clip_of_line[line] for line in lines)
+    listing = Listing(annotation, clips, lines, dict(lacking), len(of_video), len(segments))
     check_left_out(**listing.loss(root, max_missing_share))
     return listing
 
@@ -164,7 +168,7 @@ class OphNet(LabelledClips):
     there is a result, never which one, so it is not part of the key either.
     """
 
-    version: ClassVar[str] = "2"  # what is left out is in the result
+    version: ClassVar[str] = "2"  # what is left out is in the result; labels end with the video
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root", "max_missing_share")
 
     task: Task
@@ -238,10 +242,16 @@ class OphNet(LabelledClips):
         return super().manifest().model_copy(update={"root": self.data_root})
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        """Write the manifest; return clips, videos and classes per split, and warnings."""
+        """Write the manifest; return clips, videos and classes per split, and warnings.
+
+        Raises: UserError: see `list_clips` and `check_labels`.
+        """
         if self.written_by is not None:
             self.written_by.run()
         listing = list_clips(self.data_root, self.task, self.name, self.max_missing_share)
+        clip_of_line = dict(zip(listing.lines, listing.clips, strict=True))
+        workers = self.runtime.workers
+        cut = check_labels(listing.annotation, clip_of_line, self.data_root, workers)
         clips = [clip for clip in listing.clips if clip.label(self.task) < self.num_classes]
         Manifest(root=self.data_root, clips=tuple(clips)).save(folder / MANIFEST_NAME)
         splits = {split: [clip for clip in clips if clip.split == split] for split in SPLITS}
@@ -261,7 +271,7 @@ class OphNet(LabelledClips):
             "incomplete_videos": list(listing.incomplete),
             "missing_clips": listing.num_segments - len(listing.clips),
             "left_out": note_left_out(**listing.loss(self.data_root, self.max_missing_share)),
-            "warnings": [*_missing_warnings(listing), *_class_warnings(self.task, classes)],
+            "warnings": [*_missing_warnings(listing), *cut, *_class_warnings(self.task, classes)],
         }
 
 

@@ -2,7 +2,7 @@
 
 Columns: `video_id,start,end,split,surgery_id,phase_id[,operation_id][,segment_path]`; seconds; the
 last one only in the files that come with trimmed clips. Segments of a video may overlap, be shorter
-than a frame or end after the video does: all occur in the published files and all are kept.
+than a frame or end a little after the video does: all occur in the published files and are kept.
 Source: OphNet2024 (arXiv 2406.07471), repository minghu0830/OphNet-benchmark.
 """
 

@@ -1,6 +1,6 @@
 """Clips as the metrics see them. Real and generated clips take exactly this path.
 
-mp4 -> decord -> evenly spaced frames -> resize -> (if resized) h264 once -> uint8
+mp4 -> evenly spaced frames -> resize -> (if resized) h264 once -> uint8
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from benchmarks.datasets.simulated import SimulatedCorpus
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.stage import ClipSource
-from core.video import probe, span_indices
+from core.video import probe
 from generator.curation.chat import ANSWERS_NAME
 from generator.curation.endpoint import Endpoint
 from generator.curation.journal import Journal
@@ -129,10 +129,10 @@ def _frame_calls(stage: PrivacyFilter, corpus: Corpus) -> tuple[int, float]:
     for clip, path in corpus.sample:
         try:
             info = probe(path)
-            first, last = span_indices(info, clip.start_s, clip.end_s)
+            span = info.timeline.span(clip.start_s, clip.end_s)
         except UnreadableVideo:
             continue
-        frames.append(max(round((last - first) / info.fps * stage.privacy.frames_per_s), 1))
+        frames.append(len(info.timeline.middles(*span, stage.privacy.frames_per_s)))
         pixels.append(info.width * info.height)
     if not frames:
         return corpus.clips, 0.0

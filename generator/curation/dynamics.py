@@ -8,18 +8,14 @@ would miss slow motion and, with its default min_scene_len, every change in a cl
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pydantic
 from scenedetect.detectors import ContentDetector
 
-from core.video import FPS, Frames, VideoInfo, read_frames, span_indices
-
-_CHUNK = 64  # frames decoded at once: bounds the memory of a long clip
+from core.video import FPS, Frames, VideoInfo, iterate_frames
 
 
 class DynamicsSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -122,18 +118,16 @@ def count_keyframes(
 ) -> Keyframes:
     """Keyframes in a span of a video, looked at with 8 frames a second (or all, if it has fewer).
 
-    Raises: UnreadableVideo.
+    Raises: UnreadableVideo; OutsideVideo.
     """
-    first, last = span_indices(info, start_s, end_s)
-    wanted = math.ceil((last - first) * min(1.0, FPS / info.fps))
-    indices = np.linspace(first, last - 1, max(wanted, 1)).round().astype(np.int64)
+    first, last = info.timeline.span(start_s, end_s)
+    indices = info.timeline.evenly(first, last, FPS)
     scale = min(1.0, settings.width_px / info.width)
     size = (max(round(info.width * scale), 1), max(round(info.height * scale), 1))
     thresholds = (settings.motion_threshold, settings.cut_threshold)
     counters = [KeyframeCounter(value, settings.min_scene_len_frames) for value in thresholds]
-    for start in range(0, len(indices), _CHUNK):
-        frames = read_frames(path, indices[start : start + _CHUNK], size)
+    for frame in iterate_frames(path, indices, size):
         for counter in counters:
-            counter.feed(frames)
+            counter.feed(frame[None])
     motion, cuts = (counter.count for counter in counters)
-    return Keyframes(motion=motion, cuts=cuts, seconds=round((last - first) / info.fps, 3))
+    return Keyframes(motion=motion, cuts=cuts, seconds=round(info.timeline.seconds(first, last), 3))

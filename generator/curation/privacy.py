@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from core.errors import UnreadableVideo
-from core.video import Frames, probe, read_frames, span_indices
+from core.video import Frames, iterate_frames, timeline_of
 from generator.curation.chat import Chat
 from generator.curation.endpoint import Endpoint
 
@@ -104,16 +104,16 @@ class PrivacyVerdict(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def sampled_frames(
     path: Path | str, frames_per_s: float, start_s: float | None = None, end_s: float | None = None
-) -> tuple[Frames, list[float]]:
+) -> tuple[Iterator[Frames], list[float]]:
     """Frames in the middle of each 1/frames_per_s of a span, and their times in the file.
 
-    Returns: (T, H, W, 3) uint8 RGB with T >= 1, and T seconds.  Raises: UnreadableVideo.
+    Returns: T >= 1 frames, (H, W, 3) uint8 RGB, decoded when they are asked for, and T seconds.
+    Raises: UnreadableVideo, also when a frame is asked for; OutsideVideo.
     """
-    info = probe(path)
-    first, last = span_indices(info, start_s, end_s)
-    count = max(round((last - first) / info.fps * frames_per_s), 1)
-    indices = (first + (np.arange(count) + 0.5) * (last - first) / count).astype(np.int64)
-    return read_frames(path, indices), [round(float(index) / info.fps, 3) for index in indices]
+    timeline = timeline_of(path)
+    indices = timeline.middles(*timeline.span(start_s, end_s), frames_per_s)
+    times = [round(float(time), 3) for time in timeline.times[indices]]
+    return iterate_frames(path, indices), times
 
 
 Judge = Callable[[Frames], Sighting | None]  # takes a (H, W, 3) uint8 RGB frame
@@ -125,14 +125,14 @@ def judge_clip(
     """Judge a span's frames until one is sensitive."""
     try:
         frames, times = sampled_frames(path, frames_per_s, start_s, end_s)
+        for number, (frame, time_s) in enumerate(zip(frames, times, strict=True), start=1):
+            sighting = judge(frame)
+            if sighting is not None:
+                at = sighting.model_copy(update={"time_s": time_s})
+                return PrivacyVerdict(frames_read=number, sighting=at)
     except UnreadableVideo as error:
         return PrivacyVerdict(unreadable=error.reason)
-    for number, (frame, time_s) in enumerate(zip(frames, times, strict=True), start=1):
-        sighting = judge(frame)
-        if sighting is not None:
-            at = sighting.model_copy(update={"time_s": time_s})
-            return PrivacyVerdict(frames_read=number, sighting=at)
-    return PrivacyVerdict(frames_read=len(frames))
+    return PrivacyVerdict(frames_read=len(times))
 
 
 @cache

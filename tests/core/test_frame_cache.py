@@ -15,6 +15,7 @@ from core import frame_cache
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameCache, open_frames
+from core.isolated import Isolated
 from core.runtime import Runtime
 from core.stage import ClipSource
 from core.video import read_span, write_video
@@ -131,6 +132,37 @@ def test_one_broken_file_among_good_ones_is_skipped_with_a_warning(
     table = stage.table()
     assert table.rows == {"c1": 1, "c2": 2} and list(table.unreadable) == ["c0"]
     assert table.frames[1].any() and not table.frames[0].any()
+
+
+def test_a_file_on_which_decoding_hangs_is_skipped_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    decoder = Isolated("tests.core.hanging_decoder")
+    monkeypatch.setattr("core.video._DECODER", decoder)
+    source = OneClipFiles(files=3, infra={"folder": str(tmp_path)})
+    source.run()
+    manifest = source.manifest()
+    (source.folder / "001.mp4").rename(source.folder / "hangs.mp4")
+    clips = [c.model_copy(update={"path": c.path.replace("001", "hangs")}) for c in manifest.clips]
+    manifest.keep(clips).save(source.folder / "manifest.jsonl")
+    stage = _cache(source, tmp_path).infra.clone_obj({"runtime": Runtime(decode_limit_s=0.3)})
+    result = stage.run()
+    decoder.close()
+    assert (result["clips"], result["unreadable_files"]) == (2, ["hangs.mp4"])
+    assert "hangs.mp4: no progress within 0.3 s" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_clip_outside_its_video_is_an_error_that_names_it(tmp_path: Path, split: str) -> None:
+    source = ToyClips(videos=3, infra={"folder": str(tmp_path)})
+    manifest = source.manifest()
+    clips = list(manifest.clips)
+    place = next(n for n, clip in enumerate(clips) if clip.split == split)
+    clips[place] = clips[place].model_copy(update={"start_s": 4.5, "end_s": 5.5})
+    manifest.keep(clips).save(source.folder / "manifest.jsonl")
+    message = rf"^clip '{clips[place].clip_id}': .*video_\d\d\.mp4: the span from 4\.5 to 5\.5 s"
+    with pytest.raises(UserError, match=rf"{message} is outside the video.* 0\.00 to 4\.00 s"):
+        _cache(source, tmp_path).run()
 
 
 def test_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import numpy as np
 import pytest
 
 from core.errors import UnreadableVideo, UserError
+from core.isolated import LIMIT_NAME, Isolated
+from core.timeline import OutsideVideo
 from core.video import (
     Frames,
-    VideoInfo,
     probe,
     read_frames,
     read_span,
     resize,
-    span_indices,
     uniform_indices,
     write_video,
 )
@@ -120,25 +121,14 @@ def test_uniform_indices_of_nothing(available: int, wanted: int) -> None:
         uniform_indices(available, wanted)
 
 
-@pytest.mark.parametrize(
-    ("start_s", "end_s", "span"),
-    [
-        (None, None, (0, 80)),
-        (1.0, 3.0, (8, 24)),
-        (2.0, 2.06, (16, 17)),  # shorter than a frame
-        (9.0, 12.0, (72, 80)),  # ends after the video
-        (11.0, 12.0, (79, 80)),  # wholly after it
-    ],
-)
-def test_span_indices(start_s: float | None, end_s: float | None, span: tuple[int, int]) -> None:
-    assert span_indices(VideoInfo(80, 8.0, 96, 64), start_s, end_s) == span
-
-
 def test_read_span_picks_its_seconds(grey_clip: GreyClip, grey_index: GreyIndex) -> None:
     path = grey_clip(num_frames=40)
     assert grey_index(read_span(path, start_s=1.0, end_s=2.0)) == list(range(8, 16))
     assert grey_index(read_span(path, start_s=2.0, end_s=4.5, num_frames=4)) == [16, 22, 29, 35]
-    assert grey_index(read_span(path, start_s=4.9, end_s=9.0, num_frames=3)) == [39, 39, 39]
+    assert grey_index(read_span(path, start_s=4.9, end_s=5.9, num_frames=3)) == [39, 39, 39]
+    for start_s, end_s in ((5.0, 5.5), (4.9, 6.1), (7.0, None)):
+        with pytest.raises(OutsideVideo, match=r"clip.mp4: the span from .* 0.00 to 5.00 s"):
+            read_span(path, start_s=start_s, end_s=end_s, num_frames=3)
     assert read_span(path, num_frames=2, size=(48, 32)).shape == (2, 32, 48, 3)
 
 
@@ -239,6 +229,30 @@ def test_reasons_tell_missing_from_empty(tmp_path: Path) -> None:
         probe(tmp_path / "empty.mp4")
     with pytest.raises(UnreadableVideo, match="no such file"):
         probe(tmp_path / "absent.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("hangs", "no progress within 0.3 s"), ("crashes", "SIGSEGV")]
+)
+def test_a_file_that_brings_the_decoder_down_is_unreadable(
+    grey_clip: GreyClip,
+    grey_index: GreyIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv(LIMIT_NAME, "0.3")
+    decoder = Isolated("tests.core.hanging_decoder")
+    monkeypatch.setattr("core.video._DECODER", decoder)
+    path = grey_clip(f"{name}.mp4")
+    with pytest.raises(UnreadableVideo, match=rf"{name}\.mp4: .*{reason}"):
+        read_span(path, num_frames=2)
+    start = time.monotonic()
+    with pytest.raises(UnreadableVideo, match=reason):  # and is not tried again
+        probe(path)
+    assert time.monotonic() - start < 0.3
+    assert grey_index(read_span(grey_clip("other.mp4"), num_frames=2)) == [0, 23]
+    decoder.close()
 
 
 def test_index_beyond_the_end(grey_clip: GreyClip) -> None:

@@ -15,7 +15,7 @@ ROWS = [
     "case_a,0,1.5,train,5,3",
     "case_a,1.25,2.5,train,0,6",
     "case_b,0,2,val,0,6",
-    "case_b,2,9.75,val,0,7",
+    "case_b,2,3.75,val,0,7",
     "case_c,0.5,0.56,test,0,6",
     "case_c,1,3,test,0,51",
 ]

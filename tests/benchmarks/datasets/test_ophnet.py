@@ -101,6 +101,8 @@ def test_untrimmed_folder_cut_from_real_videos(tmp_path: Path, real_frames: dict
     assert result["classes"] == {"train": [3, 6], "val": [6, 7], "test": [6, 51]}
     assert result["num_classes"] == 52
     assert result["warnings"] == [
+        "1 of 6 labels end up to 1 s after their video does and are cut (most: 0.75 s, line 5, "
+        "videos/case_b.mp4)",
         "val has phase class that train lacks: 7",
         "test has phase class that train lacks: 51",
     ]
@@ -127,7 +129,7 @@ def test_trimmed_folder_holds_the_same_clips(tmp_path: Path, real_frames: dict[s
     assert lengths == [12, 10, 16, 8, 1, 16]
     assert {clip.start_s for clip in manifest.clips} == {None}
     assert manifest.clips[3].path == "case_b/case_b_1.mp4"
-    assert manifest.clips[3].clip_id == "case_b_00002000_00009750"
+    assert manifest.clips[3].clip_id == "case_b_00002000_00003750"
 
 
 # --- where files are found ----------------------------------------------------------------------
