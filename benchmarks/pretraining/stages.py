@@ -289,13 +289,8 @@ class Pretraining:
     def slowfast_nano(self) -> VideoEncoderTraining:
         """FVD's encoder: labelled OphSim cases of a seed of their own."""
         clips, optimisation = self.corpora.cases, self.config.slowfast_nano
-        return VideoEncoderTraining(
-            clips=clips,
-            task="operation",
-            num_classes=NUM_CLASSES["operation"],
-            optimisation=optimisation,
-            **self.common,
-        )
+        kept = {"task": "operation", "num_classes": NUM_CLASSES["operation"], **self.common}
+        return VideoEncoderTraining(clips=clips, optimisation=optimisation, **kept)
 
     @cached_property
     def ophclip_nano(self) -> OphClipTraining:
