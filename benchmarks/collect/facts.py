@@ -61,7 +61,7 @@ def collect(plan: Plan, folder: Path) -> Record:
         sweeps={whole: tuple(parts) for whole, parts in plan.arms.sweeps.items()},
         quality=tuple(quality_rows(plan)),
         audits=tuple(valid_audits(plan, folder / AUDITS_NAME).values()),
-        stages=tuple(_facts_of(stage) for stage in plan.tower()),
+        stages=tuple(facts_of(stage) for stage in plan.tower()),
     )
 
 
@@ -95,7 +95,8 @@ def quality_rows(plan: Plan) -> list[Quality]:
     ]
 
 
-def _facts_of(stage: Stage) -> StageFacts:
+def facts_of(stage: Stage) -> StageFacts:
+    """Of a stage that ran. What it lost stands in its result, by cause: number and examples."""
     lost: Mapping[str, Mapping[str, Any]] = stage.run().get("left_out", {})
     return StageFacts(
         stage=stage_name(stage),
