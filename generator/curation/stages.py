@@ -84,6 +84,7 @@ class Curation(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (375K narrated clips -> Ophora-160K).
     """
 
+    version: ClassVar[str] = "2"  # frames are found by their presentation timestamps
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "resolution", "dynamics", "caption")
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "width_px",
@@ -169,6 +170,7 @@ class PrivacyFilter(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (Ophora-160K -> Ophora-28K).
     """
 
+    version: ClassVar[str] = "2"  # as of `Curation`
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "privacy")
 
     clips: ClipSource
