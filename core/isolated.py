@@ -27,6 +27,7 @@ LIMIT_NAME = "OPHORA_DECODE_LIMIT_S"  # in the environment, which worker process
 LIMIT_S = 20.0  # an open, a packet or a picture takes milliseconds; twice this is under a minute
 ATTEMPTS = 2  # a stopped terminal or a full memory may have been the cause
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+BUFFER_BYTES = 1 << 17  # a small clip goes through the socket at one stroke
 _PROTOCOL = 5  # sends an array's bytes as they are
 
 _limit_s = 0.0  # of the call that this process serves; 0 in any other process
@@ -101,7 +102,7 @@ class Isolated:
                 env={**os.environ, **ONE_THREAD, "PYTHONPATH": places},
             )
         with ours:
-            self._pipe = ours.makefile("rwb")
+            self._pipe = ours.makefile("rwb", BUFFER_BYTES)
         self._owner = os.getpid()
         atexit.register(self.close)
 
@@ -133,7 +134,7 @@ def serve(module: str, descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the owner
     functions = importlib.import_module(module)
     with socket.socket(fileno=descriptor) as connection:
-        pipe: Any = connection.makefile("rwb")
+        pipe: Any = connection.makefile("rwb", BUFFER_BYTES)
         with contextlib.suppress(EOFError, OSError):
             while True:
                 function, arguments, limit_s = pickle.load(pipe)

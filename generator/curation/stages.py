@@ -88,7 +88,7 @@ class Curation(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (375K narrated clips -> Ophora-160K).
     """
 
-    version: ClassVar[str] = "2"  # what a language model sends is read, not taken as it is
+    version: ClassVar[str] = "2"  # frames by their timestamps; a model's answer is read, not taken
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "resolution", "dynamics", "caption")
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "width_px",
@@ -174,7 +174,7 @@ class PrivacyFilter(ClipSource):
     Source: Ophora, Sec. "Comprehensive Data Curation" (Ophora-160K -> Ophora-28K).
     """
 
-    version: ClassVar[str] = "2"  # text in any script
+    version: ClassVar[str] = "2"  # text in any script; frames by their timestamps
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "privacy")
 
     clips: ClipSource
