@@ -22,7 +22,7 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks.report.players import small_video
+from benchmarks.collect.players import write_small
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.frame_cache import FrameCache
 from core.runtime import Runtime
@@ -90,8 +90,8 @@ def _curate(path: Path) -> None:
 
 def players(root: Path) -> None:
     """Clips for the page: one of a minute's length and a label."""
-    small_video(root / UHD, None, None)
-    small_video(root / FULL_HD, 0.0, 600.0)
+    write_small(root / "small.mp4", root / UHD)
+    write_small(root / "small.mp4", root / FULL_HD, 0.0, 600.0)
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
