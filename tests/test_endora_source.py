@@ -73,7 +73,7 @@ def test_endora_makes_clips_of_every_class_and_rows_without_clipscore(weights: P
     )
     assert isinstance(plan.generators.models["endora_base"], GivenEndora)
     assert isinstance(by_class, EndoraTraining) and isinstance(by_class.init, EndoraWithClasses)
-    assert by_class.init.base == unconditional
+    assert by_class.init.base.infra.uid() == unconditional.infra.uid()
     clips = plan.arms.synthetic["phase"][plan.arms.named("endora")].manifest().clips
     assert [clip.caption for clip in clips] == list(PHASES)
     assert [clip.label("phase") for clip in clips] == list(range(52))
@@ -123,7 +123,7 @@ def test_clips_without_labels_need_no_endora_of_classes(weights: Path) -> None:
         sources=["source", "unlabelled"],
         arms={"unlabelled": {"kind": "unlabelled", "of": "endora"}},
     )
-    assert list(plan.generators) == ["endora_base", "endora"]
+    assert list(plan.generators.models) == ["endora_base", "endora"]
     source, arm = (cell.stage.mixture for cell in plan.cells)
     assert source.with_labels and not arm.with_labels  # type: ignore[attr-defined]
     assert not plan.evidence.agreements  # no label to agree with

@@ -35,7 +35,7 @@ from generator.sections import GeneratorSection, Section
 
 BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
-PART = r"[\w.-]*[\w-][\w.-]*"  # of a path; dots alone would lead out of the results folder
+PART = r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*"  # of a path; dots alone would lead out of the results folder
 ONE_CASE = "upper and lower case count as one"
 # A field for the section of each generator, by its name; null where a configuration has none.
 _SECTIONS: dict[str, Any] = {
@@ -289,4 +289,4 @@ def _is_own(name: str, taken: Collection[str]) -> bool:
     """Whether a name can be an arm's: a file's, which no other arm has and no schedule of one."""
     free = name.lower() not in {other.lower() for other in taken}
     of_schedule = name.lower().endswith(tuple(f"-{schedule}" for schedule in get_args(Schedule)))
-    return free and not of_schedule and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None
+    return free and not of_schedule and re.fullmatch(PART, name) is not None

@@ -29,7 +29,9 @@ ARMS = {"Source": 0.4, "Source + Bora": 0.42, "Source + Ophora": 0.6}
 
 def manifest(root: Path, level: int) -> Manifest:
     write_video(root / "clip.mp4", np.full((9, 64, 96, 3), level, np.uint8))
-    clip = Clip(clip_id="c", video_id="v", path="clip.mp4", phase_id=3, source="s", caption="asked")
+    clip = Clip(
+        clip_id="c", video_id="v", path="clip.mp4", labels={"phase": 3}, source="s", caption="asked"
+    )
     return Manifest(root=root, clips=(clip,))
 
 
