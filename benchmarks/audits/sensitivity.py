@@ -25,10 +25,10 @@ from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.tables.render import plain_table
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import exit_code
-from core.files import read_table
 from core.frame_cache import FrameCache
 from core.progress import track
 from core.stage import ClipSource
+from core.table import read_table
 from core.video import Frames, read_span, resize, write_video
 from generator.base import ClipShape
 from generator.curation.privacy import OcrPrivacy
