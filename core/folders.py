@@ -36,20 +36,9 @@ def is_video(path: Path) -> bool:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, by name, without hidden things and litter.
-
-    Raises: UserError: if a name is not UTF-8, which no manifest could hold.
-    """
-    found = []
-    for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or name.lower() in LITTER:
-            continue
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{folder}: file name {name!r} is not UTF-8: rename it") from None
-        found.append(folder / name)
-    return found
+    """What is in a folder, by name, without hidden things and litter."""
+    names = sorted(os.listdir(folder))
+    return [folder / n for n in names if not n.startswith(".") and n.lower() not in LITTER]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -57,6 +46,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
     Links are followed, a folder that holds itself once; a link to nothing counts as a file, so that
     it can be missed.
+    Raises: UserError: if a name is not UTF-8, which no manifest could hold.
     """
     yield from _files_below(folder, ())
 
@@ -67,6 +57,10 @@ def _files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[P
     if here in above:
         return
     for path in visible(folder):
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{folder}: file name {path.name!r} is not UTF-8: rename it") from None
         if path.is_dir():
             yield from _files_below(path, (*above, here))
         else:

@@ -35,7 +35,8 @@ from generator.sections import GeneratorSection, Section
 
 BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
-PART = r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*"  # of a path; dots alone would lead out of the results folder
+# Of a path: dots alone would lead out of the results folder.
+PART = r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 ONE_CASE = "upper and lower case count as one"
 # A field for the section of each generator, by its name; null where a configuration has none.
 _SECTIONS: dict[str, Any] = {

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from core.errors import UserError
-from core.folders import VIDEO_ENDINGS, Videos, files_below, is_video, visible
+from core.folders import VIDEO_ENDINGS, Videos, files_below, is_video
 
 # Formats that hold pictures and are no videos: stills, covers of sound, playlists, bare frames.
 NO_VIDEOS = {
@@ -67,7 +67,8 @@ def test_links_are_followed_and_end(tmp_path: Path) -> None:
 def test_a_name_that_no_text_file_could_hold(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xc4rzte.mp4")).touch()
     with pytest.raises(UserError, match="is not UTF-8: rename it"):
-        visible(tmp_path)
+        list(files_below(tmp_path))
+    assert Videos().named(tmp_path, "a") is None  # where a table asks, it is in nobody's way
 
 
 def test_a_video_by_its_name(tmp_path: Path) -> None:

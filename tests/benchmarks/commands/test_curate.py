@@ -53,6 +53,30 @@ def test_a_folder_becomes_two_sets_in_the_published_form(
     assert main([*again, *options[4:]]) == 0  # what it leaves is what it reads
 
 
+IDS = ("channel/video_0", "flat_0")
+
+
+def test_ids_with_folders_other_endings_and_links(tmp_path: Path) -> None:
+    clips = tmp_path / "corpus" / "clips"
+    write_video(tmp_path / "blobs" / "1f2e", moving(1))  # a hub's cache: names without endings
+    write_video(clips / "flat_0.mp4", moving(3))
+    (clips / "flat_0.mp4").rename(clips / "flat_0.MKV")
+    (clips / "channel").mkdir()
+    (clips / "channel" / "video_0.mp4").symlink_to("../../../blobs/1f2e")
+    rows = "".join(f"{i},Hi there. A hook turns the lens in the bag.\n" for i in IDS)
+    (tmp_path / "corpus" / "clips.csv").write_text("clip id,caption\n" + rows)
+    out = tmp_path / "out"
+    options = ["--corpus-root", str(tmp_path / "corpus"), "--output", str(out)]
+    options += ["--results", str(tmp_path / "results"), "--set", "runtime.workers=1"]
+    assert main(options) == 0
+    for name in ("Ophora-160K", "Ophora-28K"):
+        assert tuple(read_captions(out / name)) == IDS
+        files = (out / name / "clips").rglob("*.*")
+        assert {path.name for path in files} == {"video_0.mp4", "flat_0.MKV"}
+    shared = out / "Ophora-28K" / "clips" / "channel" / "video_0.mp4"
+    assert not shared.is_symlink() and shared.samefile(tmp_path / "blobs" / "1f2e")
+
+
 def test_a_wrong_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--corpus-root", str(tmp_path / "no"), "--output", str(tmp_path / "out")]) == 2
     assert "no: no such folder" in capsys.readouterr().err
