@@ -2,9 +2,9 @@
 
     python -m benchmarks.perf.decoding_memory
 
-A 4K video (3840x2160) with 32 labels and one of ten minutes in full HD are written first. Each step
-runs in a process of its own. Prints JSON: the peak of that process above what it held with its
-libraries loaded, and the peak of its decoder, in MiB.
+A 4K video (3840x2160) with 32 labels of a second and one of ten minutes in full HD are written
+first. Each step runs in a process of its own. Prints JSON: the peak of that process above what it
+held with its libraries loaded, and the peak of its decoder, in MiB.
 """
 
 from __future__ import annotations
@@ -126,14 +126,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the videos, run each step in a process of its own, print what each took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--step", nargs=2, metavar=("STEP", "FOLDER"), help="one, here")
+    parser.add_argument("--fps", type=int, default=8, help="pictures a second of the 4K video")
     options = parser.parse_args(arguments)
     if options.step:
         print(json.dumps(measure(options.step[0], Path(options.step[1]))))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_still(root / UHD, (3840, 2160), 8 * LABELS, 8)
-        write_still(root / FULL_HD, (1920, 1080), 1200, 2)
+        write_still(root / UHD, (3840, 2160), options.fps * LABELS, options.fps)
+        write_still(root / FULL_HD, (1920, 1080), 600, 1)
         write_still(root / TINY, (720, 480), 8, 8)
         assert probe(root / UHD).height == 2160
         found = {}
