@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.report.players import small_video
 
 from benchmarks.perf.decoding_memory import write_still
-from benchmarks.report.players import small_video
 from core import video
 from core.video import read_spans
 from generator.curation.dynamics import DynamicsSettings, count_keyframes
