@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.report.players import small_video
 
+from benchmarks.collect.players import write_small
 from benchmarks.perf.decoding_memory import write_still
 from core import video
 from core.video import read_spans
@@ -44,7 +44,7 @@ def test_memory_with_large_pictures(tmp_path: Path) -> None:
     labels = [(float(second), second + 1.0) for second in range(10)]
     works: dict[str, Callable[[], object]] = {
         "decoding": lambda: read_spans(path, labels, 8, (64, 64)),
-        "players": lambda: small_video(path, None, None),
+        "players": lambda: write_small(tmp_path / "small.mp4", path),
         "dynamics": lambda: count_keyframes(path, info, DynamicsSettings()),
         "privacy": lambda: judge_clip(path, 8.0, lambda frame: None, None, None),
     }
