@@ -72,7 +72,7 @@ def test_what_the_pages_add_is_listed(house: Path) -> None:
 def test_the_added_generator_is_a_source_and_a_row(house: Path) -> None:
     plan = run(house, "--config", "blobs.yaml", "--dry-run")
     assert re.search(r"ClassSynthesis, source blobs, task phase +to do", plan)
-    assert re.search(r"CaptionSynthesis, source blobs +to do", plan)
+    assert re.search(r"CaptionSynthesis, source blobs, seed 0 +to do", plan)
 
 
 @pytest.mark.slow
