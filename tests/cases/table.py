@@ -14,7 +14,7 @@ import numpy as np
 from core.frame_cache import open_frames
 from tests.cases.kit import ROOT, Kit, Skipped
 
-CURATE = "benchmarks.curate"
+CURATE = "benchmarks.commands.curate"
 LEVEL = 6  # of 255: what a codec moves a plain grey by
 MEMORY_MB = 2000  # above what the libraries take
 DECODED = ("--only", "decoding")
