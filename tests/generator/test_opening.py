@@ -236,16 +236,18 @@ def test_a_hubs_cache_serves_without_a_network(ophora: Path, offline: Path, tmp_
 def test_a_hub_out_of_reach_and_a_part_of_a_snapshot_are_named(
     ophora: Path, offline: Path, tmp_path: Path
 ) -> None:
-    hub = HubWeights(repository="lab/ophora", wanted=Wanted(COGVIDEOX), **common(tmp_path))
+    def hub() -> HubWeights:
+        return HubWeights(repository="lab/ophora", wanted=Wanted(COGVIDEOX), **common(tmp_path))
+
     with pytest.raises(
         UserError, match="not in the hub's cache, and cannot be downloaded"
     ) as error:
-        hub.run()
+        hub().run()
     assert "\n" not in str(error.value)
     snapshot = cached(offline, ophora)
     (snapshot / "transformer" / FILE).unlink()
     with pytest.raises(UserError, match=r"transformer: config\.json and no weights"):
-        hub.run()
+        hub().run()
 
 
 def test_what_is_wanted_is_no_part_of_the_key(tmp_path: Path) -> None:
