@@ -68,8 +68,8 @@ class TrainingClips:
     """The chosen clips of several frame caches, as one indexable set.
 
     tables: one a source. chosen: the mixture's choice; clips that could not be read drop out and
-    are listed in `unreadable`. Its length is that of the clips that are drawn; stand-ins have
-    indices as well, but no order contains them; nor those without labels, `unlabelled`.
+    are listed in `unreadable`. Its length is that of the clips that are drawn; those without
+    labels, `unlabelled`, have indices as well, but no order contains them.
     counted: the clips of the first source that equal steps are counted by; `num_counted` of them
     could be read.
     Raises: UserError: if none is left, or the choice names a source or clip that does not exist,
@@ -98,25 +98,18 @@ class TrainingClips:
                 self.unreadable.append(item.clip_id)
             else:
                 raise UserError(f"mixture: source {item.source} has no clip {item.clip_id!r}")
-        if all(item.stand_in or item.unlabelled for _, _, item in kept):
+        if all(item.unlabelled for _, _, item in kept):
             raise UserError("mixture: no readable training clip; add labelled videos")
         sources, rows, items = zip(*kept, strict=True)
         self.sources = np.array(sources, dtype=np.int64)
         self.rows = np.array(rows, dtype=np.int64)
         self.labels = np.array([item.label for item in items], dtype=np.int64)
-        self.swaps = np.array([item.swap for item in items], dtype=np.float64)
-        stand_in = np.array([item.stand_in for item in items])
         unlabelled = np.array([item.unlabelled for item in items])
-        self.drawn = np.flatnonzero(~(stand_in | unlabelled))
+        self.drawn = np.flatnonzero(~unlabelled)
         self.unlabelled = np.flatnonzero(unlabelled)
-        self.weights = np.array([item.weight for item in items], dtype=np.float64)
         until = np.array([item.until for item in items])
         self.until = float(until[self.drawn].min())
         self.drawn_late = self.drawn[until[self.drawn] == 1]
-        self.stand_ins = {
-            int(label): np.flatnonzero(stand_in & (self.labels == label))
-            for label in np.unique(self.labels[stand_in])
-        }
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -127,30 +120,13 @@ class TrainingClips:
         return np.stack(parts)
 
     def order(self, seed: int, number: int, *, late: bool = False) -> NDArray[np.int64]:
-        """Indices of pass `number` over the set: a shuffle; a weighted draw if weights differ.
+        """Indices of pass `number` over the set, shuffled.
 
         late: over the clips that are still drawn when others no longer are, numbered anew.
         """
         drawn, purpose = (self.drawn_late, "late") if late else (self.drawn, "order")
         rng = np.random.default_rng(derive_seed(seed, purpose, number))
-        weights = self.weights[drawn]
-        if np.all(weights == weights[0]):
-            return drawn[rng.permutation(len(drawn))]
-        return drawn[rng.choice(len(drawn), len(drawn), p=weights / weights.sum())]
-
-    def swapped(self, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """`indices` with stand-ins of the same class in some places, as `Chosen.swap` says."""
-        chances = rng.random(len(indices))
-        return np.array(
-            [
-                rng.choice(self.stand_ins[label])
-                if chance < self.swaps[index] and label in self.stand_ins
-                else index
-                for index, label, chance in zip(
-                    indices, self.labels[indices].tolist(), chances, strict=True
-                )
-            ]
-        )
+        return drawn[rng.permutation(len(drawn))]
 
 
 class Batches:
@@ -186,9 +162,6 @@ class Batches:
             self._order = self.data.order(self.seed, number, late=late)
         start = position * self.recipe.batch_size
         indices = self._order[start : start + self.recipe.batch_size]
-        if self.data.stand_ins:
-            rng = np.random.default_rng(derive_seed(self.seed, "swap", step))
-            indices = self.data.swapped(indices, rng)
         share = np.array_split(np.arange(len(indices)), parts)[rank]
         place = (int(share[0]), len(indices))
         indices = indices[share]

@@ -18,21 +18,15 @@ MIXTURE_NAME = "mixture.jsonl"
 
 
 class Chosen(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One training clip: which source it is in, its id there, its class id, its sampling weight.
+    """One training clip: which source it is in, its id there, its class id.
 
-    weight 1.0 for all means plain shuffling; other weights make an epoch a weighted draw.
-    stand_in: the clip is never drawn itself; it stands in for clips of its class. swap: how likely
-    one does so, each time that this clip is drawn. unlabelled: the clip teaches without its label
-    (see `classifiers.recipe.FixMatch`). until: the share of a training's steps, the first ones, in
-    which the clip is drawn.
+    unlabelled: the clip teaches without its label (see `classifiers.recipe.FixMatch`). until: the
+    share of a training's steps, the first ones, in which the clip is drawn.
     """
 
     source: int = pydantic.Field(ge=0)
     clip_id: str
     label: int = pydantic.Field(ge=0)
-    weight: float = pydantic.Field(default=1.0, gt=0)
-    stand_in: bool = False
-    swap: float = pydantic.Field(default=0.0, ge=0, le=1)
     unlabelled: bool = False
     until: float = pydantic.Field(default=1.0, gt=0, le=1)
 

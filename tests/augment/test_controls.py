@@ -17,7 +17,7 @@ from augment.controls import (
     Subset,
     nearest_class,
 )
-from augment.training_set import Mixing, TrainingSet
+from augment.training_set import TrainingSet
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.runtime import Runtime
@@ -142,9 +142,3 @@ def test_without_real_clips_only_the_others_are_drawn(tmp_path: Path) -> None:
     assert [item.source for item in stage.counted()] == [0] * len(stage.counted()) != []
     chosen = stage.chosen()
     assert {item.source for item in chosen} == {1} and len(chosen) == len(other.manifest())
-    swapped = TrainingSet(
-        sources=(real, other), task="phase", with_real=False, mixing=Mixing(swap=0.5),
-        **common(tmp_path),
-    )  # fmt: skip
-    with pytest.raises(UserError, match="nothing to stand in for"):
-        swapped.run()

@@ -26,11 +26,8 @@ def _table(count: int, lost: tuple[str, ...] = ()) -> FrameTable:
     return FrameTable(frames, rows, dict.fromkeys(lost, "cut"))
 
 
-def _set(count: int, weight: float = 1.0, lost: tuple[str, ...] = ()) -> TrainingClips:
-    chosen = [
-        Chosen(source=0, clip_id=f"c{i}", label=i % 3, weight=weight if i == 0 else 1.0)
-        for i in range(count)
-    ]
+def _set(count: int, lost: tuple[str, ...] = ()) -> TrainingClips:
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 3) for i in range(count)]
     return TrainingClips([_table(count, lost)], chosen, num_classes=3)
 
 
@@ -61,8 +58,7 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
 def test_processes_share_a_batch_without_changing_it(parts: int) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (24, 2, 8, 8, 3), dtype=np.uint8)
     table = FrameTable(frames, {f"c{i}": i for i in range(24)}, {})
-    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2, swap=0.5) for i in range(12)]
-    chosen += [Chosen(source=0, clip_id=f"c{i}", label=i % 2, stand_in=True) for i in range(12, 24)]
+    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 2) for i in range(24)]
     data = TrainingClips([table], chosen, 2)
     batches = Batches(data, RECIPE.model_copy(update={"batch_size": 6, "colour": 0.3}), seed=1)
     whole, labels = batches[3]
@@ -91,34 +87,6 @@ def test_clips_without_labels_are_drawn_beside_the_others_in_two_views() -> None
     assert not np.array_equal(batches.unlabelled_part(4, 0, 1)[0], weak)
     with pytest.raises(UserError, match="no readable training clip"):
         TrainingClips([table], chosen[8:], 2)
-
-
-def test_weights_make_a_pass_a_weighted_draw() -> None:
-    draws = np.concatenate([_set(20, weight=19.0).order(0, number) for number in range(50)])
-    assert np.mean(draws == 0) == pytest.approx(0.5, abs=0.06)
-
-
-def test_stand_ins_are_drawn_only_in_the_place_of_their_class() -> None:
-    chosen = [Chosen(source=0, clip_id=f"c{i}", label=i % 3, swap=0.5) for i in range(30)]
-    # Clips 30 to 39 stand in for class 0, 40 to 44 for class 1, none for class 2.
-    chosen += [
-        Chosen(source=0, clip_id=f"c{i}", label=int(i >= 40), stand_in=True) for i in range(30, 45)
-    ]
-    data = TrainingClips([_table(45)], chosen, num_classes=3)
-    assert len(data) == 30 and sorted(data.order(0, 0)) == list(range(30))
-    plain = RECIPE.model_copy(update={"max_shift": 0.0, "flip": False})
-    batches = Batches(data, plain, seed=0)
-    pairs = [batches[step] for step in range(7 * 60)]
-    values = np.concatenate([frames[:, 0, 0, 0, 0] for frames, _ in pairs])
-    labels = np.concatenate([labels for _, labels in pairs])
-    instead = values >= 30
-    for label, low, high in ((0, 30, 39), (1, 40, 44)):
-        seen = values[instead & (labels == label)]
-        assert set(seen) == set(range(low, high + 1))
-        assert np.mean(instead[labels == label]) == pytest.approx(0.5, abs=0.06)
-    assert not instead[labels == 2].any()
-    np.testing.assert_array_equal(values[~instead] % 3, labels[~instead])
-    np.testing.assert_array_equal(Batches(data, plain, seed=0)[9][0], pairs[9][0])
 
 
 def test_clips_for_a_part_of_the_steps_make_room_for_the_others() -> None:

@@ -166,8 +166,6 @@ def test_narrated_clips_come_with_or_without_text(tmp_path: Path) -> None:
     [
         ("alone", "until=0.5", r"mixing\.until: an arm without real clips, or of"),
         ("unlabelled", "until=0.5", r"mixing\.until: an arm without real clips, or of"),
-        ("alone", "swap=0.5", r"mixing\.swap: without real clips there is nothing to stand in for"),
-        ("unlabelled", "swap=0.5", r"mixing\.swap: a clip without a label cannot stand in for one"),
     ],
 )
 def test_a_mixing_that_an_arm_cannot_have_is_refused_before_anything_runs(
