@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.collect.players import write_small
-from benchmarks.perf.decoding_memory import write_still
+from benchmarks.perf.decoding_memory import memory_mib, write_still
 from core import video
 from core.video import read_spans
 from generator.curation.dynamics import DynamicsSettings, count_keyframes
@@ -24,16 +24,10 @@ MIB_HERE, MIB_DECODER = 80, 300
 
 def growth_mib(process: str, work: Callable[[], object]) -> float:
     """By how much the resident memory of a process grows at most during `work`."""
-    place = Path("/proc", process)
-    (place / "clear_refs").write_text("5")  # forget the peak
-    before = memory_mib(place, "VmRSS")
+    Path("/proc", process, "clear_refs").write_text("5")  # forget the peak
+    before = memory_mib(process, "VmRSS")
     work()
-    return memory_mib(place, "VmHWM") - before
-
-
-def memory_mib(place: Path, field: str) -> float:
-    lines = (place / "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+    return memory_mib(process, "VmHWM") - before
 
 
 def test_memory_with_large_pictures(tmp_path: Path) -> None:
