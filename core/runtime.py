@@ -25,6 +25,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.isolated import LIMIT_NAME, LIMIT_S
+from core.readers import DECODER_NAME, Decoder
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Sharding = Literal["replicate", "shard"]
@@ -49,6 +50,7 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     each holds the whole network (DDP) or a part (FSDP); micro_batch: samples a rank puts through
     the network at once, None = all of its share. Sums are in another order with each.
     decode_limit_s: a video whose decoding makes no progress for so long, twice, is unreadable.
+    decoder: the library that decodes; all give the same frames (`core/readers.py`).
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -59,6 +61,7 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     sharding: Sharding = "replicate"
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
     decode_limit_s: float = pydantic.Field(default=LIMIT_S, gt=0)
+    decoder: Decoder = "pyav"
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""
@@ -74,9 +77,10 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
         return max(1, torch.cuda.device_count() // self.processes)
 
     def apply(self) -> None:
-        """Set this process's thread counts and limit of decoding, let it keep freed memory, and
-        silence the libraries' own bars and notices."""
+        """Set this process's thread counts, library and limit of decoding, let it keep freed
+        memory, and silence the libraries' own bars and notices."""
         os.environ[LIMIT_NAME] = str(self.decode_limit_s)  # read here and in child processes
+        os.environ[DECODER_NAME] = self.decoder
         limit_threads(self.threads)
         keep_freed_memory()
         quiet_libraries()
