@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from benchmarks.config.files import load_config
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), help="where the run's clips are")
     add("--set", nargs="+", action="extend", default=[], metavar="A.B=C", help="change a value")
     add("--classes", type=int, default=12, metavar="N", help="how many classes, commonest first")
-    add("--clips", type=int, default=50, metavar="N", help="clips a class, over all sources")
+    add("--clips", type=int, default=50, metavar="N", help="clips of each class and source")
     add("--seed", type=int, default=0, help="which clips")
     add("--criteria", type=Path, default=CRITERIA_PATH, metavar="FILE", help="what is scored")
     add("--output", type=Path, required=True, metavar="DIR", help="the kit's folder")
@@ -63,8 +64,10 @@ def run_build(options: argparse.Namespace) -> None:
     key = build_kit(
         options.output, manifests, CLASS_NAMES[task], choice, plan.config.clip, criteria
     )
+    counts = Counter(item.source for item in key.items)
+    shown = ", ".join(f"{counts[source]} {source}" for source in manifests)
     print(
-        f"{len(key.items)} clips of {len(manifests)} sources: give reviewers {options.output} "
+        f"{len(key.items)} clips ({shown}): give reviewers {options.output} "
         f"without its key.json; they open {PAGE_NAME}"
     )
 

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -243,8 +244,46 @@ def _share(scores: NDArray[np.float64], level: int) -> float:
     return 100 * float((given == level).mean()) if len(given) else 0.0
 
 
+def class_means(review: Review, source: str) -> tuple[list[str], NDArray[np.float64]]:
+    """Of a source's clips: the classes in the order of their ids, and mean scores (classes,
+    criteria), NaN where none was given."""
+    items, place = review.key.items, sources_of(review.key)[source]
+    names = {items[i].class_id: items[i].asked for i in place}
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # the mean of no score is NaN, as it is to be
+        rows = [
+            np.nanmean(
+                review.scores[:, [i for i in place if items[i].class_id == label]], axis=(0, 1)
+            )
+            for label in sorted(names)
+        ]
+    return [names[label] for label in sorted(names)], np.array(rows)
+
+
+def class_chart(review: Review, source: str) -> str:
+    """Mean score of each class and criterion of a source, as an SVG."""
+    classes, scores = class_means(review, source)
+    criteria, top = review.key.criteria.criteria, len(review.key.criteria.levels) - 1
+
+    def paint(axes: Any) -> None:
+        axes.imshow(scores, vmin=0, vmax=top, cmap="cividis", aspect="auto")
+        axes.set_xticks(range(len(criteria)), [criterion.name for criterion in criteria])
+        axes.set_yticks(range(len(classes)), classes)
+        axes.tick_params(axis="x", rotation=35)
+        axes.grid(visible=False)
+        for (row, column), score in np.ndenumerate(scores):
+            colour = "black" if score > top / 2 else "white"
+            axes.text(column, row, _number(score), ha="center", va="center", color=colour)
+
+    title = f"{source}: mean score of 0 to {top} by class"
+    return draw(title, (2.2 + 0.8 * len(criteria), 1.6 + 0.3 * len(classes)), paint)
+
+
 def write_review(review: Review, target: Path) -> str:
-    """Write `review.md`, `means.csv` and a chart for each criterion; returns the Markdown."""
+    """Write `review.md`, `means.csv`, a chart of each criterion and one of each source's classes;
+    returns the Markdown."""
     found = means(review)
     body = [
         [source, name, str(clips), f"{mean:.2f} [{low:.2f}, {high:.2f}]"]
@@ -267,8 +306,10 @@ def write_review(review: Review, target: Path) -> str:
     write_text(target / "means.csv", buffer.getvalue())
     for number, criterion in enumerate(review.key.criteria.criteria):
         write_text(target / f"{criterion.id}.svg", level_chart(review, number, criterion))
+    for source in sources_of(review.key):
+        write_text(target / f"classes_{source}.svg", class_chart(review, source))
     return text
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value is None or np.isnan(value) else f"{value:.2f}"
