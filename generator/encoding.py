@@ -107,7 +107,7 @@ class Encoding(Stage):
 
     def _manifest(self) -> Manifest:
         manifest = self.clips.manifest()
-        return manifest if self.split is None else manifest.of_split(self.split)
+        return manifest.of_split(self.split)
 
     def clip_ids(self) -> list[str]:
         """Encode if need be; the clips of the rows, in their order."""

@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> None:
     section = plan.config.quality
     encoders.check(section.protocol)
     clips, split = plan.data.held_out
-    manifest = clips.manifest() if split is None else clips.manifest().of_split(split)
+    manifest = clips.manifest().of_split(split)
     count = min(section.num_clips, len(manifest) // 2)
     if count < 2:
         raise UserError(
