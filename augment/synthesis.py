@@ -43,14 +43,14 @@ class Request:
 
 
 class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How many clips a class gets and which classes get any. Paper: 100 a class, all classes.
-
-    policy: what happens to classes that name no surgical action (see `PromptPolicy`).
-    """
+    """How many clips a class gets and which classes get any. Paper: 100 a class, all classes."""
 
     clips_per_class: int = pydantic.Field(default=100, ge=1)
+    """Prompts of a class are taken in turn, each clip with a seed of its own."""
     policy: PromptPolicy = "all"
+    """What happens to classes that name no surgical action (see `PromptPolicy`)."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Another seed makes other clips of the same prompts."""
 
 
 def class_requests(
