@@ -43,12 +43,13 @@ class Request:
 
 
 class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How many clips a class gets and which classes get any. Paper: 100 a class, all classes."""
+    """How many clips a class gets and which classes get any. Paper: 100 for each of 52 phases and
+    106 operations."""
 
     clips_per_class: int = pydantic.Field(default=100, ge=1)
     """Prompts of a class are taken in turn, each clip with a seed of its own."""
-    policy: PromptPolicy = "all"
-    """What happens to classes that name no surgical action (see `PromptPolicy`)."""
+    policy: PromptPolicy = "paper"
+    """Which classes get clips (see `PromptPolicy`)."""
     seed: int = pydantic.Field(default=0, ge=0)
     """Another seed makes other clips of the same prompts."""
 
@@ -106,7 +107,7 @@ class ClassSynthesis(ClipSource):
     )
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        """Make every clip that is not there yet and list all; classes without a prompt get none."""
+        """Make every clip that is not there yet and list all, and the classes that get none."""
         requests = self.requests()
         asked = {request.labels[self.task] for request in requests}
         silent = [
@@ -115,7 +116,9 @@ class ClassSynthesis(ClipSource):
             if class_id not in asked
         ]
         made = synthesise(folder, requests, self.generator, self.sampling, self.source)
-        return made | {"left_out": counted({"class without a prompt": silent})}
+        return made | {
+            "left_out": counted({f"class left out by policy {self.settings.policy}": silent})
+        }
 
     def requests(self) -> list[Request]:
         """The synthesis plan."""

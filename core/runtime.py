@@ -25,6 +25,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.isolated import LIMIT_NAME, LIMIT_S
+from core.readers import DECODER_NAME, Decoder
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Sharding = Literal["replicate", "shard"]
@@ -62,6 +63,8 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     another order then."""
     decode_limit_s: float = pydantic.Field(default=LIMIT_S, gt=0)
     """A video whose decoding makes no progress for so many seconds, twice, is unreadable."""
+    decoder: Decoder = "pyav"
+    """The library that decodes; all give the same frames (`core/readers.py`)."""
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""
@@ -77,9 +80,10 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
         return max(1, torch.cuda.device_count() // self.processes)
 
     def apply(self) -> None:
-        """Set this process's thread counts and limit of decoding, let it keep freed memory, and
-        silence the libraries' own bars and notices."""
+        """Set this process's thread counts, library and limit of decoding, let it keep freed
+        memory, and silence the libraries' own bars and notices."""
         os.environ[LIMIT_NAME] = str(self.decode_limit_s)  # read here and in child processes
+        os.environ[DECODER_NAME] = self.decoder
         limit_threads(self.threads)
         keep_freed_memory()
         quiet_libraries()

@@ -29,6 +29,7 @@ from classifiers.training import ClassifierTraining
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
+from core.video import check_decoder
 
 __all__ = ["CLASS_NAMES", "PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
 
@@ -130,6 +131,7 @@ class Plan:
                 f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
                 "layout (the simulator draws at nano scale)"
             )
+        check_decoder(self.config.runtime.decoder)
         # Refused before a large data set's files are hashed.
         _ = self.generators.models, self.trainings.starts
         names = [name for name, _, _ in self.waves()]

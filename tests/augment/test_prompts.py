@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from augment.prompts import PromptBook
+from augment.synthesis import SynthesisSettings, class_requests
 from benchmarks.datasets import ophvl_sim
-from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION
+from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, operations_of
 from core.errors import UserError
 
 
@@ -85,8 +86,20 @@ def test_placement_of_speculum_follows_the_removal(book):
 @pytest.mark.parametrize(("task", "class_id"), [("phase", 2), ("operation", 106)])
 def test_policy_decides_for_promptless_classes(book, task, class_id):
     assert book.prompts_for(task, class_id, [106], "all")
+    assert bool(book.prompts_for(task, class_id, [106])) == (task == "phase")
     assert book.prompts_for(task, class_id, [106], "promptable") == ()
     assert book.prompts_for(task, 0, [0], "promptable") == book.prompts_for(task, 0, [0], "all")
+
+
+def test_the_papers_classes_are_the_default(book):
+    """52 phases and 106 operations (Ophora, Sec. 3.3)."""
+    for task, policy, classes in [("phase", "paper", 52), ("operation", "paper", 106),
+                                  ("operation", "all", 107)]:  # fmt: skip
+        settings = SynthesisSettings(clips_per_class=2, policy=policy)
+        requests = class_requests(book, task, operations_of(task), settings)
+        assert len({request.labels[task] for request in requests}) == classes
+        assert len(requests) == 2 * classes
+    assert SynthesisSettings().policy == "paper"
 
 
 def test_errors_name_the_cure(book, tmp_path):
