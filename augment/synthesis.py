@@ -44,14 +44,14 @@ class Request:
 
 class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """How many clips a class gets and which classes get any. Paper: 100 for each of 52 phases and
-    106 operations.
-
-    policy: which classes get clips (see `PromptPolicy`).
-    """
+    106 operations."""
 
     clips_per_class: int = pydantic.Field(default=100, ge=1)
+    """Prompts of a class are taken in turn, each clip with a seed of its own."""
     policy: PromptPolicy = "paper"
+    """Which classes get clips (see `PromptPolicy`)."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Another seed makes other clips of the same prompts."""
 
 
 def class_requests(
@@ -116,7 +116,9 @@ class ClassSynthesis(ClipSource):
             if class_id not in asked
         ]
         made = synthesise(folder, requests, self.generator, self.sampling, self.source)
-        return made | {"left_out": counted({f"class left out by policy {self.settings.policy}": silent})}
+        return made | {
+            "left_out": counted({f"class left out by policy {self.settings.policy}": silent})
+        }
 
     def requests(self) -> list[Request]:
         """The synthesis plan."""

@@ -25,21 +25,28 @@ _FAULT = re.compile(r"(?m)^(?:core\.errors\.\w+|OSError|PermissionError): (.+)$"
 
 
 class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Where and with what the jobs run; it never changes what they compute.
-
-    kind: "slurm", or "local" for job processes on this machine, all of a level at once. The other
-    fields are exca's and submitit's, with their names. cpus_per_task also sets `runtime.workers`.
-    """
+    """Where and with what the jobs run; it never changes what they compute. Fields have the names
+    of exca and submitit; null leaves a choice to the cluster."""
 
     kind: Literal["slurm", "local"]
+    """What runs them: "slurm", or "local" for job processes on this machine, all of a level at
+    once."""
     timeout_min: int = pydantic.Field(default=24 * 60, ge=1)
+    """Longest time of a job in minutes."""
     cpus_per_task: int | None = pydantic.Field(default=None, ge=1)
+    """Cores a job; also sets `runtime.workers`."""
     gpus_per_node: int | None = pydantic.Field(default=None, ge=0)
+    """GPUs a job."""
     mem_gb: float | None = pydantic.Field(default=None, gt=0)
+    """Memory a job in GB."""
     slurm_partition: str | None = None
+    """Queue that jobs are sent to."""
     slurm_account: str | None = None
+    """Whom jobs are charged to."""
     slurm_qos: str | None = None
+    """Slurm's quality of service: limits and priority."""
     slurm_constraint: str | None = None
+    """Features that a node must have, e.g. a kind of GPU."""
 
     def changes(self) -> dict[str, Any]:
         """What differs between a stage and its copy that runs as a job."""

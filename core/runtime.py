@@ -42,26 +42,29 @@ R = TypeVar("R")
 
 
 class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Machinery of a run; none of it enters a cache key.
-
-    threads: CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
-    parallelism from `workers` processes. wait: wait for a stage that another run holds.
-    processes: ranks that train one generator together, one a GPU (`core/distributed.py`); sharding:
-    each holds the whole network (DDP) or a part (FSDP); micro_batch: samples a rank puts through
-    the network at once, None = all of its share. Sums are in another order with each.
-    decode_limit_s: a video whose decoding makes no progress for so long, twice, is unreadable.
-    decoder: the library that decodes; all give the same frames (`core/readers.py`).
-    """
+    """Machinery of a run; none of it enters a cache key."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """With "auto", a GPU if there is one."""
     threads: int = pydantic.Field(default=1, ge=1)
+    """CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
+    parallelism from `workers`."""
     workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Processes side by side on the CPU; default: one a core."""
     wait: bool = True
+    """Wait for a stage that another run holds; false ends the run instead."""
     processes: int = pydantic.Field(default=1, ge=1)
+    """Ranks that train one network together, one a GPU (`core/distributed.py`). Sums are in another
+    order then."""
     sharding: Sharding = "replicate"
+    """Each rank holds the whole network ("replicate", as DDP) or a part ("shard", FSDP)."""
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
+    """Samples that a rank puts through the network at once; None: all of its share. Sums are in
+    another order then."""
     decode_limit_s: float = pydantic.Field(default=LIMIT_S, gt=0)
+    """A video whose decoding makes no progress for so many seconds, twice, is unreadable."""
     decoder: Decoder = "pyav"
+    """The library that decodes; all give the same frames (`core/readers.py`)."""
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""

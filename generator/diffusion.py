@@ -27,22 +27,20 @@ HELD_OUT_BATCH = 32
 
 
 class DiffusionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Choices of diffusion training that are not the optimiser's.
-
-    timestep_strata: N equal sub-intervals of the timesteps; a sample's interval follows from its
-    global number, so a batch covers all of them evenly. In the paper N is the number of ranks.
-    Source: Ophora, Sec. 2.3; the released code leaves it out (1 = uniform timesteps).
-    caption_dropout: share of samples trained with the empty caption, which guidance needs (0 in
-    Ophora's fine-tuning, 0.1 in Bora's).
-    frames: train on so many frames of each clip, evenly spaced, from a start that is drawn anew
-    each time, at their own places in time; None takes all. CogVideoX is trained on images as well
-    as on clips (arXiv 2408.06072, Sec. 3): what a caption's words look like is learned from single
-    frames, and what moves from three, at a fraction of a clip's cost (docs/log.md).
-    """
+    """Choices of diffusion training that are not the optimiser's."""
 
     timestep_strata: int = pydantic.Field(default=16, ge=1)
+    """N equal sub-intervals of the timesteps; a sample's interval follows from its global number,
+    so a batch covers all of them evenly. In the paper N is the number of ranks. Source: Ophora,
+    Sec. 2.3; the released code leaves it out (1 = uniform timesteps)."""
     caption_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Share of samples trained with the empty caption, which guidance needs (0 in Ophora's
+    fine-tuning, 0.1 in Bora's)."""
     frames: int | None = pydantic.Field(default=None, ge=1)
+    """Train on so many frames of each clip, evenly spaced, from a start that is drawn anew each
+    time, at their own places in time; None takes all. CogVideoX is trained on images as well as on
+    clips (arXiv 2408.06072, Sec. 3): what a caption's words look like is learned from single
+    frames, and what moves from three, at a fraction of a clip's cost (docs/log.md)."""
 
 
 def draw_timesteps(batch: Batch, num_timesteps: int, strata: int) -> Tensor:

@@ -43,7 +43,7 @@ class QualitySettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class Encoders:
+class LoadedEncoders:
     """The loaded encoders. image: None takes the image features of `image_text`."""
 
     video: VideoEncoder | I3d
@@ -92,9 +92,9 @@ def load_encoders(
     image_text: MetricEncoder,
     image: TorchScriptEncoder | None,
     device: torch.device,
-) -> Encoders:
+) -> LoadedEncoders:
     """The encoders of these stages, on `device`.  Raises: UserError: if one is of another kind."""
-    return Encoders(
+    return LoadedEncoders(
         video=load_video_encoder(video, device),
         image_text=load_image_text_encoder(image_text, device),
         image=InceptionV3(image.weights(), device) if image is not None else None,

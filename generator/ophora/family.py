@@ -29,11 +29,15 @@ class OphoraSection(GeneratorSection):
     ophvl_weights: str | None = None
     """The same on the uncurated clips, for the row "CogVideoX-2b (w/ OphVL)" of Table 1."""
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    """Of an instruction; what is longer is cut."""
     ophvl_text_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Of uncurated captions, which are longer than instructions; null: as `max_text_tokens`."""
     tpt: DiffusionTrainingSection
+    """Transfer pre-training, on all curated clips."""
     p2ft: DiffusionTrainingSection
+    """Privacy-preserving fine-tuning, on those without text."""
     gradient_checkpointing: bool = False
+    """Computes activations again in the backward pass: less memory, more time."""
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
     """Low-rank updates instead of all weights; see `OphoraTraining`."""
 

@@ -171,9 +171,7 @@ class CaseAppearance:
         yellow = between(0, 30)
         return cls(
             seed=seed,
-            iris=jitter(
-                _IRISES[int(rng.choice(8, p=[0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07]))], 14
-            ),
+            iris=jitter(_IRISES[int(rng.choice(8, p=_IRIS_SHARES))], 14),
             iris_texture=between(0.15, 0.9),
             sclera=jitter((226, int(214 - yellow * 0.3), int(206 - yellow)), 14),
             vessels=int(rng.integers(3, 14)),
