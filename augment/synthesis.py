@@ -151,8 +151,7 @@ class CaptionSynthesis(ClipSource):
 
     def requests(self) -> list[Request]:
         """The first `num_clips` captions, each with a seed from its clip id."""
-        manifest = self.clips.manifest()
-        clips = (manifest if self.split is None else manifest.of_split(self.split)).clips
+        clips = self.clips.manifest().of_split(self.split).clips
         if len(clips) < self.num_clips:
             raise UserError(
                 f"num_clips {self.num_clips}: only {len(clips)} captioned clips are held out; "
