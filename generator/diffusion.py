@@ -51,15 +51,15 @@ def draw_timesteps(batch: Batch, num_timesteps: int, strata: int) -> Tensor:
 
 
 def drop_captions(
-    batch: Batch, text: Tensor, mask: Tensor, data: LatentDataset, share: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace the captions of a share of the samples by the empty one.
+    batch: Batch, text: Tensor, data: LatentDataset, share: float
+) -> tuple[Tensor, Tensor]:
+    """Replace the captions (B, L, D) of a share of the samples by the empty one -> captions and
+    which were dropped (B,) bool.
 
-    Args: text: (B, L, D); mask: (B, L) bool.  Returns: text, mask and which were dropped (B,) bool.
+    Their masks stay: guidance samples with the prompt's mask on both sides, as in Bora's code.
     """
     dropped = batch.uniform("caption") < share
-    text = torch.where(dropped[:, None, None], data.empty_text, text)
-    return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
+    return torch.where(dropped[:, None, None], data.empty_text, text), dropped
 
 
 def draw_frames(batch: Batch, num_frames: int, count: int) -> Tensor:
@@ -175,7 +175,7 @@ def batch_loss(
             latents = frames_of(latents, frames)
         noise = batch.normal(tuple(latents.shape[1:]))
         timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
-        text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
+        text, dropped = drop_captions(batch, text, data, settings.caption_dropout)
         captions = [data.captions[row] for row in batch.index]
         condition = (text, mask, dropped, batch.index, captions, frames)
         return sample_loss(Example(latents, noise, timesteps, *condition).to(device))

@@ -150,9 +150,9 @@ class _Encoder:
         )
 
     def write_empty_prompt(self, file: Path) -> None:
-        embedding, mask = self.text([""])
+        embedding, _ = self.text([""])
         with atomic_path(file) as path:
-            save_file({"text": embedding[0].half().cpu().contiguous(), "mask": mask[0].cpu()}, path)
+            save_file({"text": embedding[0].half().cpu().contiguous()}, path)
 
     def write_shard(self, file: Path, manifest: Manifest) -> None:
         """Encode up to SHARD_CLIPS clips; the notes beside the shard are written before it."""

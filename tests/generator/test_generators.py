@@ -353,3 +353,26 @@ def test_a_few_frames_keep_their_places_in_time(tmp_path: Path) -> None:
     assert torch.equal(
         patches(text, frames)[:, size.max_text_seq_length :].flatten(), whole.flatten()
     )
+
+
+def test_a_dropped_caption_keeps_its_mask(tmp_path: Path) -> None:
+    """Guidance samples with the prompt's mask on both sides (Bora's released sampling)."""
+    clips = CaptionedClips(num_clips=4, **common(tmp_path))
+    fields = {"shape": SHAPE, "max_text_tokens": TEXT_TOKENS, **common(tmp_path)}
+    data = Encoding(clips=clips, parts=bora_base(tmp_path), mask_padding=True, **fields).load()
+    _, text, mask = data.rows([0, 1, 2, 3])
+    assert mask.sum(1).min() > 1 and not mask.all()
+    seen: list[Example] = []
+
+    def sample_loss(given: Example) -> Tensor:
+        seen.append(given)
+        return given.latents.flatten(1).mean(1)
+
+    settings = DiffusionSettings(caption_dropout=0.5)
+    loss = batch_loss(sample_loss, data, settings, 1000, torch.device("cpu"))
+    loss(Batch([0, 1, 2, 3], list(range(4)), seed=0))
+    dropped = seen[0].dropped
+    assert dropped.any() and not dropped.all()
+    assert torch.equal(seen[0].mask, mask)
+    assert torch.equal(seen[0].text[~dropped], text[~dropped])
+    assert (seen[0].text[dropped] == data.empty_text).all()
