@@ -87,7 +87,7 @@ def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
             }
         )
     alone, shared = written
-    assert len(alone) == 8 and alone.keys() == shared.keys()
+    assert len(alone) == 7 and alone.keys() == shared.keys()
     assert all(torch.equal(alone[name], shared[name]) for name in alone)
 
 
