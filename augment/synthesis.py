@@ -89,7 +89,7 @@ class ClassSynthesis(ClipSource):
     class id, which choose the prompts. prompts: the file that holds them; its sha256, not its
     place, is in the key. class_names: for a generator that knows classes instead of captions: a
     class is asked for by its name, in the order of the ids.
-    Source: Ophora, Sec. 3.3 (100 videos for each phase and operation).
+    Source: Ophora, Sec. 3, downstream tasks (100 videos for each phase and operation).
     """
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "prompts")

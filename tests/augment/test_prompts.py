@@ -92,7 +92,7 @@ def test_policy_decides_for_promptless_classes(book, task, class_id):
 
 
 def test_the_papers_classes_are_the_default(book):
-    """52 phases and 106 operations (Ophora, Sec. 3.3)."""
+    """52 phases and 106 operations (Ophora, Sec. 3, downstream tasks)."""
     for task, policy, classes in [("phase", "paper", 52), ("operation", "paper", 106),
                                   ("operation", "all", 107)]:  # fmt: skip
         settings = SynthesisSettings(clips_per_class=2, policy=policy)
