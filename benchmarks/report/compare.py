@@ -18,8 +18,9 @@ from augment.arm import Arm
 from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import GainKey, Gains, gains
 from benchmarks.report.figures import Chart, gain_chart
-from benchmarks.report.page import TEMPLATE, verdict_of
+from benchmarks.report.page import TEMPLATE
 from benchmarks.report.provenance import DIGITS
+from benchmarks.report.sentences import verdict_of
 from benchmarks.tables.render import (
     MISSING,
     copies,

@@ -13,7 +13,8 @@ import pytest
 from augment.arm import SOURCE
 from benchmarks.collect.pictures import class_panels, shared_classes
 from benchmarks.report.curves import Curve, curve_chart
-from benchmarks.report.page import Report, render, verdict, write_report
+from benchmarks.report.page import Report, render, write_report
+from benchmarks.report.sentences import verdict
 from benchmarks.report.shown import embedded
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2, Tables
