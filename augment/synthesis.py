@@ -20,15 +20,10 @@ from core.errors import UserError
 from core.files import sha256_of_file
 from core.left_out import counted
 from core.progress import Progress
-from core.runtime import (
-    Precision,
-    derive_seed,
-    map_unordered,
-    release_workers,
-    seed_everything,
-)
+from core.runtime import Precision, derive_seed, seed_everything
 from core.stage import ClipSource
 from core.video import FPS, write_video
+from core.workers import map_unordered, release_workers
 from generator.base import Generator, Sampler, Sampling
 
 

@@ -17,8 +17,9 @@ from submitit.core.utils import UncompletedJobError
 
 from core.errors import UserError
 from core.progress import clock, say
-from core.runtime import map_unordered
+from core.runtime import Runtime
 from core.stage import Stage
+from core.workers import map_unordered
 
 # In a job's last words: what the user or the machine it ran on has to mend.
 _FAULT = re.compile(r"(?m)^(?:core\.errors\.\w+|OSError|PermissionError): (.+)$")
@@ -79,10 +80,12 @@ def run_wave(
     name: str,
     stages: Sequence[Stage],
     *,
-    lanes: int,
+    runtime: Runtime,
+    ranks: int | None = None,
     describe: Callable[[Stage], str] = stage_name,
 ) -> None:
-    """Run the stages that are not done: in turn, or in as many processes as there are lanes.
+    """Run the stages that are not done: in turn or, given the cores or GPUs that each takes, as
+    many side by side as the machine has room for.
 
     Args: describe: what is said of a stage when it is done.
     """
@@ -91,7 +94,9 @@ def run_wave(
         return
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
-    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
+    lanes = 1 if ranks is None else runtime.lanes(ranks)
+    running = map_unordered(run_stage, todo, workers=lanes, ranks=ranks or 1)
+    for count, (stage, _) in enumerate(running, start=1):
         seconds = time.monotonic() - start
         left = clock(seconds / count * (len(todo) - count))
         done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"

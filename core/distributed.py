@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.runtime import Runtime, Sharding, die_with_parent
+from core.runtime import Runtime, Sharding
+from core.workers import die_with_parent
 
 
 def rank() -> int:
@@ -35,8 +36,8 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -> None:
-    """Run `function(*arguments)` in `runtime.processes` ranks and wait for all of them.
+def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime, ranks: int) -> None:
+    """Run `function(*arguments)` in so many ranks and wait for all of them.
 
     Both must be picklable. Each rank has its own device and `runtime.threads` threads.
     Raises: UserError: the first rank's own, if an input was wrong. RuntimeError: if a rank failed.
@@ -49,7 +50,7 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=runtime.processes,
+        nproc_per_node=ranks,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         run_id=uuid.uuid4().hex,

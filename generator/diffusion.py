@@ -106,7 +106,8 @@ class DenoiserTraining(Generator):
         if self.held_out is not None:
             self.held_out.run()
         if self.runtime.processes > 1:
-            launch(type(self).fit, self, folder, runtime=self.runtime)
+            ranks = self.runtime.processes
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
         model, result = self.fit(folder)
         self.save(model, start, folder / "weights")
         return {**result, "clips": clips, "init": self.init.run()}

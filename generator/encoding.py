@@ -24,9 +24,10 @@ from core.files import atomic_path, read_json, write_json
 from core.frame_cache import CURE
 from core.left_out import note_left_out
 from core.progress import Progress
-from core.runtime import Precision, derive_seed, dtype_of, map_unordered, release_workers
+from core.runtime import Precision, derive_seed, dtype_of
 from core.stage import ClipSource, Stage
 from core.video import Frames, read_frames, read_span, timeline_of
+from core.workers import map_unordered, release_workers
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Weights

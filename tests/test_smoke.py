@@ -17,7 +17,7 @@ from benchmarks.audits.metric_response import DAMAGES, OTHER_CAPTIONS
 from benchmarks.commands.merge import read_part
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
-from core.runtime import release_workers
+from core.workers import release_workers
 from tests.command import ROOT, command, run, run_here, smoke_here, take_data
 
 TERMINAL = "terminal.log"

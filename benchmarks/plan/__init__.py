@@ -150,12 +150,11 @@ class Plan:
             if isinstance(generated, CaptionSynthesis):
                 generated.requests()
 
-    def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
-        """(what, stages, whether they run side by side). A wave needs only what came before it.
-
-        Data, encoding and synthesis use all workers inside; generators and classifiers are one
-        process each.
+    def waves(self) -> Iterator[tuple[str, list[Stage], int | None]]:
+        """(what, stages, how many cores or GPUs each takes where they run side by side; None: in
+        turn, as each uses all of them). A wave needs only what came before it.
         """
+        runtime = self.config.runtime
         data: list[Stage] = [*self.trainings.starts.values(), *self.generators.downloads]
         if self.config.sources:
             data += self.data.labelled.values()
@@ -163,7 +162,7 @@ class Plan:
             data += [self.data.curated, self.data.clean]
         if self.quality.rows:
             data.append(self.data.held_out[0])
-        yield "data", data, False
+        yield "data", data, None
         clips = [
             clips
             for draw in self._draws.values()
@@ -171,14 +170,15 @@ class Plan:
             for clips in arms.values()
         ]
         generated = [row.stage.generated for row in self.quality.rows]
-        yield "encoding", self.generators.encodings, False
-        yield "generators", self.generators.last, True
-        yield "synthesis", [*clips, *generated], False
+        yield "encoding", self.generators.encodings, None
+        yield "generators", self.generators.last, runtime.processes
+        yield "synthesis", [*clips, *generated], None
         distances = [each for arms in self.evidence.distances.values() for each in arms.values()]
-        yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], False
-        yield "decoding", self._caches(), False
-        yield "classifiers", [cell.stage for cell in self.cells], True
-        yield "agreement", list(self.evidence.agreements.values()), False
+        yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], None
+        yield "decoding", self._caches(), None
+        cells = [cell.stage for cell in self.cells]
+        yield "classifiers", cells, runtime.classifier_processes
+        yield "agreement", list(self.evidence.agreements.values()), None
 
     def _caches(self) -> list[Stage]:
         caches = {

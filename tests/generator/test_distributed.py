@@ -77,9 +77,9 @@ def test_a_batch_that_ranks_cannot_share_is_one_line(tmp_path: Path) -> None:
 
 def test_a_wrong_input_in_a_rank_is_one_line() -> None:
     with pytest.raises(UserError, match=r"^clips: none can be read$"):
-        launch(refuse, "clips: none can be read", runtime=Runtime(processes=2))
+        launch(refuse, "clips: none can be read", runtime=Runtime(), ranks=2)
 
 
 def test_a_rank_that_dies_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="a training process failed"):
-        launch(torch.zeros, -1, runtime=Runtime(processes=2))
+        launch(torch.zeros, -1, runtime=Runtime(), ranks=2)
