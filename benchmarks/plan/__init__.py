@@ -176,7 +176,7 @@ class Plan:
         distances = [each for arms in self.evidence.distances.values() for each in arms.values()]
         yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], None
         yield "decoding", self._caches(), None
-        cells = [cell.stage for cell in self.cells]
+        cells: list[Stage] = [cell.stage for cell in self.cells]
         yield "classifiers", cells, runtime.classifier_processes
         yield "agreement", list(self.evidence.agreements.values()), None
 
