@@ -7,7 +7,7 @@ import pydantic
 from core.optimisation import Optimisation
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling
-from generator.diffusion import DiffusionSettings
+from generator.denoising import DiffusionSettings
 from generator.encoding import FrameRule
 from generator.preview import Preview
 

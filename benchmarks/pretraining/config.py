@@ -43,7 +43,7 @@ class TextSection(Section):
 
 
 class FewFrames(Section):
-    """A training on some frames of each clip; see `generator.diffusion.DiffusionSettings`."""
+    """A training on some frames of each clip; see `generator.denoising.DiffusionSettings`."""
 
     frames: int
     """Of each clip."""

@@ -12,13 +12,8 @@ from core.runtime import Precision
 from generator.base import GivenGenerator, load_denoiser, share_folder
 from generator.bora.pipeline import BoraSampler
 from generator.bora.stdit import STDiT
-from generator.diffusion import (
-    DenoiserTraining,
-    DiffusionSettings,
-    Example,
-    check_fits,
-    train_denoiser,
-)
+from generator.denoising import DiffusionSettings, Example
+from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.iddpm import noise_and_bound_loss
 
 

@@ -23,13 +23,8 @@ from torch import Tensor
 
 from core.runtime import Precision, seed_everything
 from generator.base import GivenGenerator, share_folder
-from generator.diffusion import (
-    DenoiserTraining,
-    Example,
-    SampleLoss,
-    check_fits,
-    train_denoiser,
-)
+from generator.denoising import Example, SampleLoss
+from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading
 
 

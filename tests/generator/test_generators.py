@@ -20,13 +20,8 @@ from core.runtime import Precision
 from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
-from generator.diffusion import (
-    DenoiserTraining,
-    DiffusionSettings,
-    Example,
-    batch_loss,
-    held_out_loss,
-)
+from generator.denoising import DiffusionSettings, Example, batch_loss, held_out_loss
+from generator.diffusion import DenoiserTraining
 from generator.encoding import Encoding
 from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
@@ -174,6 +169,10 @@ def test_other_captions_are_those_of_other_clips(tmp_path: Path) -> None:
         return fit(given.latents, given.text)
 
     arguments = (torch.nn.Identity(), sample_loss, data, 1000, torch.device("cpu"))
+    whole = held_out_loss(*arguments)
+    assert held_out_loss(*arguments, at_once=3) == pytest.approx(whole, abs=1e-6)
+    assert [len(captions) for captions in seen] == [4, 3, 1]
+    seen.clear()
     right, wrong = (held_out_loss(*arguments, other_captions=other) for other in (False, True))
     assert right == pytest.approx(fit(latents, text).mean().item(), abs=1e-6)
     others = fit(latents, text[[2, 3, 0, 1]]).mean().item()
