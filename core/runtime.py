@@ -48,6 +48,8 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     another order then. All else uses every GPU whatever this is."""
     classifier_processes: int = pydantic.Field(default=1, ge=1)
     """Ranks that train one classifier together; with 1, each GPU trains a cell of its own."""
+    gpu_gb: float | None = pydantic.Field(default=None, gt=0)
+    """Memory of each GPU of the machine that the plan is for; null: what the GPUs here have."""
     sharding: Sharding = "replicate"
     """Each rank holds the whole network ("replicate", as DDP) or a part ("shard", FSDP)."""
     micro_batch: int | None = pydantic.Field(default=None, ge=1)

@@ -18,6 +18,7 @@ from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
 from benchmarks.plan.arms import Arms
+from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
 from benchmarks.plan.evidence import Evidence
 from benchmarks.plan.generators import Generators
@@ -134,6 +135,7 @@ class Plan:
         check_decoder(self.config.runtime.decoder)
         # Refused before a large data set's files are hashed.
         _ = self.generators.models, self.trainings.starts
+        check_memory(stage for model in self.generators.last for stage in model.tower())
         names = [name for name, _, _ in self.waves()]
         if self.data.missing and not dry_run:
             raise UserError(self.data.missing[0])
