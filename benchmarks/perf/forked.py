@@ -41,7 +41,7 @@ class Ending:
     def fault(self) -> str:
         """What a command may never do, "" if it did none of it."""
         if self.code == HUNG:
-            return f"no end within {self.seconds:.0f} s"
+            return f"killed after {self.seconds:.0f} s: too slow, or out of memory"
         if self.code not in FORESEEN:
             return f"exit code {self.code}"
         if TRACEBACK in self.output:
@@ -83,15 +83,17 @@ def _be_the_command(words: list[str], output: Path) -> NoReturn:
         target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(target, stream)
-        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8")
-        sys.stderr = io.TextIOWrapper(
-            io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True
-        )
+        sys.stdout, sys.stderr = _stream(1, "strict"), _stream(2, "backslashreplace")
         code = _exit_code_of(words)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _stream(number: int, errors: str) -> io.TextIOWrapper:
+    file = io.FileIO(number, "w", closefd=False)
+    return io.TextIOWrapper(file, "utf-8", errors, line_buffering=True)
 
 
 def _exit_code_of(words: list[str]) -> int:

@@ -68,9 +68,12 @@ class Kit:
         """Where the commands write."""
         return self.work / "results"
 
-    def make(self, *words: str) -> None:
-        """Let the maker write the input."""
-        done = self.python(str(self.maker / "make.py"), str(self.input), *words)
+    def make(self, *words: str, before: str = "") -> None:
+        """Let the maker write the input.  Args: before: code that goes first, in its process: names
+        that the maker imports and that have moved since it was written."""
+        first = f"import runpy, sys\nsys.argv.pop(0)\n{before}\n"
+        code = first + "runpy.run_path(sys.argv[0], run_name='__main__')"
+        done = self.python("-c", code, str(self.maker / "make.py"), str(self.input), *words)
         assert done.code == 0, f"the maker failed: {done.err[-2000:]}"
 
     def benchmark(self, *words: object, **environment: str) -> Done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ if __name__ == "__main__":
     if how == "fail":
         raise ValueError("our fault")
     if how == "crash":
-        os.abort()
+        os.kill(os.getpid(), signal.SIGTERM)
     if how == "hang":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         print(child.pid, flush=True)
