@@ -1,4 +1,4 @@
-"""Runs that are killed at a random moment and started again: the tables come out the same."""
+"""Runs that are killed at random moments and started again: the tables come out the same."""
 
 from __future__ import annotations
 
@@ -86,30 +86,34 @@ def uninterrupted(command: Command, work: Path) -> dict[str, Any]:
 
 
 def kill_and_resume(
-    command: Command, whole: Mapping[str, Any], number: int, seed: int, work: Path
+    command: Command, whole: Mapping[str, Any], number: int, kills: int, seed: int, work: Path
 ) -> dict[str, Any]:
-    """Kill a run at a moment of the whole one's duration, run it again to its end, compare.
+    """Kill a run at random moments of the whole one's duration, start it again after each, compare.
 
-    The folder of one that does not end alike stays in `work`: `kill-<number>`.
+    A run that is faster than the whole one may end before the last moment: it is killed less often.
+    The folder of one that does not end alike stays in `work`: `run-<number>`.
     """
     rng = np.random.default_rng([seed, number])
-    folder = work / f"kill-{number:02d}"
-    output, words = folder / "output", command(folder / "results")
-    code: int | None = 0
-    while code is not None:  # a run that is faster than the whole one may end before
+    folder = work / f"run-{number:02d}"
+    places: list[str] = []
+    while not places:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        moment_s = float(rng.uniform(0, whole["seconds"]))
-        code = run_until(words, output, moment_s)
-    place = killed_in(output)
-    code = run_until(words, output, LIMIT_S)
+        moments = sorted(float(moment) for moment in rng.uniform(0, whole["seconds"], kills))
+        for start, end in zip([0.0, *moments], moments, strict=False):
+            output = folder / f"output-{len(places)}"
+            if run_until(command(folder / "results"), output, end - start) is not None:
+                break
+            places.append(killed_in(output))
+    code = run_until(command(folder / "results"), folder / "output", LIMIT_S)
     alike = code == 0 and tables_of(folder / "results") == whole["tables"]
     if alike:
         shutil.rmtree(folder)
     return {
-        "kill": number,
-        "moment_s": round(moment_s, 1),
-        "killed_in": place,
+        "run": number,
+        "kills": len(places),
+        "moments_s": [round(moment, 1) for moment in moments[: len(places)]],
+        "killed_in": places,
         "code": code,
         "alike": alike,
     }

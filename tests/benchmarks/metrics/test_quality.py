@@ -211,7 +211,7 @@ def test_a_shipped_encoder_is_identified_by_content(folder: Path, tmp_path: Path
     [
         ({"protocol": None}, "not as a training leaves them \\(KeyError"),
         ({"protocol": {"num_frames": "x"}}, "not as a training leaves them \\(ValidationError"),
-        ({"network": {"kind": "SlowFast", "depth": 18}}, "leaves them \\(RuntimeError"),
+        ({"network": {"kind": "SlowFast", "depth": 18, "alpha": 3}}, "leaves them \\(RuntimeError"),
         (None, "config.json: list instead of names and values"),
     ],
 )

@@ -119,14 +119,12 @@ def test_a_record_with_a_part_of_another_form_is_refused(
     tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    draw(record, folder)
     write_record(record, folder)
-    sound = json.loads((folder / "run.json").read_text())
-    for part in ({"datasets": {"phase": {}}}, {"generators": {"bora": {"samples": "many"}}}):
-        (folder / "run.json").write_text(json.dumps(sound | part))
-        assert run_benchmark.main(["--report", str(folder)]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "run.json or a file beside it is not as a run of this version wrote it" in line
+    changed = json.loads((folder / "run.json").read_text()) | {"datasets": {"phase": {}}}
+    (folder / "run.json").write_text(json.dumps(changed))
+    assert run_benchmark.main(["--report", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run.json or a file beside it is not as a run of this version wrote it (Key" in line
 
 
 def test_clips_of_an_earlier_run_are_removed(tmp_path: Path, record: Record) -> None:
