@@ -19,7 +19,7 @@ from benchmarks.report.provenance import generator_origins
 from benchmarks.report.sweep import SWEEP_NAME, write_sweep
 from benchmarks.report.terminal import cell_row, final_screen, plan_line
 from benchmarks.scoring.evaluation import save_cell
-from benchmarks.scoring.record import Record, read_record, write_record
+from benchmarks.scoring.record import Record, as_written, read_record, write_record
 from benchmarks.tables.render import markdown
 from benchmarks.tables.schema import Tables
 from core.files import UNKNOWN
@@ -106,7 +106,9 @@ def redraw(folder: Path) -> Tables:
 
     Raises: UserError: if the folder holds no record, or not all that it names.
     """
-    return draw(read_record(folder), folder)
+    record = read_record(folder)
+    with as_written(folder):
+        return draw(record, folder)
 
 
 def show(tables: Tables) -> None:

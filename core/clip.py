@@ -45,6 +45,8 @@ class Clip(pydantic.BaseModel, frozen=True, extra="forbid"):
     def _span_is_positive(self) -> Clip:
         if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
             raise ValueError(f"end_s {self.end_s} is not after start_s {self.start_s or 0.0}")
+        if "\0" in self.path:
+            raise ValueError(f"path {self.path!r} is none: no path holds a zero")
         if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
             raise ValueError(f"path {self.path!r} must be relative and stay inside the root")
         return self
@@ -118,9 +120,10 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
             # Not `splitlines`: a caption may hold U+2028, which that takes for the end of a line.
             lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
             root = path.resolve().parent / json.loads(lines[0])["root"]
+            root.resolve()  # refuses what no path can hold
         except UnicodeDecodeError:
             raise UserError(f"manifest {path}: not UTF-8 text") from None
-        except (KeyError, TypeError, json.JSONDecodeError):
+        except (LookupError, TypeError, ValueError, RecursionError):
             raise UserError(f'manifest {path}: line 1 must be {{"root": FOLDER}}') from None
         try:
             return cls(root=root, clips=tuple(_parse_lines(path, lines)))

@@ -64,8 +64,18 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # other bytes, endless brackets, endless digits
         raise UserError(f"{path}: not JSON ({error})") from None
+
+
+def read_object(path: Path | str) -> dict[str, Any]:
+    """Read a JSON file that holds names and values.  Raises: UserError: as `read_json`, and if it
+    holds something else."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        kind = type(found).__name__
+        raise UserError(f"{path}: {kind} instead of names and values: fetch it again")
+    return found
 
 
 def sha256_of_file(path: Path | str) -> str:
@@ -128,7 +138,10 @@ class HashMemory:
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
-        self._known: dict[str, dict[str, Any]] = read_json(path) if self._path.is_file() else {}
+        found = read_json(path) if self._path.is_file() else {}
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: not the hashes of files: delete it, and they are made anew")
+        self._known: dict[str, Any] = found
         self._unsaved_bytes = 0
 
     def __enter__(self) -> Self:
@@ -141,7 +154,8 @@ class HashMemory:
     def holds(self, path: Path) -> bool:
         """Whether the hash of the file, as it is now, is known."""
         entry = self._known.get(_place(path))
-        return entry is not None and entry["state"] == _state(path)
+        known = isinstance(entry, dict) and "sha256" in entry
+        return known and entry.get("state") == _state(path)
 
     def sha256(self, path: Path) -> str:
         """Hex sha256 of a file's bytes, from memory where it can be trusted."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import T5Config, T5EncoderModel
 
 from core.errors import UserError
-from core.files import read_json
+from core.files import path_inside, read_object
 
 COGVIDEOX: Final = "CogVideoXTransformer3DModel"
 STDIT: Final = "STDiT"
@@ -114,17 +114,18 @@ def _refuse_adapter(folder: Path) -> None:
 
 def check_part(part: Path, wanted: Wanted | None = None) -> None:
     """Look into one part of such a folder.  Raises: UserError: as `check_folder`."""
-    config = read_json(part / "config.json")
-    kind = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+    config = read_object(part / "config.json")
+    kind = _kind_of(config)
     if wanted is not None and part.name == "transformer" and kind != wanted.denoiser:
         raise UserError(f"weights {part}: holds a {kind}, a {wanted.denoiser} is wanted")
     for index in part.glob("*.index.json"):
-        for shard in sorted(set(read_json(index)["weight_map"].values())):
-            if not (part / shard).is_file():
-                raise UserError(f"weights {index}: shard {shard} is missing: fetch it again")
+        for shard in shards_of(index):
+            if not shard.is_file():
+                raise UserError(f"weights {index}: shard {shard.name} is missing: fetch it again")
     if kind not in MODULES and kind not in T5:
         return
-    expected, (held, source) = _expected(kind, config), _held(part)
+    held, source = _held(part)
+    expected = _expected(kind, config, part / "config.json", len(held))
     if kind == "AutoencoderKL":
         held = {OLD_NAME.sub(lambda old: OLD_NAMES[old[0]], name): s for name, s in held.items()}
     if SHARED & held.keys():
@@ -144,18 +145,50 @@ def check_part(part: Path, wanted: Wanted | None = None) -> None:
         )
 
 
+def _kind_of(config: dict[str, Any]) -> str:
+    """The class that a configuration names, "" if none."""
+    kind, listed = config.get("_class_name"), config.get("architectures")
+    if kind is None and isinstance(listed, list):
+        kind = next(iter(listed), None)
+    return kind if isinstance(kind, str) else ""
+
+
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(length for length in shape if length != 1)
 
 
-def _expected(kind: str, config: dict[str, Any]) -> Shapes:
-    """Names and shapes of the tensors of the network that a configuration describes."""
-    with torch.device("meta"):
-        if kind in MODULES:
-            model = getattr(import_module(MODULES[kind]), kind).from_config(config)
-        else:
-            model = T5EncoderModel(T5Config.from_dict(config))
-        return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index names.  Raises: UserError: if it names none, or one elsewhere."""
+    named = read_object(index).get("weight_map")
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise UserError(f"weights {index}: no `weight_map` of tensors and files: fetch it again")
+    return [path_inside(index.parent, name) for name in sorted(set(named.values()))]
+
+
+def _expected(kind: str, config: dict[str, Any], file: Path, held: int) -> Shapes:
+    """Names and shapes of the tensors of the network that a configuration describes.
+
+    Args: file: where it says so; held: how many tensors the weights beside it hold.
+    """
+    for name, value in config.items():
+        if "layers" in name and isinstance(value, int | float) and value > held:
+            # Each has a tensor at least, and building them might not end.
+            raise UserError(
+                f"weights {file}: {name} {value}, and {held} tensors in all beside it: name "
+                "weights with their own configuration"
+            )
+    try:
+        with torch.device("meta"):
+            if kind in MODULES:
+                model = getattr(import_module(MODULES[kind]), kind).from_config(config)
+            else:
+                model = T5EncoderModel(T5Config.from_dict(config))
+            return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    except Exception as error:  # whatever a network's own code makes of values that it cannot use
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            f"weights {file}: no {kind} can be built from it ({reason}): fetch it again"
+        ) from error
 
 
 def _held(part: Path) -> tuple[Shapes, Path]:
@@ -166,8 +199,7 @@ def _held(part: Path) -> tuple[Shapes, Path]:
             if file.is_file():
                 return dict(_header(file)), file
             if index.is_file():
-                shards = sorted(set(read_json(index)["weight_map"].values()))
-                return {n: s for shard in shards for n, s in _header(part / shard)}, index
+                return {n: s for shard in shards_of(index) for n, s in _header(shard)}, index
     _refuse_adapter(part)
     others = [file.name for stem in STEMS for file in sorted(part.glob(f"{stem}.*"))]
     if others:

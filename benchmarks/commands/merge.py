@@ -29,6 +29,7 @@ from benchmarks.scoring.record import (
     AnyRecord,
     Findings,
     MergedRecord,
+    as_written,
     read_cells,
     read_record,
     write_record,
@@ -148,8 +149,9 @@ def merge(folders: Sequence[Path], output: Path) -> Tables:
     write_shown(shown[0].model_copy(update={"curves": curves}), output)
     for file in audited(parts).folder.glob(f"{Path(AUDITS_NAME).stem}.*"):
         shutil.copyfile(file, output / file.name)
-    record = merged_record(parts)
-    tables = draw(record, output)
+    with as_written(parts[0].folder):
+        record = merged_record(parts)
+        tables = draw(record, output)
     write_record(record, output)
     return tables
 

@@ -25,7 +25,7 @@ from benchmarks.metrics.torchscript_encoders import I3d, InceptionV3, TorchScrip
 from benchmarks.metrics.transformers_clip import TransformersClip
 from core.clip import Manifest, Split
 from core.errors import UserError
-from core.files import atomic_path, read_json
+from core.files import atomic_path, read_object
 from core.progress import track
 from core.runtime import derive_seed
 from core.stage import ClipSource, Stage
@@ -106,7 +106,7 @@ def load_image_text_encoder(
 ) -> OphClip | TransformersClip:
     """The encoder behind CLIPScore.  Raises: UserError: if the stage provides another kind."""
     folder = stage.weights()
-    is_clip = read_json(folder / CONFIG_NAME).get("model_type") == "clip"
+    is_clip = read_object(folder / CONFIG_NAME).get("model_type") == "clip"
     return TransformersClip(folder, device) if is_clip else OphClip(folder, device)
 
 

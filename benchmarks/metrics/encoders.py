@@ -8,7 +8,8 @@ trained by the run, or given by path and verified.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ from classifiers.slowfast import SlowFast
 from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError
-from core.files import atomic_path, read_json, sha256_of_file, sha256_of_files, write_json
+from core.files import atomic_path, read_object, sha256_of_file, sha256_of_files, write_json
 from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
 from core.optimisation import Optimisation
@@ -143,6 +144,22 @@ def save_encoder(folder: Path, model: nn.Module, config: dict[str, Any]) -> str:
     return sha256_of_file(folder / WEIGHTS_NAME)
 
 
+@contextmanager
+def as_trained(folder: Path) -> Iterator[None]:
+    """Around the reading of an encoder's folder.
+
+    Raises: UserError: if its files are not as a training leaves them, or not of one training.
+    """
+    try:
+        yield
+    except Exception as error:  # of whatever kind the libraries that read them raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            f"encoder {folder}: {CONFIG_NAME} and {WEIGHTS_NAME} are not as a training leaves them "
+            f"({reason}): fetch both again"
+        ) from error
+
+
 def load_weights(folder: Path, model: nn.Module, device: torch.device) -> nn.Module:
     """Fill `model` with a folder's weights, as float32, in evaluation mode on `device`."""
     state = load_file(folder / WEIGHTS_NAME)
@@ -162,16 +179,18 @@ class VideoEncoder:
     """Clips -> penultimate features of a classifier trained on surgical clips."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        config = read_json(folder / CONFIG_NAME)
+        config = read_object(folder / CONFIG_NAME)
         if config.get("encoder") != "video":
             raise UserError(f"{folder / CONFIG_NAME}: not a video encoder")
-        self.name: str = config["name"]
-        self.protocol = FrameProtocol.model_validate(config["protocol"])
         self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
         self.device = device
-        network = _NETWORKS.validate_python(config["network"])
-        model = network.build(config["num_classes"], self.protocol.num_frames, self.protocol.height)
-        self.model: Any = load_weights(folder, model, device)
+        with as_trained(folder):
+            self.name = str(config["name"])
+            self.protocol = FrameProtocol.model_validate(config["protocol"])
+            network = _NETWORKS.validate_python(config["network"])
+            shape = (self.protocol.num_frames, self.protocol.height)
+            model = network.build(config["num_classes"], *shape)
+            self.model: Any = load_weights(folder, model, device)
 
     def features(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) uint8 -> (B, D) float32."""

@@ -25,6 +25,7 @@ from benchmarks.metrics.encoders import (
     WEIGHTS_NAME,
     EncoderTraining,
     FramedClips,
+    as_trained,
     load_weights,
     mirror_half,
     save_encoder,
@@ -35,7 +36,7 @@ from classifiers.prediction import normalise
 from core.batch import Batch
 from core.clip import Clip, Manifest
 from core.errors import UserError
-from core.files import read_json, sha256_of_file, write_text
+from core.files import read_object, sha256_of_file, write_text
 from core.fitting import LossFunction, fit
 from core.runtime import seed_everything
 
@@ -146,17 +147,18 @@ class OphClip:
     """A trained OphCLIP, read from its folder."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        config = read_json(folder / CONFIG_NAME)
+        config = read_object(folder / CONFIG_NAME)
         if config.get("encoder") != "image_text":
             raise UserError(f"{folder / CONFIG_NAME}: not an image-text encoder")
-        self.name: str = config["name"]
-        self.protocol = FrameProtocol.model_validate(config["protocol"])
         self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
         self.device = device
-        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_NAME))
-        network = OphClipNetwork.model_validate(config["network"])
-        model = OphClipModel(network, self.tokenizer.get_vocab_size())
-        self.model: Any = load_weights(folder, model, device)
+        with as_trained(folder):
+            self.name = str(config["name"])
+            self.protocol = FrameProtocol.model_validate(config["protocol"])
+            self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_NAME))
+            network = OphClipNetwork.model_validate(config["network"])
+            model = OphClipModel(network, self.tokenizer.get_vocab_size())
+            self.model: Any = load_weights(folder, model, device)
 
     @property
     def logit_scale(self) -> float:

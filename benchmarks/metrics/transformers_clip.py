@@ -13,7 +13,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from benchmarks.metrics.encoders import CONFIG_NAME, WEIGHTS_NAME
 from core.errors import UserError
-from core.files import read_json, sha256_of_file
+from core.files import read_object, sha256_of_file
 
 IMAGES_AT_ONCE = 64  # bounds memory, does not change a value
 
@@ -31,7 +31,7 @@ class TransformersClip:
         self.model.to(device).eval()
         vision = self.model.config.vision_config
         size = f"clip_{vision.hidden_size}_patch{vision.patch_size}_{vision.image_size}"
-        self.name: str = read_json(folder / CONFIG_NAME).get("name", size)
+        self.name: str = read_object(folder / CONFIG_NAME).get("name", size)
         self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
         self.device = device
 

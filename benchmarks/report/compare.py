@@ -6,10 +6,10 @@ results folders -> Run -> rows of both tables -> compare.md, compare.html
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import pydantic
@@ -44,18 +44,27 @@ UNTESTED = (
     "Differences are from the Source of the same run, with its test; * survives its correction. "
     "Between runs nothing is tested: for a test of two sources, name both in one run."
 )
-T = TypeVar("T", Table1, Table2)
+M = TypeVar("M", bound=pydantic.BaseModel)
+
+
+class Making(pydantic.BaseModel, frozen=True):
+    """What run.json says of how a run was made; of a merged one, of its parts. Runs of all versions
+    are compared, so all else in it may be anything."""
+
+    seeds: tuple[int, ...] = ()
+    commit: str | None = None
+    parts: tuple[Making, ...] = ()
 
 
 @dataclass(frozen=True)
 class Run:
-    """A results folder. label: unlike the other runs'; record: of run.json, empty without it."""
+    """A results folder. label: unlike the other runs'; making: empty where there is no run.json."""
 
     label: str
     folder: Path
     table2: Table2 | None
     table1: Table1 | None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    making: Making = field(default_factory=Making)
 
     @property
     def tables(self) -> list[Table1 | Table2]:
@@ -84,20 +93,20 @@ def _read(folder: Path, label: str) -> Run:
     table2, table1 = _load(folder / "table2.json", Table2), _load(folder / "table1.json", Table1)
     if table2 is None and table1 is None:
         raise UserError(f"{folder}: no table2.json or table1.json: give the folder of a run")
-    record = folder / "run.json"
-    return Run(label, folder, table2, table1, read_json(record) if record.is_file() else {})
+    return Run(label, folder, table2, table1, _load(folder / "run.json", Making) or Making())
 
 
-def _load(path: Path, kind: type[T]) -> T | None:
+def _load(path: Path, kind: type[M]) -> M | None:
     if not path.is_file():
         return None
     try:
         return kind.model_validate(read_json(path))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "table"
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        what = "record" if kind is Making else "table"
         raise UserError(
-            f"{path}: no table of this suite ({where}: {first['msg']}): make it again"
+            f"{path}: no {what} of this suite ({where}: {first['msg']}): make it again"
         ) from None
 
 
@@ -133,10 +142,9 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
     """A row of `RUNS_HEADER` for each run."""
     rows = []
     for run in runs:
-        table, record = run.tables[0], run.record
-        seeds = [str(seed) for seed in record.get("seeds", ())]
-        parts = record.get("parts", [record])  # of a merged run
-        commits = dict.fromkeys(str(part.get("commit") or MISSING)[:DIGITS] for part in parts)
+        table, parts = run.tables[0], run.making.parts or (run.making,)
+        seeds = [str(seed) for seed in run.making.seeds]
+        commits = dict.fromkeys((part.commit or MISSING)[:DIGITS] for part in parts)
         about = [table.data, table.scale, ", ".join(seeds) or MISSING, ", ".join(commits)]
         rows.append([run.label, *about, str(run.folder)])
     return rows

@@ -6,7 +6,8 @@ plan that ran -> collect -> Record -> run.json -> tables, figures, report.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -199,6 +200,25 @@ def left_out(record: AnyRecord) -> dict[str, dict[str, int]]:
 def write_record(record: AnyRecord, folder: Path) -> None:
     """Write `run.json`: last, for what has one is finished."""
     write_json(folder / RECORD_NAME, record.model_dump(mode="json"))
+
+
+@contextmanager
+def as_written(folder: Path) -> Iterator[None]:
+    """Around what is made of a folder's record: parts of it are results of stages, each of a form
+    that only its use can tell from another.
+
+    Raises: UserError: if the block fails for what such a part holds.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            f"{folder}: {RECORD_NAME} or a file beside it is not as a run of this version wrote it "
+            f"({fault}): copy the folder again, or run it again"
+        ) from error
 
 
 def read_record(folder: Path) -> AnyRecord:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.batch import Batch
 from core.errors import UserError
-from core.files import read_json
+from core.files import read_object
 from core.fitting import fit
 from core.frame_cache import FrameCache
 from core.optimisation import Optimisation
@@ -176,7 +176,7 @@ def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoen
 
     Raises: UserError: if the folder holds another kind of network.
     """
-    name = read_json(folder / "config.json")["_class_name"]
+    name = read_object(folder / "config.json").get("_class_name")
     kinds: dict[str, Any] = {
         "AutoencoderKLCogVideoX": AutoencoderKLCogVideoX,
         "AutoencoderKL": AutoencoderKL,

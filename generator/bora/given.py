@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from core.files import path_inside, read_json
 from generator.base import ClipShape, GivenWeights, Weights
 from generator.bora.pipeline import BoraAssembly, STDiTSettings
 from generator.bora.stdit import STDiT
-from generator.opening import read_state
+from generator.opening import read_state, shards_of
 
 RELEASED_SHAPE = ClipShape(num_frames=40, width=256, height=256)
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -146,6 +145,6 @@ def read_checkpoint(folder: Path) -> tuple[Path, dict[str, Tensor]]:
     if len(indices) > 1:
         raise UserError(f"weights {folder}: {len(indices)} indices of shards; give a folder of one")
     state: dict[str, Tensor] = {}
-    for shard in sorted(set(read_json(indices[0])["weight_map"].values())):
-        state |= read_state(path_inside(indices[0].parent, shard))
+    for shard in shards_of(indices[0]):
+        state |= read_state(shard)
     return indices[0], state

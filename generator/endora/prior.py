@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import UserError
-from core.files import read_json, write_json
+from core.files import read_object, write_json
 
 MODEL_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 # Source: DINO's and timm's normalisation of ImageNet images.
@@ -166,7 +166,7 @@ def load_vit(folder: Path) -> Any:
     Raises: UserError: if there is none, or its weights do not fit.
     """
     try:
-        arguments = read_json(folder / CONFIG_NAME)
+        arguments = read_object(folder / CONFIG_NAME)
         if "architecture" in arguments:  # timm's own folders
             name = arguments["architecture"]
             vit = timm.create_model(name, num_classes=0, dynamic_img_size=True)
@@ -174,8 +174,8 @@ def load_vit(folder: Path) -> Any:
             vit = timm.models.vision_transformer.VisionTransformer(**arguments)
         state = load_file(folder / MODEL_NAME)
         vit.load_state_dict({name: value.float() for name, value in state.items()})
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # whatever timm's code makes of arguments that it cannot use
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"prior {folder}: no DINO can be read ({reason}); name one that `python -m "
             "benchmarks.commands.pretrain dino_nano` made, or DINO's own, "

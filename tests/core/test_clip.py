@@ -123,6 +123,10 @@ def test_duplicate_ids_are_refused(tmp_path: Path) -> None:
         ("[]\n", 'line 1 must be {"root": FOLDER}'),
         ('{"root": 5}\n', 'line 1 must be {"root": FOLDER}'),
         ('{"folder": "."}\n', 'line 1 must be {"root": FOLDER}'),
+        ('{"root": "a\\u0000b"}\n', 'line 1 must be {"root": FOLDER}'),
+        ('{"root": "a\\ud800"}\n', 'line 1 must be {"root": FOLDER}'),
+        ("[" * 100_000, 'line 1 must be {"root": FOLDER}'),
+        ("9" * 5000, 'line 1 must be {"root": FOLDER}'),
         ('{"root": "."}\nnot json\n', "line 2, line: Invalid JSON"),
         ('{"root": "."}\n{"clip_id": "a"}\n', "line 2, video_id: Field required"),
     ],
@@ -140,6 +144,7 @@ def test_bad_manifest_names_file_line_and_field(tmp_path: Path, text: str, messa
     ("changes", "message"),
     [
         ({"path": "../x.mp4"}, "stay inside the root"),
+        ({"path": "a\0.mp4"}, "no path holds a zero"),
         ({"end_s": -1}, "line 3, end_s"),
         ({"clip_id": "a"}, "clip_id 'a' appears twice"),
         ({"weight": 2}, "line 3, weight: Extra inputs"),

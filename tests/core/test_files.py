@@ -93,7 +93,9 @@ def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert read_json(path) == 1
 
 
-@pytest.mark.parametrize("data", [b"{", b"", b"\xff\xfe{}"])
+@pytest.mark.parametrize(
+    "data", [b"{", b"", b"\xff\xfe{}", b"[" * 100_000, b"9" * 5000], ids=lambda data: data[:4].hex()
+)
 def test_bad_json_is_a_users_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(data)

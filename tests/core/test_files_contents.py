@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import core.files
+from core.errors import UserError
 from core.files import SETTLED_NS, UNKNOWN, remembered_sha256_of_files, sha256_of_files
 
 
@@ -30,6 +31,20 @@ def test_remembered_hash_equals_the_plain_one_and_reads_once(tmp_path: Path) -> 
     known[str(files[0])]["sha256"] = "0" * 64  # were the file read again, this would not matter
     memory.write_text(json.dumps(known))
     assert remembered_sha256_of_files(tmp_path, files, memory, "hashing") != plain
+
+
+@pytest.mark.parametrize("entry", [None, [], "0", 5, {}, {"state": [1]}, {"sha256": "0", "x": 1}])
+def test_an_entry_of_another_form_is_made_anew(tmp_path: Path, entry: object) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    settle()
+    memory = tmp_path / "memory.json"
+    memory.write_text(json.dumps({str(tmp_path / "a"): entry}))
+    plain = sha256_of_files(tmp_path, [tmp_path / "a"])
+    assert remembered_sha256_of_files(tmp_path, [tmp_path / "a"], memory, "hashing") == plain
+    assert json.loads(memory.read_text())[str(tmp_path / "a")].keys() == {"state", "sha256"}
+    memory.write_text("[]")
+    with pytest.raises(UserError, match="delete it, and they are made anew"):
+        remembered_sha256_of_files(tmp_path, [tmp_path / "a"], memory, "hashing")
 
 
 def test_changed_contents_are_seen_even_under_a_kept_modification_time(tmp_path: Path) -> None:

@@ -117,6 +117,33 @@ def other_text(copy: Path, file: Path, state: State) -> None:
     save_file(some, copy / "text_encoder" / "model.safetensors", {"format": "pt"})
 
 
+def no_object(copy: Path, file: Path, state: State) -> None:
+    file.with_name("config.json").write_text("[]")
+
+
+def odd_value(copy: Path, file: Path, state: State) -> None:
+    configure(file, patch_size="2")
+
+
+def endless(copy: Path, file: Path, state: State) -> None:
+    configure(file, num_layers=10**9)
+
+
+def no_map(copy: Path, file: Path, state: State) -> None:
+    as_shards(file, state)
+    file.with_name(f"{file.name}.index.json").write_text('{"weight_map": ["a"]}')
+
+
+def shard_elsewhere(copy: Path, file: Path, state: State) -> None:
+    as_shards(file, state)
+    file.with_name(f"{file.name}.index.json").write_text('{"weight_map": {"a": "../a.bin"}}')
+
+
+def configure(file: Path, **values: object) -> None:
+    config = file.with_name("config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | values))
+
+
 FAULTS: dict[Callable[[Path, Path, State], None], str] = {
     lora: r"copy: pytorch_lora_weights\.safetensors is a LoRA adapter.*fuse_lora, save_pretrained",
     peft: r"copy: adapter_config\.json is a LoRA adapter.*name that folder",
@@ -128,6 +155,11 @@ FAULTS: dict[Callable[[Path, Path, State], None], str] = {
     pointer: r"transformer/diffusion_pytorch_model\.safetensors: cannot be read",
     no_file: r"transformer: config\.json and no weights, diffusion_pytorch_model\.safetensors",
     no_vae: r"copy: no folder 'vae' in it; give a CogVideoXTransformer3DModel as save_pretrained",
+    no_object: r"transformer/config\.json: list instead of names and values",
+    odd_value: r"config\.json: no CogVideoXTransformer3DModel can be built from it \(\w+Error: ",
+    endless: r"config\.json: num_layers 1000000000, and \d+ tensors in all beside it: name weights",
+    no_map: r"index\.json: no `weight_map` of tensors and files",
+    shard_elsewhere: r"path '\.\./a\.bin' points outside its root",
     other_text: r"text_encoder/model\.safetensors: \d+ of the \d+ tensors of a T5EncoderModel",
 }
 

@@ -1,5 +1,7 @@
 """The metric encoders and `GenerationQuality`, on real mp4 files and real checkpoints."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +229,27 @@ def test_a_shipped_encoder_is_identified_by_content(folder: Path, tmp_path: Path
         changed.run()
     with pytest.raises(UserError, match="expected a folder with"):
         EncoderFolder.identify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": None}, "not as a training leaves them \\(KeyError"),
+        ({"protocol": {"num_frames": "x"}}, "not as a training leaves them \\(ValidationError"),
+        ({"network": {"kind": "SlowFast", "depth": 18, "alpha": 3}}, "leaves them \\(RuntimeError"),
+        (None, "config.json: list instead of names and values"),
+    ],
+)
+def test_an_encoder_of_another_form_is_refused(
+    changes: dict[str, Any] | None, message: str, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(video_training(folder).weights(), tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / CONFIG_NAME).read_text())
+    changed = [] if changes is None else {k: v for k, v in (config | changes).items() if v}
+    (tmp_path / CONFIG_NAME).write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=message) as error:
+        VideoEncoder(tmp_path, torch.device("cpu"))
+    assert "\n" not in str(error.value)
 
 
 def test_clips_of_another_size_pass_once_through_the_codec(tmp_path: Path) -> None:

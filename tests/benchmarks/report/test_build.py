@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,18 @@ def test_a_run_is_drawn_again_from_its_folder_alone(
     missing, unknown = capsys.readouterr().err.splitlines()[-2:]
     assert "mp4 is missing: copy the whole folder" in missing
     assert "no run.json: give the folder of a finished run" in unknown
+
+
+def test_a_record_with_a_part_of_another_form_is_refused(
+    tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    write_record(record, folder)
+    changed = json.loads((folder / "run.json").read_text()) | {"datasets": {"phase": {}}}
+    (folder / "run.json").write_text(json.dumps(changed))
+    assert run_benchmark.main(["--report", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run.json or a file beside it is not as a run of this version wrote it (Key" in line
 
 
 def test_clips_of_an_earlier_run_are_removed(tmp_path: Path, record: Record) -> None:

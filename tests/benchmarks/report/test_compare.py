@@ -93,6 +93,16 @@ def test_what_cannot_be_compared_is_named(spoil, message, folders) -> None:  # t
         read_runs(spoil(folders[0]))
 
 
+@pytest.mark.parametrize("record", [[], {"seeds": 3}, {"parts": [None]}, {"commit": []}])
+def test_a_record_of_another_form_is_refused(
+    record: object, folders: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "table2.json").write_bytes((folders[0] / "table2.json").read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"run\.json: no record of this suite \("):
+        read_runs([folders[0], tmp_path])
+
+
 def test_a_table_of_another_kind_is_refused(folders: list[Path], tmp_path: Path) -> None:
     (tmp_path / "table2.json").write_bytes((folders[0] / "table1.json").read_bytes())
     with pytest.raises(UserError, match=r"table2\.json: no table of this suite \(rec"):
