@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmarks.config.files import load_config
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.review import __doc__ as description
-from benchmarks.review.answers import load_key, read_answers, write_review
+from benchmarks.review.answers import load_key, read_answers
 from benchmarks.review.kit import CRITERIA_PATH, PAGE_NAME, Choice, Criteria, build_kit
+from benchmarks.review.summary import write_review
 from core.errors import UserError, exit_code
 
 REAL = "Real"

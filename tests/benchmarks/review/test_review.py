@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from benchmarks.review.answers import (
-    agreement,
-    class_means,
-    load_key,
-    means,
-    read_answers,
-    write_review,
-)
+from benchmarks.review.answers import load_key, read_answers
 from benchmarks.review.kit import CRITERIA_PATH, Choice, Criteria, Key, build_kit
+from benchmarks.review.summary import agreement, class_means, means, write_review
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.video import probe, write_video
