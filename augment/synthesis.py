@@ -23,7 +23,7 @@ from core.progress import Progress
 from core.runtime import Precision, derive_seed, seed_everything
 from core.stage import ClipSource
 from core.video import FPS, write_video
-from core.workers import map_unordered, release_workers
+from core.workers import free_gpus, map_unordered
 from generator.base import Generator, Sampler, Sampling
 
 
@@ -185,8 +185,7 @@ def synthesise(
         for batch, _ in map_unordered(make, missing, workers=lanes):
             shown.advance(len(batch))
     _LOADED.clear()
-    if generator.runtime.torch_device().type == "cuda":
-        release_workers()
+    free_gpus(generator.runtime.torch_device())
     clips = [
         Clip(
             clip_id=request.clip_id,

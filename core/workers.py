@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -84,6 +85,15 @@ def release_workers() -> None:
     """End the kept worker processes, and with them what they hold of a GPU's memory."""
     while _POOLS:
         _POOLS.popitem()[1].shutdown()
+
+
+def free_gpus(device: torch.device) -> None:
+    """Hand back what a stage that has ended held of the GPUs, here and in the workers: what comes
+    next may run in other processes on them."""
+    if device.type == "cuda":
+        release_workers()
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def map_unordered(
