@@ -1,4 +1,4 @@
-"""Arms beyond the plain sources: controls, ceilings, parts.
+"""Arms beyond the plain sources: controls, ceilings, subsets.
 
 A configuration names them under `arms`; `sources` and `--sources` then take those names.
 
@@ -47,10 +47,10 @@ class FrozenArm(DerivedArm):
     kind: Literal["frozen_frames"] = "frozen_frames"
 
 
-class PartArm(DerivedArm):
+class SubsetArm(DerivedArm):
     """At most `clips_per_class` of the clips: a point of a sweep over volumes."""
 
-    kind: Literal["part"] = "part"
+    kind: Literal["subset"] = "subset"
     clips_per_class: int = pydantic.Field(ge=1)
     """The limit, of each class."""
 
@@ -148,7 +148,7 @@ class CaptionedArm(ArmSection):
 AnyArmSection: TypeAlias = Annotated[
     ShuffledArm
     | FrozenArm
-    | PartArm
+    | SubsetArm
     | AloneArm
     | UnlabelledArm
     | ConfidentArm

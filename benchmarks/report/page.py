@@ -25,7 +25,7 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
-from benchmarks.report.sentences import verdict_of
+from benchmarks.report.sentences import sentence_of
 from benchmarks.report.shown import Panel
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
@@ -95,7 +95,7 @@ def render(report: Report) -> str:
         TEMPLATE,
         data=main.data,
         scale=main.scale,
-        verdict=verdict_of(main),
+        verdict=sentence_of(main),
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),

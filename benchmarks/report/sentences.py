@@ -14,12 +14,12 @@ DISTANCES = ("fid_", "fvd_")
 FEW_ARMS = 3  # whose numbers find room in a sentence
 
 
-def verdict_of(table: Table1 | Table2) -> str:
+def sentence_of(table: Table1 | Table2) -> str:
     """A table in one sentence."""
-    return verdict(table) if isinstance(table, Table2) else quality_verdict(table)
+    return accuracy_sentence(table) if isinstance(table, Table2) else quality_sentence(table)
 
 
-def quality_verdict(table: Table1) -> str:
+def quality_sentence(table: Table1) -> str:
     """Whose clips lie nearest to real ones, in one sentence for each printed distance."""
     distances = [name for name in table.printed if name.startswith(DISTANCES)]
     findings = []
@@ -31,7 +31,7 @@ def quality_verdict(table: Table1) -> str:
     return f"On {table.data} ({table.scale}), nearest to real clips by {'; by '.join(findings)}."
 
 
-def verdict(table: Table2) -> str:
+def accuracy_sentence(table: Table2) -> str:
     """Whether each source helped on test: a sentence for each schedule.
 
     With intervals and p values, the corrected ones, as are the marks in the table; where there are
