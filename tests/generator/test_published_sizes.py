@@ -84,7 +84,7 @@ def test_full_width_trains(tmp_path: Path) -> None:
         ).sample
         return (output - 1).square().mean()
 
-    optimisation = Optimisation(steps=2, batch_size=1, lr=1e-4, precision="bf16")
+    optimisation = Optimisation(steps=2, batch_size=1, lr=1e-4, precision="auto")
     result = fit(
         model, loss, 1, optimisation, tmp_path, description="width", device=torch.device("cpu")
     )
