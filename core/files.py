@@ -154,8 +154,9 @@ class HashMemory:
     def holds(self, path: Path) -> bool:
         """Whether the hash of the file, as it is now, is known."""
         entry = self._known.get(_place(path))
-        known = isinstance(entry, dict) and "sha256" in entry
-        return known and entry.get("state") == _state(path)
+        if not isinstance(entry, dict) or "sha256" not in entry:
+            return False
+        return bool(entry.get("state") == _state(path))
 
     def sha256(self, path: Path) -> str:
         """Hex sha256 of a file's bytes, from memory where it can be trusted."""
