@@ -195,7 +195,7 @@ def group_by_class(clips: Iterable[Clip], task: str) -> dict[int, list[Clip]]:
 
 def in_split(manifest: Manifest, split: Split | None) -> Manifest:
     """The split's clips, or all.  Raises: UserError: if there is none."""
-    found = manifest if split is None else manifest.of_split(split)
+    found = manifest.of_split(split)
     if not len(found):
         raise UserError(f"{manifest.root}: no clip in the split {split}")
     return found

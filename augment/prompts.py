@@ -18,38 +18,47 @@ import yaml
 from core.errors import UserError
 
 PROMPTS_PATH: Final = Path(__file__).with_name("prompts.yaml")
-_PROMPTLESS: Final = re.compile("promptless_(.+)s")
+_GROUP: Final = re.compile("(promptless|on_request)_(.+)s")
 
-# What happens to the classes that name no surgical action (OphNet's Step Interval, Non-functional
-# Segment and Others: phases 2, 3, 51 and operations 1, 2, 106).
-#   all         they get synthetic clips, from our description of what such a clip shows
-#   promptable  they get none: their training set stays as it is
-# Source: our choice; Ophora's paper does not say how it generated these classes.
-PromptPolicy = Literal["all", "promptable"]
+# Which classes get synthetic clips.
+#   paper       those that Ophora's paper counts, 52 phases and 106 operations: all but operation
+#               106, "Others"
+#   all         that one too
+#   promptable  those that name a surgical action; the others (OphNet's Step Interval,
+#               Non-functional Segment and Others: phases 2, 3, 51 and operations 1, 2, 106) keep
+#               their real clips alone
+# Where a class names no action, the prompts are our description of what such a clip shows: the
+# paper does not say how it generated these classes.
+PromptPolicy = Literal["paper", "all", "promptable"]
 
 Prompt = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
 Prompts = Annotated[tuple[Prompt, ...], pydantic.Field(min_length=1)]
 
 
 class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Prompts by operation id, and by task the classes for which a prompt says nothing surgical.
+    """Prompts by operation id; by task, the classes for which a prompt says nothing surgical
+    (`promptless`) and those that only the policy "all" makes clips of (`on_request`).
 
     A book of another data set is another yaml file with `operations` and, for every task that has
-    such classes, `promptless_<task>s`.
+    such classes, `promptless_<task>s` and `on_request_<task>s`.
     """
 
     operations: dict[int, Prompts]
     promptless: dict[str, frozenset[int]] = {}
+    on_request: dict[str, frozenset[int]] = {}
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _promptless_by_task(cls, data: Any) -> Any:
+    def _groups_by_task(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        found = {key: _PROMPTLESS.fullmatch(str(key)) for key in data}
-        by_task = {name[1]: data[key] for key, name in found.items() if name}
-        others = {key: data[key] for key, name in found.items() if not name}
-        return {"promptless": by_task, **others}
+        book: dict[str, Any] = {}
+        for key, value in data.items():
+            if name := _GROUP.fullmatch(str(key)):
+                book.setdefault(name[1], {})[name[2]] = value
+            else:
+                book[key] = value
+        return book
 
     @pydantic.model_validator(mode="after")
     def _prompts_are_distinct(self) -> PromptBook:
@@ -84,16 +93,18 @@ class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
                 f"operation {operation_id}: no prompt in a book of {known}: add it to the yaml"
             ) from None
 
-    def is_promptless(self, task: str, class_id: int) -> bool:
-        """Whether the class names no surgical action."""
-        return class_id in self.promptless.get(task, ())
+    def is_left_out(self, task: str, class_id: int, policy: PromptPolicy) -> bool:
+        """Whether the policy makes no clips of a class."""
+        if policy == "promptable":
+            return class_id in self.promptless.get(task, ())
+        return policy == "paper" and class_id in self.on_request.get(task, ())
 
     def prompts_for(
         self,
         task: str,
         class_id: int,
         operations_of_class: Sequence[int],
-        policy: PromptPolicy = "all",
+        policy: PromptPolicy = "paper",
     ) -> tuple[str, ...]:
         """The prompts that synthesise a class; empty if `policy` leaves the class out.
 
@@ -103,7 +114,7 @@ class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
         operations come before the second ones, so that few clips still cover every operation.
         Raises: UserError: if an operation has no prompt, or `operations_of_class` is empty.
         """
-        if policy == "promptable" and self.is_promptless(task, class_id):
+        if self.is_left_out(task, class_id, policy):
             return ()
         if not operations_of_class:
             raise UserError(f"{task} {class_id}: no operation belongs to it, so it has no prompt")

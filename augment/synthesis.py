@@ -20,15 +20,10 @@ from core.errors import UserError
 from core.files import sha256_of_file
 from core.left_out import counted
 from core.progress import Progress
-from core.runtime import (
-    Precision,
-    derive_seed,
-    map_unordered,
-    release_workers,
-    seed_everything,
-)
+from core.runtime import Precision, derive_seed, seed_everything
 from core.stage import ClipSource
 from core.video import FPS, write_video
+from core.workers import free_gpus, map_unordered
 from generator.base import Generator, Sampler, Sampling
 
 
@@ -43,14 +38,15 @@ class Request:
 
 
 class SynthesisSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How many clips a class gets and which classes get any. Paper: 100 a class, all classes.
-
-    policy: what happens to classes that name no surgical action (see `PromptPolicy`).
-    """
+    """How many clips a class gets and which classes get any. Paper: 100 for each of 52 phases and
+    106 operations."""
 
     clips_per_class: int = pydantic.Field(default=100, ge=1)
-    policy: PromptPolicy = "all"
+    """Prompts of a class are taken in turn, each clip with a seed of its own."""
+    policy: PromptPolicy = "paper"
+    """Which classes get clips (see `PromptPolicy`)."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Another seed makes other clips of the same prompts."""
 
 
 def class_requests(
@@ -88,7 +84,7 @@ class ClassSynthesis(ClipSource):
     class id, which choose the prompts. prompts: the file that holds them; its sha256, not its
     place, is in the key. class_names: for a generator that knows classes instead of captions: a
     class is asked for by its name, in the order of the ids.
-    Source: Ophora, Sec. 3.3 (100 videos for each phase and operation).
+    Source: Ophora, Sec. 3, downstream tasks (100 videos for each phase and operation).
     """
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "prompts")
@@ -106,7 +102,7 @@ class ClassSynthesis(ClipSource):
     )
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        """Make every clip that is not there yet and list all; classes without a prompt get none."""
+        """Make every clip that is not there yet and list all, and the classes that get none."""
         requests = self.requests()
         asked = {request.labels[self.task] for request in requests}
         silent = [
@@ -115,7 +111,9 @@ class ClassSynthesis(ClipSource):
             if class_id not in asked
         ]
         made = synthesise(folder, requests, self.generator, self.sampling, self.source)
-        return made | {"left_out": counted({"class without a prompt": silent})}
+        return made | {
+            "left_out": counted({f"class left out by policy {self.settings.policy}": silent})
+        }
 
     def requests(self) -> list[Request]:
         """The synthesis plan."""
@@ -148,8 +146,7 @@ class CaptionSynthesis(ClipSource):
 
     def requests(self) -> list[Request]:
         """The first `num_clips` captions, each with a seed from its clip id."""
-        manifest = self.clips.manifest()
-        clips = (manifest if self.split is None else manifest.of_split(self.split)).clips
+        clips = self.clips.manifest().of_split(self.split).clips
         if len(clips) < self.num_clips:
             raise UserError(
                 f"num_clips {self.num_clips}: only {len(clips)} captioned clips are held out; "
@@ -188,8 +185,7 @@ def synthesise(
         for batch, _ in map_unordered(make, missing, workers=lanes):
             shown.advance(len(batch))
     _LOADED.clear()
-    if generator.runtime.torch_device().type == "cuda":
-        release_workers()
+    free_gpus(generator.runtime.torch_device())
     clips = [
         Clip(
             clip_id=request.clip_id,

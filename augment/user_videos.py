@@ -29,10 +29,11 @@ from core.files import path_inside, remembered_sha256_of_files
 from core.folders import files_below, is_video, visible
 from core.left_out import check_left_out, note_left_out
 from core.progress import track
-from core.runtime import Runtime, map_unordered
+from core.runtime import Runtime
 from core.stage import ClipSource
 from core.table import read_table
 from core.video import probe
+from core.workers import map_unordered
 
 CURE = "re-encode or replace them, or take them away"
 VIDEOS_A_WORKER = 200  # starting a worker takes as long as checking about that many short clips

@@ -17,29 +17,37 @@ from submitit.core.utils import UncompletedJobError
 
 from core.errors import UserError
 from core.progress import clock, say
-from core.runtime import map_unordered
+from core.runtime import Runtime
 from core.stage import Stage
+from core.workers import map_unordered
 
 # In a job's last words: what the user or the machine it ran on has to mend.
 _FAULT = re.compile(r"(?m)^(?:core\.errors\.\w+|OSError|PermissionError): (.+)$")
 
 
 class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Where and with what the jobs run; it never changes what they compute.
-
-    kind: "slurm", or "local" for job processes on this machine, all of a level at once. The other
-    fields are exca's and submitit's, with their names. cpus_per_task also sets `runtime.workers`.
-    """
+    """Where and with what the jobs run; it never changes what they compute. Fields have the names
+    of exca and submitit; null leaves a choice to the cluster."""
 
     kind: Literal["slurm", "local"]
+    """What runs them: "slurm", or "local" for job processes on this machine, all of a level at
+    once."""
     timeout_min: int = pydantic.Field(default=24 * 60, ge=1)
+    """Longest time of a job in minutes."""
     cpus_per_task: int | None = pydantic.Field(default=None, ge=1)
+    """Cores a job; also sets `runtime.workers`."""
     gpus_per_node: int | None = pydantic.Field(default=None, ge=0)
+    """GPUs a job."""
     mem_gb: float | None = pydantic.Field(default=None, gt=0)
+    """Memory a job in GB."""
     slurm_partition: str | None = None
+    """Queue that jobs are sent to."""
     slurm_account: str | None = None
+    """Whom jobs are charged to."""
     slurm_qos: str | None = None
+    """Slurm's quality of service: limits and priority."""
     slurm_constraint: str | None = None
+    """Features that a node must have, e.g. a kind of GPU."""
 
     def changes(self) -> dict[str, Any]:
         """What differs between a stage and its copy that runs as a job."""
@@ -72,10 +80,12 @@ def run_wave(
     name: str,
     stages: Sequence[Stage],
     *,
-    lanes: int,
+    runtime: Runtime,
+    ranks: int | None = None,
     describe: Callable[[Stage], str] = stage_name,
 ) -> None:
-    """Run the stages that are not done: in turn, or in as many processes as there are lanes.
+    """Run the stages that are not done: in turn or, given the cores or GPUs that each takes, as
+    many side by side as the machine has room for.
 
     Args: describe: what is said of a stage when it is done.
     """
@@ -84,7 +94,9 @@ def run_wave(
         return
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
-    for count, (stage, _) in enumerate(map_unordered(run_stage, todo, workers=lanes), start=1):
+    lanes = 1 if ranks is None else runtime.lanes(ranks)
+    running = map_unordered(run_stage, todo, workers=lanes, ranks=ranks or 1)
+    for count, (stage, _) in enumerate(running, start=1):
         seconds = time.monotonic() - start
         left = clock(seconds / count * (len(todo) - count))
         done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"

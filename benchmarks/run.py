@@ -34,18 +34,18 @@ def execute(plan: Plan, only: str | None = None) -> Path:
     Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
     """
     start = time.monotonic()
-    lanes, cluster = plan.config.runtime.lanes(), plan.config.cluster
+    cluster = plan.config.cluster
     folder = plan.inputs.results / plan.config.name
     waves = list(plan.waves())
     say(plan_line(waves))
-    for name, stages, side_by_side in waves:
+    for name, stages, ranks in waves:
         if cluster is not None:
             say(f"== {name}, as jobs ({cluster.kind})")
             run_as_jobs(stages, cluster)
         elif name == "classifiers":
-            run_cells(plan, folder, lanes=lanes)
+            run_cells(plan, folder)
         else:
-            run_wave(name, stages, lanes=lanes if side_by_side else 1)
+            run_wave(name, stages, runtime=plan.config.runtime, ranks=ranks)
         if name == "data":
             plan.check_data()
         if name == only:
@@ -75,7 +75,7 @@ def execute_all(configs: Mapping[float, BenchmarkConfig], inputs: Inputs, field:
     return place
 
 
-def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:
+def run_cells(plan: Plan, folder: Path) -> None:
     """Train the classifiers; each that ends leaves its cell and a row on the terminal."""
     planned = {cell.stage.infra.uid(): cell for cell in plan.cells}
 
@@ -85,7 +85,9 @@ def run_cells(plan: Plan, folder: Path, *, lanes: int) -> None:
         return cell_row(cell)
 
     stages = [cell.stage for cell in plan.cells]
-    run_wave("classifiers", stages, lanes=lanes, describe=finished)
+    runtime = plan.config.runtime
+    ranks = runtime.classifier_processes
+    run_wave("classifiers", stages, runtime=runtime, ranks=ranks, describe=finished)
 
 
 def write_results(plan: Plan, folder: Path) -> tuple[Record, Tables]:

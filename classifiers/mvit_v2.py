@@ -25,21 +25,30 @@ class MViTv2(Network):
     """MViTv2 through mmaction2's `MViT`; the defaults are MViTv2-S: at 52 classes and 224 px,
     34,270,132 parameters with 16 frames and 34,257,844 with 8.
 
-    downscale_indices: layers that halve the map and double width and heads. patch_stride,
-    kv_stride: (time, height, width).
     Source: Li et al., "MViTv2" (2022); mmaction2, configs/recognition/mvit (mvit-small-p244).
     """
 
     embed_dims: Count = 96
+    """Width of the first layers."""
     num_layers: Count = 16
+    """Transformer layers."""
     num_heads: Count = 1
+    """Attention heads of the first layers."""
     downscale_indices: tuple[int, ...] = (1, 3, 14)
+    """Layers, counted from 0, that halve the map and double width and heads."""
     patch_kernel: tuple[Count, Count, Count] = (3, 7, 7)
+    """Of the convolution that makes patches: frames, pixels, pixels (height before width)."""
     patch_stride: tuple[Count, Count, Count] = (2, 4, 4)
+    """Of the same convolution: a token for each so many frames, rows and columns."""
     pool_kernel: tuple[Count, Count, Count] = (3, 3, 3)
+    """Of the pooling of queries, keys and values: (time, height, width)."""
     kv_stride: tuple[Count, Count, Count] = (1, 8, 8)
+    """Of keys and values in the first layers: (time, height, width); each halving of the map halves
+    it."""
     drop_path: Fraction = 0.2
+    """Largest share of residual branches left out, reached in the last layer."""
     dropout: Fraction = 0.5
+    """Share of features left out before the last layer."""
 
     @pydantic.model_validator(mode="after")
     def _layers_exist(self) -> MViTv2:

@@ -21,51 +21,61 @@ class FixMatch(pydantic.BaseModel, frozen=True, extra="forbid"):
     """How clips without labels teach: a strongly augmented one is to be named as the network names
     it when augmented as usual, if it is sure.
 
-    threshold: from which probability on it is. weight: of this loss. ratio: unlabelled clips a
-    labelled one in a batch. max_shift, colour: the strong augmentation, as in `Recipe`.
     Source: FixMatch (arXiv 2001.07685), Sec. 2, with its threshold and weight; Endora uses it on
     generated clips (arXiv 2403.11050, Table 2).
     """
 
     threshold: float = pydantic.Field(default=0.95, gt=0, lt=1)
+    """From which probability on the network is sure."""
     weight: float = pydantic.Field(default=1.0, gt=0)
+    """Of this loss, beside that of the labelled clips."""
     ratio: int = pydantic.Field(default=1, ge=1)
+    """Unlabelled clips in a batch for each labelled one."""
     max_shift: float = pydantic.Field(default=0.25, ge=0, lt=0.5)
+    """Largest shift of the strong augmentation, as a fraction of the frame."""
     colour: float = pydantic.Field(default=0.5, ge=0, lt=1)
+    """Its largest change of brightness, contrast and white balance, as a fraction."""
 
 
 class Recipe(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Hyperparameters of one training run.
-
-    lr: the peak, at this batch size. momentum: of SGD only. weight_decay: not applied
-    to biases and normalisation weights. warmup_epochs: linear rise to the peak; afterwards `decay`.
-    grad_clip: largest 2-norm of all gradients together, None for no limit. max_shift: the largest
-    random shift as a fraction of the frame; flip: whether clips are mirrored at random; colour: the
-    largest random change of brightness, contrast and white balance as a fraction. precision: of the
-    forward pass on a GPU or, where it does not overflow, a CPU (see docs/log.md).
-    schedule: "matched_epochs" passes `epochs` times over the whole mixture, so an arm with more
-    clips gets more optimiser steps; "matched_steps" gives every arm the steps (and evaluations)
-    that the mixture's first source alone would get. val_interval: epochs from one evaluation on val
-    to the next; the last epoch is always evaluated. fixmatch: for clips without labels, if any.
-    """
+    """Hyperparameters of one training run."""
 
     optimiser: Literal["sgd", "adamw", "adam"]
+    """SGD is with momentum; Adam and AdamW have torch's betas."""
     lr: float = pydantic.Field(gt=0)
+    """The peak, at this batch size."""
     momentum: float = pydantic.Field(default=0.9, ge=0, lt=1)
+    """Of SGD only."""
     weight_decay: float = pydantic.Field(ge=0)
+    """Not applied to biases and normalisation weights."""
     epochs: int = pydantic.Field(ge=1)
+    """Passes over the training clips; `schedule` says over which."""
     batch_size: int = pydantic.Field(ge=2)
+    """Clips a step, on all ranks together; those without labels come on top."""
     warmup_epochs: float = pydantic.Field(default=0.0, ge=0)
+    """The learning rate rises linearly to the peak for so long."""
     decay: Literal["cosine", "constant"] = "cosine"
+    """From the peak on: half a cosine to zero, or no change."""
     grad_clip: float | None = pydantic.Field(default=None, gt=0)
+    """Largest 2-norm of all gradients together; None for no limit."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Share of a label that is spread over all classes."""
     max_shift: float = pydantic.Field(default=1 / 16, ge=0, lt=0.5)
+    """Largest random shift, as a fraction of the frame."""
     flip: bool = True
+    """Whether every second clip, at random, is mirrored."""
     colour: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Largest random change of brightness, contrast and white balance, as a fraction."""
     precision: Precision = "fp32"
+    """Of the forward pass on a GPU or, where it does not overflow, a CPU (see docs/log.md)."""
     schedule: Schedule = "matched_epochs"
+    """What arms have in common: "matched_epochs" passes `epochs` times over the whole mixture, so
+    an arm with more clips gets more optimiser steps; "matched_steps" gives every arm the steps (and
+    evaluations) that the mixture's first source alone would get."""
     val_interval: int = pydantic.Field(default=1, ge=1)
+    """Epochs from one evaluation on val to the next; the last epoch is always evaluated."""
     fixmatch: FixMatch = FixMatch()
+    """For clips without labels, if there are any."""
 
     @pydantic.model_validator(mode="after")
     def _warmup_ends(self) -> Recipe:

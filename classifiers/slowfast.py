@@ -49,22 +49,24 @@ class SlowFast(Network):
     """SlowFast through pytorchvideo's `create_slowfast`; the defaults are R50, 33,764,348
     parameters at 52 classes.
 
-    depth: of the residual network. stem_dim_outs: channels of the (slow, fast) stem, 8 : 1.
-    stem_kernel: height and width of the stem's kernels in pixels.
-    alpha: fast frames per slow frame. The paper's "uniformly sampled 8 frames" has three readings:
-    A, the default: 8 decoded frames, alpha 4 (8 fast, 2 slow); B: 8 frames, alpha 8 (8 fast, 1
-    slow); C: 32 frames, alpha 4 (32 fast, 8 slow).
-    freeze_norm: BatchNorm keeps the statistics that it has (those of `weights`), which suits small
-    batches.
     Source: Feichtenhofer et al., "SlowFast networks for video recognition" (2019).
     """
 
     depth: int = 50
+    """Layers of the residual network: 18, 50, 101 or 152."""
     stem_dim_outs: tuple[Count, Count] = (64, 8)
+    """Channels of the (slow, fast) stem, 8 : 1; all later widths follow from them."""
     stem_kernel: Literal[3, 5, 7] = 7
+    """Height and width of the stem's kernels in pixels."""
     alpha: Count = 4
+    """Fast frames per slow frame. The paper's "uniformly sampled 8 frames" has three readings: A,
+    the default: 8 decoded frames, alpha 4 (8 fast, 2 slow); B: 8 frames, alpha 8 (8 fast, 1 slow);
+    C: 32 frames, alpha 4 (32 fast, 8 slow)."""
     dropout: Fraction = 0.5
+    """Share of features left out before the last layer."""
     freeze_norm: bool = False
+    """BatchNorm keeps the statistics that it has (those of `weights`), which suits small
+    batches."""
 
     @pydantic.model_validator(mode="after")
     def _the_library_can_build_it(self) -> SlowFast:

@@ -69,10 +69,11 @@ class ClassifierTraining(TrainedClassifier):
         return self.folder / MODEL_NAME
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        samples_per_rank(self.recipe.batch_size, self.runtime.processes)
-        if self.runtime.processes > 1:
+        ranks = self.runtime.classifier_processes
+        samples_per_rank(self.recipe.batch_size, ranks)
+        if ranks > 1:
             self._inputs()  # before the ranks start: they only read what is there
-            launch(type(self).fit, self, folder, runtime=self.runtime)
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
         run = self.fit(folder)
         data, frames = run.data, run.frames
         model = run.best_model()

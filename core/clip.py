@@ -84,8 +84,10 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Absolute path of a clip's file.  Raises: UserError: if it lies outside the root."""
         return path_inside(self.root, clip.path)
 
-    def of_split(self, split: Split) -> Manifest:
-        """The clips of one split, in order."""
+    def of_split(self, split: Split | None) -> Manifest:
+        """The clips of one split, in order; None: all of them."""
+        if split is None:
+            return self
         return self.keep(clip for clip in self.clips if clip.split == split)
 
     def keep(self, clips: Iterable[Clip]) -> Manifest:

@@ -25,6 +25,7 @@ from core.open_video import (
     open_container,
     picture_stream,
 )
+from core.readers import Decoder, open_video
 from core.timeline import Timeline
 
 RUN_BYTES = 1 << 25  # of pictures decoded at a stretch: a 4K one has 25 MB
@@ -93,13 +94,14 @@ def spans(
     num_frames: int | None,
     short: Short,
     size: tuple[int, int] | None,
+    decoder: Decoder = "pyav",
 ) -> tuple[list[NDArray[np.int64]], Frames]:
     """Ranks of the pictures of each span, see `core.video.read_span`, and the first of all of them
     as `frames` gives them.
 
     Raises: UnreadableVideo; OutsideVideo.
     """
-    with _opened(path) as video:
+    with _opened(path, decoder) as video:
         ranks = []
         for start_s, end_s in wanted:
             first, last = video.timeline.span(start_s, end_s)
@@ -107,15 +109,20 @@ def spans(
             if short == "keep":
                 count = min(count, last - first)
             ranks.append(first + uniform_indices(last - first, count))
-        return ranks, frames(path, np.unique(np.concatenate(ranks)).tolist(), size)
+        return ranks, frames(path, np.unique(np.concatenate(ranks)).tolist(), size, decoder)
 
 
-def frames(path: Path, ranks: Sequence[int], size: tuple[int, int] | None) -> Frames:
+def frames(
+    path: Path,
+    ranks: Sequence[int],
+    size: tuple[int, int] | None,
+    decoder: Decoder = "pyav",
+) -> Frames:
     """As many of the pictures at `ranks` (rising) as make a run -> (T, H, W, 3) uint8 RGB, T >= 1.
 
     size: (width, height) to resize to at once.  Raises: UnreadableVideo.
     """
-    with _opened(path) as video:
+    with _opened(path, decoder) as video:
         pictures = video.pictures(ranks)
         first = next(pictures)
         width, height = size or (first.shape[1], first.shape[0])
@@ -180,12 +187,12 @@ _kept: tuple[tuple[object, ...], OpenVideo] | None = None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[OpenVideo]:
+def _opened(path: Path, decoder: Decoder = "pyav") -> Iterator[OpenVideo]:
     global _kept
     with _translated(path):
         state = os.stat(path)
-        key = (path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+        key = (path, decoder, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
         if _kept is None or _kept[0] != key:
             _kept = None
-            _kept = key, OpenVideo(path)
+            _kept = key, open_video(path, decoder)
         yield _kept[1]

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.runtime import Runtime, Sharding, die_with_parent
+from core.runtime import Runtime, Sharding
+from core.workers import die_with_parent
 
 
 def rank() -> int:
@@ -35,8 +36,8 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -> None:
-    """Run `function(*arguments)` in `runtime.processes` ranks and wait for all of them.
+def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime, ranks: int) -> None:
+    """Run `function(*arguments)` in so many ranks and wait for all of them.
 
     Both must be picklable. Each rank has its own device and `runtime.threads` threads.
     Raises: UserError: the first rank's own, if an input was wrong. RuntimeError: if a rank failed.
@@ -49,7 +50,7 @@ def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime) -
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=runtime.processes,
+        nproc_per_node=ranks,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         run_id=uuid.uuid4().hex,
@@ -105,11 +106,18 @@ def share(model: nn.Module, sharding: Sharding) -> None:
 
     device = next(model.parameters()).device.type
     mesh = init_device_mesh(device, (1, world_size()), mesh_dim_names=("replicate", "shard"))
-    for blocks in model.children():
-        if isinstance(blocks, nn.ModuleList):
-            for block in blocks:
-                fully_shard(block, mesh=mesh)
+    for block in blocks_of(model):
+        fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The layers that stand in lists, wherever those lie in `model`, but for lists in such layers:
+    a transformer's blocks."""
+    found: list[nn.Module] = []
+    for child in model.children():
+        found += list(child) if isinstance(child, nn.ModuleList) else blocks_of(child)
+    return found
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -141,17 +149,21 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     return value
 
 
-def whole(value: Any) -> Any:
+def whole(value: Any, *, keep: bool = True) -> Any:
     """`value` (a tensor, or a nest of dictionaries and lists of them) on the CPU, every tensor
-    gathered that is spread over ranks."""
+    gathered that is spread over ranks.
+
+    keep: False for a rank that only hands over its part; it gets None for each tensor, and no rank
+    but the others holds a copy.
+    """
     if isinstance(value, dict):
-        return {key: whole(item) for key, item in value.items()}
+        return {key: whole(item, keep=keep) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [whole(item) for item in value]
+        return [whole(item, keep=keep) for item in value]
     if not isinstance(value, Tensor):
         return value
     full = value.full_tensor() if hasattr(value, "full_tensor") else value
-    return full.detach().cpu()
+    return full.detach().cpu() if keep else None
 
 
 def part_of(value: Tensor, like: Tensor) -> Tensor:

@@ -232,3 +232,16 @@ def try_folder(folder: Path, option: str) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise UserError(f"{option} {folder}: {environment_fault(error) or error}") from None
+
+
+def check_room(folder: Path, needed_bytes: int, what: str) -> None:
+    """Whether the disk of an existing folder has room.
+
+    Raises: UserError: if not, before anything is computed that would be lost.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed_bytes > free:
+        raise UserError(
+            f"{folder}: {what} take about {needed_bytes / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are "
+            "free: free some, or name a folder on another disk with --results"
+        )

@@ -30,10 +30,10 @@ from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
 from core.left_out import note_left_out
 from core.progress import Progress
-from core.runtime import map_unordered
 from core.stage import ClipSource, Stage
 from core.timeline import OutsideVideo
 from core.video import Frames, read_span, read_spans
+from core.workers import map_unordered
 
 FRAMES_NAME, IDS_NAME, UNREADABLE_NAME = "frames.npy", "clip_ids.json", "unreadable.json"
 CLIPS_PER_CHUNK = 32  # what a kill loses, and what one worker keeps in memory

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from core.errors import UserError
@@ -41,6 +41,15 @@ def alive() -> None:
     """Say from inside a call that it makes progress: its time starts anew."""
     if _limit_s:
         signal.setitimer(signal.ITIMER_REAL, _limit_s)
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """No limit inside a call, for what a file cannot prolong: the import of a library."""
+    if _limit_s:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    yield
+    alive()
 
 
 class Isolated:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import UserError
-from core.stage import Stage
 
 SHARE = 0.01  # of the inputs; one input may always be lost
 EXAMPLES = 5
@@ -54,12 +53,6 @@ def counted(causes: Causes) -> LeftOut:
         for cause, names in causes.items()
         if names
     }
-
-
-def left_out_of(stage: Stage) -> dict[str, int]:
-    """How many inputs a finished stage left out, by cause; {} for one that loses none."""
-    entries: LeftOut = stage.run().get("left_out", {})
-    return {cause: entry["number"] for cause, entry in entries.items()}
 
 
 def _sentence(found: LeftOut, total: int, what: str, verb: str) -> str:

@@ -22,24 +22,36 @@ class Optimisation(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     Defaults follow Ophora's released training (AdamW betas .9 / .95, weight decay 1e-3, gradient
     norm 1.0); `steps`, `batch_size` and `lr` differ by stage and scale.
-    `ema_decay` None keeps the raw weights, as the paper does. `precision` is the autocast type.
-    optimiser: "muon" learns as much from about half the samples (docs/log.md); it has the blocks'
-    weight matrices, AdamW the other parameters.
     """
 
     steps: int = pydantic.Field(ge=1)
+    """Optimiser steps, warm-up included."""
     batch_size: int = pydantic.Field(ge=1)
+    """Samples a step, on all ranks together."""
     lr: float = pydantic.Field(gt=0)
+    """The peak of the learning rate."""
     lr_schedule: Literal["constant_with_warmup", "cosine", "cosine_with_restarts"] = "cosine"
+    """From the peak on: no change, or half a cosine to 0; "with_restarts" has one cycle and is the
+    same curve."""
     warmup_steps: int = pydantic.Field(default=0, ge=0)
+    """The learning rate rises linearly to the peak for so many steps."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Of AdamW's averages of gradients and of their squares."""
     weight_decay: float = pydantic.Field(default=1e-3, ge=0)
+    """Decoupled from the gradient; applied to all trained parameters."""
     grad_clip: float = pydantic.Field(default=1.0, gt=0)
+    """Largest 2-norm of all gradients together."""
     ema_decay: float | None = pydantic.Field(default=None, gt=0, lt=1)
+    """Of the average of the weights, which is kept; None keeps the raw ones, as the paper does."""
     precision: Precision = "fp32"
+    """The autocast type."""
     checkpoint_every: int = pydantic.Field(default=200, ge=1)
+    """Steps from one checkpoint to the next; a killed training goes on from the last."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Of the order of samples, of noise and of new weights."""
     optimiser: Literal["adamw", "muon"] = "adamw"
+    """Muon learns as much as AdamW from about half the samples (docs/log.md); it has the blocks'
+    weight matrices, AdamW the other parameters."""
 
     @property
     def samples(self) -> int:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
-import multiprocessing
 import os
 import platform
 import random
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import chain, islice
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -25,6 +18,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.isolated import LIMIT_NAME, LIMIT_S
+from core.readers import DECODER_NAME, Decoder
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Sharding = Literal["replicate", "shard"]
@@ -36,29 +30,35 @@ _DTYPES: dict[Precision, torch.dtype] = {
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in bytes
 
-A = TypeVar("A")
-R = TypeVar("R")
-
 
 class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Machinery of a run; none of it enters a cache key.
-
-    threads: CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
-    parallelism from `workers` processes. wait: wait for a stage that another run holds.
-    processes: ranks that train one generator together, one a GPU (`core/distributed.py`); sharding:
-    each holds the whole network (DDP) or a part (FSDP); micro_batch: samples a rank puts through
-    the network at once, None = all of its share. Sums are in another order with each.
-    decode_limit_s: a video whose decoding makes no progress for so long, twice, is unreadable.
-    """
+    """Machinery of a run; none of it enters a cache key."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """With "auto", a GPU if there is one."""
     threads: int = pydantic.Field(default=1, ge=1)
+    """CPU threads a process. Floating-point sums change with it, so nano keeps 1 and gets its
+    parallelism from `workers`."""
     workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Processes side by side on the CPU; default: one a core."""
     wait: bool = True
+    """Wait for a stage that another run holds; false ends the run instead."""
     processes: int = pydantic.Field(default=1, ge=1)
+    """Ranks that train one generator together, one a GPU (`core/distributed.py`). Sums are in
+    another order then. All else uses every GPU whatever this is."""
+    classifier_processes: int = pydantic.Field(default=1, ge=1)
+    """Ranks that train one classifier together; with 1, each GPU trains a cell of its own."""
+    gpu_gb: float | None = pydantic.Field(default=None, gt=0)
+    """Memory of each GPU of the machine that the plan is for; null: what the GPUs here have."""
     sharding: Sharding = "replicate"
+    """Each rank holds the whole network ("replicate", as DDP) or a part ("shard", FSDP)."""
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
+    """Samples that a rank puts through the network at once; None: all of its share. Sums are in
+    another order then."""
     decode_limit_s: float = pydantic.Field(default=LIMIT_S, gt=0)
+    """A video whose decoding makes no progress for so many seconds, twice, is unreadable."""
+    decoder: Decoder = "pyav"
+    """The library that decodes; all give the same frames (`core/readers.py`)."""
 
     def torch_device(self) -> torch.device:
         """The device that training and sampling run on."""
@@ -66,17 +66,18 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
-    def lanes(self) -> int:
-        """How many trainings or samplers run side by side: one a worker on a CPU, one a GPU (or
-        group of `processes` GPUs)."""
-        if self.torch_device().type == "cpu":
-            return self.workers
-        return max(1, torch.cuda.device_count() // self.processes)
+    def lanes(self, ranks: int = 1) -> int:
+        """How many trainings of `ranks` ranks, samplers or encoders run side by side: a rank has a
+        worker's core on a CPU, else a GPU."""
+        cuda = self.torch_device().type == "cuda"
+        places = torch.cuda.device_count() if cuda else self.workers
+        return max(1, places // ranks)
 
     def apply(self) -> None:
-        """Set this process's thread counts and limit of decoding, let it keep freed memory, and
-        silence the libraries' own bars and notices."""
+        """Set this process's thread counts, library and limit of decoding, let it keep freed
+        memory, and silence the libraries' own bars and notices."""
         os.environ[LIMIT_NAME] = str(self.decode_limit_s)  # read here and in child processes
+        os.environ[DECODER_NAME] = self.decoder
         limit_threads(self.threads)
         keep_freed_memory()
         quiet_libraries()
@@ -165,88 +166,6 @@ def seed_everything(seed: int) -> None:
     # As `use_deterministic_algorithms`, without importing torch's compiler (seconds a process).
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
-
-
-def die_with_parent() -> None:
-    """Kill this process when its parent dies: it would go on holding cores, devices and locks."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _start_worker(threads: int, search_path: Sequence[str], started: Synchronized[int]) -> None:
-    die_with_parent()
-    with started.get_lock():
-        number, started.value = started.value, started.value + 1
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent alone
-    sys.path[:] = list(search_path)
-    limit_threads(threads)
-
-
-# Pools of this process by (workers, threads). Starting a worker and importing the libraries takes
-# longer than many a stage, so workers are kept for the next one.
-_POOLS: dict[tuple[int, int], ProcessPoolExecutor] = {}
-
-
-def _process_pool(workers: int, threads: int) -> ProcessPoolExecutor:
-    """The pool of spawned processes (OpenMP does not survive a fork)."""
-    if (workers, threads) not in _POOLS:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports its libraries
-        context = multiprocessing.get_context("spawn")
-        _POOLS[workers, threads] = ProcessPoolExecutor(
-            workers,
-            mp_context=context,
-            initializer=_start_worker,
-            initargs=(threads, list(sys.path), context.Value("i", 0)),
-        )
-    return _POOLS[workers, threads]
-
-
-def release_workers() -> None:
-    """End the kept worker processes, and with them what they hold of a GPU's memory."""
-    while _POOLS:
-        _POOLS.popitem()[1].shutdown()
-
-
-def map_unordered(
-    function: Callable[[A], R], items: Iterable[A], *, workers: int, threads: int = 1
-) -> Iterator[tuple[A, R]]:
-    """Apply `function` to every item, in `workers` processes, yielding (item, result) when done.
-
-    With one worker or one item it runs here, which keeps tracebacks and start-up time short; so it
-    does inside a worker, which has a core of its own and no more. The first failure cancels what
-    has not begun and is raised when the other running items have ended. A few items a worker are
-    under way, so that memory does not grow with their number.
-    """
-    source = iter(items)
-    first = list(islice(source, 2))
-    source = chain(first, source)
-    if workers == 1 or len(first) <= 1 or multiprocessing.parent_process() is not None:
-        for item in source:
-            yield item, function(item)
-        return
-    pool = _process_pool(workers, threads)
-    futures: dict[Future[R], A] = {}
-    try:
-        while True:
-            for item in islice(source, 4 * workers - len(futures)):
-                futures[pool.submit(function, item)] = item
-            if not futures:
-                return
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                yield futures.pop(future), future.result()
-    except (KeyboardInterrupt, BrokenProcessPool):
-        # The person wants it to stop now, or a worker was killed: what is half done is resumed
-        # later, by new workers.
-        del _POOLS[workers, threads]
-        for child in multiprocessing.active_children():
-            child.kill()
-        raise
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
 
 
 def library_versions() -> dict[str, str]:

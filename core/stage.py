@@ -8,7 +8,6 @@ Folders lie below the stage's name and version, `Curation,1/...`: moving a modul
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -20,7 +19,6 @@ from typing import Any, ClassVar
 
 import exca
 import filelock
-import pydantic
 import yaml
 from exca.helpers import DiscriminatedModel
 
@@ -181,16 +179,3 @@ def _hold(folder: Path, *, wait: bool) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def fingerprint(stage: Stage) -> str:
-    """The stage's configuration (upstream included) as canonical JSON text, without machinery."""
-    config = stage.infra.config(uid=True, exclude_defaults=False)
-    return json.dumps(config, sort_keys=True, default=str)
-
-
-def validation_message(error: pydantic.ValidationError) -> str:
-    """The first problem of a pydantic error as `field: value -> message`, in one line."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "config"
-    return f"{field}: {first['msg']} (got {first['input']!r})"

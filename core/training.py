@@ -190,6 +190,7 @@ class Training:
 
     def save(self) -> None:
         """Write checkpoint and log (rank 0; the others hand over their part)."""
+        keep = rank() == 0
         state = {
             "step": self.step,
             "skipped": self.skipped,
@@ -197,12 +198,12 @@ class Training:
             "mean_loss": self.mean_loss,
             "log": self.log,
             "kept": self.kept,
-            "model": whole(self.model.state_dict()),
-            "optimisers": whole([optimiser.state_dict() for optimiser in self.optimisers]),
+            "model": whole(self.model.state_dict(), keep=keep),
+            "optimisers": whole([each.state_dict() for each in self.optimisers], keep=keep),
             "scaler": self.scaler.state_dict(),
-            "average": whole(self.average.shadow_params if self.average else []),
+            "average": whole(self.average.shadow_params if self.average else [], keep=keep),
         }
-        if rank() == 0:
+        if keep:
             with atomic_path(self.folder / CHECKPOINT_NAME) as path:
                 torch.save(state, path)
         self._write_log()

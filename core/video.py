@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -19,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decoding import Frames, Short, Span, resize, uniform_indices
-from core.errors import UnreadableVideo
+from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path
 from core.isolated import Isolated, NoAnswer
+from core.readers import Decoder, chosen_decoder
 from core.timeline import Timeline
 
 __all__ = [
     "FPS",
     "Frames",
     "VideoInfo",
+    "check_decoder",
     "end_of",
     "iterate_frames",
     "probe",
@@ -119,7 +122,7 @@ def iterate_frames(
     """
     left = np.asarray(indices, dtype=np.int64).tolist()
     while left:
-        run: Frames = _decode("frames", path, left, size)
+        run: Frames = _decode("frames", path, left, size, chosen_decoder())
         yield from run
         left = left[len(run) :]
 
@@ -186,7 +189,7 @@ def _read_spans(
 ) -> list[Frames]:
     wanted: list[NDArray[np.int64]]
     run: Frames
-    wanted, run = _decode("spans", path, spans, num_frames, short, size)
+    wanted, run = _decode("spans", path, spans, num_frames, short, size, chosen_decoder())
     every = np.unique(np.concatenate(wanted))
     if len(run) < len(every):
         rest = iterate_frames(path, every[len(run) :], size)
@@ -194,6 +197,25 @@ def _read_spans(
     if len(wanted) == 1 and len(every) == len(wanted[0]):
         return [run]
     return [run[np.searchsorted(every, ranks)] for ranks in wanted]
+
+
+def check_decoder(decoder: Decoder) -> None:
+    """Let a library of `runtime.decoder` read a video.
+
+    Raises: UserError: if it is not installed or does not load.
+    """
+    if decoder == "pyav":
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "grey.mp4"
+        write_video(path, np.full((2, 64, 96, 3), 128, np.uint8))
+        try:
+            _decode("frames", path, [0, 1], None, decoder)
+        except UnreadableVideo as error:
+            raise UserError(
+                f"runtime.decoder={decoder}: it cannot be used ({error.reason}): install what it "
+                "needs, or set it to pyav"
+            ) from None
 
 
 def write_video(path: Path | str, frames: Frames, fps: float = FPS, crf: int = 18) -> None:

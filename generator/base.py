@@ -25,29 +25,32 @@ TRAINING_RECORD = "training.json"  # beside shipped weights: steps, samples, las
 
 
 class Sampling(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How a generator is sampled. Paper scale: Ophora 50 steps, guidance 6; Bora 100 steps, 7.
-
-    batch_size: prompts a forward pass (it does not change which seed a clip gets).
-    guidance_mode: "constant"; "official", CogVideoX's `use_dynamic_cfg` as diffusers has it and
-    Ophora uses it: with the timestep (999 .. 0) where the step's number was meant, it jumps between
-    1 and 1 + guidance_scale (diffusers issue 9641); "step_index", what was meant: from
-    1 + guidance_scale down to 1. CogVideoX only.
-    precision: type that the networks are loaded in.
-    """
+    """How a generator is sampled. Paper scale: Ophora 50 steps, guidance 6; Bora 100 steps, 7."""
 
     steps: int = pydantic.Field(ge=1, le=1000)
+    """Denoising steps, of the 1,000 that it was trained with."""
     guidance_scale: float = pydantic.Field(ge=1)
+    """Classifier-free guidance; 1: none."""
     batch_size: int = pydantic.Field(default=16, ge=1)
+    """Prompts a forward pass (it does not change which seed a clip gets)."""
     guidance_mode: Literal["constant", "official", "step_index"] = "constant"
+    """Of the guidance over the steps: "constant"; "official", CogVideoX's `use_dynamic_cfg` as
+    diffusers has it and Ophora uses it: with the timestep (999 .. 0) where the step's number was
+    meant, it jumps between 1 and 1 + guidance_scale (diffusers issue 9641); "step_index", what was
+    meant: from 1 + guidance_scale down to 1. CogVideoX only."""
     precision: Precision = "fp32"
+    """Type that the networks are loaded in."""
 
 
 class ClipShape(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Frames and size in pixels of the clips a generator is trained on and makes."""
 
     num_frames: int = pydantic.Field(ge=1)
+    """8k or 8k + 1, as the video VAE wants it."""
     width: int = pydantic.Field(ge=16)
+    """In pixels, a multiple of 16."""
     height: int = pydantic.Field(ge=16)
+    """In pixels, a multiple of 16."""
 
     def __str__(self) -> str:
         return f"{self.num_frames} frames of {self.width}x{self.height}"

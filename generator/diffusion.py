@@ -4,82 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pydantic
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from core.batch import Batch, samples_per_rank
+from core.batch import samples_per_rank
 from core.distributed import launch, world_size
 from core.errors import UserError
-from core.fitting import Inspection, LossFunction, fit
+from core.fitting import Inspection, fit
 from core.optimisation import Optimisation
+from core.runtime import autocast
 from generator.base import Generator, Weights
+from generator.denoising import (
+    HELD_OUT_BATCH,
+    DiffusionSettings,
+    SampleLoss,
+    batch_loss,
+    held_out_loss,
+)
 from generator.encoding import Encoding
 from generator.latents import LatentDataset
 from generator.preview import EmbeddingSampler, Preview, sheet_writer
-
-HELD_OUT_CLIPS = 256
-HELD_OUT_BATCH = 32
-
-
-class DiffusionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Choices of diffusion training that are not the optimiser's.
-
-    timestep_strata: N equal sub-intervals of the timesteps; a sample's interval follows from its
-    global number, so a batch covers all of them evenly. In the paper N is the number of ranks.
-    Source: Ophora, Sec. 2.3; the released code leaves it out (1 = uniform timesteps).
-    caption_dropout: share of samples trained with the empty caption, which guidance needs (0 in
-    Ophora's fine-tuning, 0.1 in Bora's).
-    frames: train on so many frames of each clip, evenly spaced, from a start that is drawn anew
-    each time, at their own places in time; None takes all. CogVideoX is trained on images as well
-    as on clips (arXiv 2408.06072, Sec. 3): what a caption's words look like is learned from single
-    frames, and what moves from three, at a fraction of a clip's cost (docs/log.md).
-    """
-
-    timestep_strata: int = pydantic.Field(default=16, ge=1)
-    caption_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    frames: int | None = pydantic.Field(default=None, ge=1)
-
-
-def draw_timesteps(batch: Batch, num_timesteps: int, strata: int) -> Tensor:
-    """(B,) int64 in [0, num_timesteps): uniform within the stratum of each sample's number."""
-    stratum = torch.tensor([number % strata for number in batch.number])
-    position = (stratum + batch.uniform("timestep")) / strata
-    return (position * num_timesteps).long().clamp(max=num_timesteps - 1)
-
-
-def drop_captions(
-    batch: Batch, text: Tensor, mask: Tensor, data: LatentDataset, share: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace the captions of a share of the samples by the empty one.
-
-    Args: text: (B, L, D); mask: (B, L) bool.  Returns: text, mask and which were dropped (B,) bool.
-    """
-    dropped = batch.uniform("caption") < share
-    text = torch.where(dropped[:, None, None], data.empty_text, text)
-    return text, torch.where(dropped[:, None], data.empty_mask, mask), dropped
-
-
-def draw_frames(batch: Batch, num_frames: int, count: int) -> Tensor:
-    """(B, count) int64: which frames of each clip are trained on, of 0 to num_frames - 1.
-
-    Raises: UserError: if a clip has fewer.
-    """
-    if count > num_frames:
-        raise UserError(f"diffusion.frames {count}: the clips have {num_frames} latent frames")
-    apart = num_frames // count
-    starts = num_frames - apart * (count - 1)
-    first = (batch.uniform("frame") * starts).long()
-    return first[:, None] + apart * torch.arange(count)
-
-
-def frames_of(clips: Tensor, frames: Tensor) -> Tensor:
-    """Some frames of each clip, (B, T, ...) and (B, count) -> (B, count, ...)."""
-    return clips[torch.arange(len(clips))[:, None], frames]
 
 
 class DenoiserTraining(Generator):
@@ -108,7 +54,8 @@ class DenoiserTraining(Generator):
         if self.held_out is not None:
             self.held_out.run()
         if self.runtime.processes > 1:
-            launch(type(self).fit, self, folder, runtime=self.runtime)
+            ranks = self.runtime.processes
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
         model, result = self.fit(folder)
         self.save(model, start, folder / "weights")
         return {**result, "clips": clips, "init": self.init.run()}
@@ -126,63 +73,6 @@ class DenoiserTraining(Generator):
 
     def cost(self) -> str:
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A batch as a denoiser's loss takes it, on its device.
-
-    latents, noise: (B, T', C, h, w); timesteps: (B,) int64; text: (B, L, D); mask: (B, L) bool;
-    dropped: (B,) bool, whose condition is left out; rows: of the encoded clips; captions: theirs;
-    frames: (B, T') int64, which frames of the clip they are, None for whole clips.
-    """
-
-    latents: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    text: Tensor
-    mask: Tensor
-    dropped: Tensor
-    rows: list[int]
-    captions: list[str]
-    frames: Tensor | None = None
-
-    def to(self, device: torch.device) -> Example:
-        """The same with its tensors on `device`."""
-        moved: dict[str, Any] = {
-            name: value.to(device)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
-
-
-SampleLoss = Callable[[Example], Tensor]  # -> loss a sample (B,)
-
-
-def batch_loss(
-    sample_loss: SampleLoss,
-    data: LatentDataset,
-    settings: DiffusionSettings,
-    num_timesteps: int,
-    device: torch.device,
-) -> LossFunction:
-    """The loss of a batch of encoded clips: their rows, noise, timesteps and dropped captions."""
-
-    def loss(batch: Batch) -> Tensor:
-        latents, text, mask = data.rows(batch.index)
-        frames = None
-        if settings.frames is not None:
-            frames = draw_frames(batch, latents.shape[1], settings.frames)
-            latents = frames_of(latents, frames)
-        noise = batch.normal(tuple(latents.shape[1:]))
-        timesteps = draw_timesteps(batch, num_timesteps, settings.timestep_strata)
-        text, mask, dropped = drop_captions(batch, text, mask, data, settings.caption_dropout)
-        captions = [data.captions[row] for row in batch.index]
-        condition = (text, mask, dropped, batch.index, captions, frames)
-        return sample_loss(Example(latents, noise, timesteps, *condition).to(device))
-
-    return loss
 
 
 def train_denoiser(
@@ -210,7 +100,11 @@ def train_denoiser(
         if held_out is None:
             return None
         on_device = model.to(device)
-        return held_out_loss(on_device, sample_loss, held_out, num_timesteps, device, **choice)
+        at_once = stage.runtime.micro_batch or HELD_OUT_BATCH
+        with autocast(stage.optimisation.precision, device):
+            return held_out_loss(
+                on_device, sample_loss, held_out, num_timesteps, device, at_once=at_once, **choice
+            )
 
     inspection = None
     if stage.preview is not None:
@@ -253,36 +147,3 @@ def check_fits(
             f"got {found[0]} x {found[1]}: set max_text_tokens {tokens[0]} and use the T5 that "
             "comes with the weights"
         )
-
-
-@torch.inference_mode()
-def held_out_loss(
-    model: nn.Module,
-    sample_loss: SampleLoss,
-    data: LatentDataset,
-    num_timesteps: int,
-    device: torch.device,
-    *,
-    other_captions: bool = False,
-) -> float:
-    """Mean loss over up to HELD_OUT_CLIPS clips, with fixed noise and evenly spread timesteps.
-
-    other_captions: each clip gets the caption of a clip half a batch away.
-    """
-    model.eval()
-    losses = []
-    for start in range(0, min(len(data), HELD_OUT_CLIPS), HELD_OUT_BATCH):
-        numbers = list(range(start, min(start + HELD_OUT_BATCH, len(data), HELD_OUT_CLIPS)))
-        batch = Batch(numbers, numbers, seed=0)
-        latents, text, mask = data.rows(numbers)
-        captions = [data.captions[row] for row in numbers]
-        if other_captions:
-            turn = len(numbers) // 2
-            text, mask = (value.roll(turn, 0) for value in (text, mask))
-            captions = captions[-turn:] + captions[:-turn] if turn else captions
-        timesteps = draw_timesteps(batch, num_timesteps, HELD_OUT_BATCH)
-        kept = torch.zeros(len(numbers), dtype=torch.bool)
-        condition = (text, mask, kept, numbers, captions)
-        noise = batch.normal(data.latent_shape)
-        losses.append(sample_loss(Example(latents, noise, timesteps, *condition).to(device)))
-    return round(float(torch.cat(losses).mean()), 6)

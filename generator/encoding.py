@@ -20,13 +20,14 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from core.clip import Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
-from core.files import atomic_path, read_json, write_json
+from core.files import atomic_path, check_room, read_json, write_json
 from core.frame_cache import CURE
 from core.left_out import note_left_out
 from core.progress import Progress
-from core.runtime import Precision, derive_seed, dtype_of, map_unordered, release_workers
+from core.runtime import Precision, derive_seed, dtype_of
 from core.stage import ClipSource, Stage
 from core.video import Frames, read_frames, read_span, timeline_of
+from core.workers import free_gpus, map_unordered
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
 from generator.backbone.text import encode_text
 from generator.base import ClipShape, Weights
@@ -76,16 +77,15 @@ class Encoding(Stage):
             if not file.is_file()
         ]
         self.parts.run()  # before the clock starts: it may train them first
+        left = sum(len(part) for _, part in todo)
+        check_room(folder, left * self.bytes_per_clip(), f"{left:,} encoded clips")
         write, unit = partial(_write_shard, self), f"x{SHARD_CLIPS} clips"
         with Progress("encode clips", len(files), unit, len(files) - len(todo)) as shown:
             for _ in map_unordered(write, todo, workers=self.runtime.lanes()):
                 shown.advance()
-        encoder = _encoder_of(self)
-        encoder.write_empty_prompt(folder / "empty_prompt.safetensors")
-        scaling_factor = encoder.scaling_factor
+        scaling_factor = self._write_empty_prompt(folder)
         _LOADED.clear()
-        if self.runtime.torch_device().type == "cuda":
-            release_workers()
+        free_gpus(self.runtime.torch_device())
         unreadable = dict(
             pair for file in files for pair in read_json(notes_of(file))["unreadable"]
         )
@@ -105,9 +105,36 @@ class Encoding(Stage):
             "scaling_factor": scaling_factor,
         }
 
+    def _write_empty_prompt(self, folder: Path) -> float:
+        """Also returns the autoencoder's scaling factor."""
+        encoder = _encoder_of(self)  # not kept: T5 and the autoencoder would stay on the GPU
+        encoder.write_empty_prompt(folder / "empty_prompt.safetensors")
+        return encoder.scaling_factor
+
     def _manifest(self) -> Manifest:
-        manifest = self.clips.manifest()
-        return manifest if self.split is None else manifest.of_split(self.split)
+        return self.clips.manifest().of_split(self.split)
+
+    def bytes_per_clip(self) -> int:
+        """Of a clip's latents and caption on disk, as float16."""
+        parts, shape = self.parts.weights(), self.shape
+        vae = read_json(parts / "vae" / "config.json")
+        apart = vae.get("temporal_compression_ratio") or 1
+        times = (shape.num_frames - 1) // int(apart) + 1
+        scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        values = times * vae["latent_channels"] * (shape.height // scale) * (shape.width // scale)
+        if self.max_text_tokens:
+            width = read_json(parts / "text_encoder" / "config.json")["d_model"]
+            values += self.max_text_tokens * int(width)
+        return 2 * int(values)
+
+    def cost(self) -> str:
+        if not self.parts.is_done():
+            return ""
+        size = f"{self.bytes_per_clip() / 1e6:,.2f} MB a clip"
+        if not self.clips.is_done():
+            return size
+        clips = len(self._manifest())
+        return f"{clips:,} clips, {size}, {clips * self.bytes_per_clip() / 1e9:,.2f} GB"
 
     def clip_ids(self) -> list[str]:
         """Encode if need be; the clips of the rows, in their order."""
@@ -150,9 +177,9 @@ class _Encoder:
         )
 
     def write_empty_prompt(self, file: Path) -> None:
-        embedding, mask = self.text([""])
+        embedding, _ = self.text([""])
         with atomic_path(file) as path:
-            save_file({"text": embedding[0].half().cpu().contiguous(), "mask": mask[0].cpu()}, path)
+            save_file({"text": embedding[0].half().cpu().contiguous()}, path)
 
     def write_shard(self, file: Path, manifest: Manifest) -> None:
         """Encode up to SHARD_CLIPS clips; the notes beside the shard are written before it."""

@@ -45,7 +45,6 @@ class LatentDataset:
             self.captions += read_json(notes_of(path))["captions"]
         empty = safe_open(folder / "empty_prompt.safetensors", "pt")
         self.empty_text: Tensor = empty.get_tensor("text").float()
-        self.empty_mask: Tensor = empty.get_tensor("mask")
 
     def __len__(self) -> int:
         return int(self._ends[-1])

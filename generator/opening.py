@@ -40,6 +40,7 @@ MODULES: Final = {
 }
 STEMS: Final = ("diffusion_pytorch_model", "model", "pytorch_model")
 ADAPTERS: Final = ("pytorch_lora_weights", "adapter_model")
+LORA_NAME: Final = "pytorch_lora_weights.safetensors"  # as diffusers writes and reads it
 # sd-vae-ft-ema's file has names of an older diffusers, which translates them.
 OLD_NAMES: Final = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 OLD_NAME = re.compile(rf"(?<=\.)({'|'.join(OLD_NAMES)})(?=\.)")
@@ -69,10 +70,11 @@ Shapes = dict[str, tuple[int, ...]]
 @dataclass(frozen=True)
 class Wanted:
     """What a folder must hold: a denoiser of that class in `transformer/`; whole: with all that it
-    makes clips with."""
+    makes clips with; adapter: updates of such a denoiser instead."""
 
     denoiser: str
     whole: bool = True
+    adapter: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -87,6 +89,13 @@ def check_folder(folder: Path, wanted: Wanted | None = None) -> None:
 
     Raises: UserError: if a part is an adapter, lacks a file or a tensor, or is another network's.
     """
+    if wanted is not None and wanted.adapter:
+        if not (folder / LORA_NAME).is_file():
+            raise UserError(
+                f"weights {folder}: no {LORA_NAME} in it; give a folder that save_lora_weights of "
+                "diffusers wrote"
+            )
+        return
     configs = [folder / "config.json", *sorted(folder.glob("*/config.json"))]
     if not (folder / "transformer").is_dir():
         _refuse_adapter(folder)
@@ -107,8 +116,8 @@ def _refuse_adapter(folder: Path) -> None:
     files += [file for stem in ADAPTERS for file in folder.glob(f"{stem}.*")]
     if files:
         raise UserError(
-            f"weights {folder}: {files[0].name} is a LoRA adapter and no network: add it to its "
-            "base first (load_lora_weights, fuse_lora, save_pretrained) and name that folder"
+            f"weights {folder}: {files[0].name} is a LoRA adapter and no network: name it as "
+            "ophora.lora and its base as ophora.base, or fuse it into the base and name that folder"
         )
 
 

@@ -20,13 +20,16 @@ from generator.latents import LatentDataset
 
 
 class Preview(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A sheet every `every` steps and at the end: `clips` captions, spread evenly over the held-out
-    clips (without any, over the training clips), each with its real clip as the autoencoder keeps
-    it and with a sample of the averaged weights. It changes nothing in the training."""
+    """Sample sheets of a training: captions, each with its real clip as the autoencoder keeps it
+    and with a sample of the averaged weights. They change nothing in the training."""
 
     every: int = pydantic.Field(ge=1)
+    """Steps from one sheet to the next; there is one at the end too."""
     clips: int = pydantic.Field(default=4, ge=1)
+    """Captions a sheet, spread evenly over the held-out clips (without any, over the training
+    clips)."""
     sampling: Sampling
+    """How its samples are drawn."""
 
 
 class EmbeddingSampler(Protocol):

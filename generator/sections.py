@@ -7,7 +7,7 @@ import pydantic
 from core.optimisation import Optimisation
 from core.runtime import Precision
 from generator.base import ClipShape, Sampling
-from generator.diffusion import DiffusionSettings
+from generator.denoising import DiffusionSettings
 from generator.encoding import FrameRule
 from generator.preview import Preview
 
@@ -20,16 +20,26 @@ class DiffusionTrainingSection(Section):
     """One training of a generator."""
 
     optimisation: Optimisation
+    """Steps, batch, learning rate."""
     diffusion: DiffusionSettings = DiffusionSettings()
+    """Timesteps, dropped captions, frames."""
 
 
 class EncodingSection(Section):
-    """How training clips become latents; see `generator.encoding.Encoding`."""
+    """How training clips become latents; see `generator.encoding.Encoding`.
+
+    The released Ophora code has sample_posterior and scale_latents False, frames "floor_stride".
+    """
 
     precision: Precision = "fp32"
+    """Type that the frozen VAE and T5 are loaded in."""
     frames: FrameRule = "uniform"
+    """Which are taken: "uniform", over the whole clip; "floor_stride", every n-th from its start
+    (see `training_frames`)."""
     sample_posterior: bool = True
+    """Latents are a sample of the VAE's posterior, with a seed per clip id; false: its mean."""
     scale_latents: bool = True
+    """Multiply by the VAE's scaling factor, which sampling divides by."""
 
 
 class GeneratorSection(Section):
@@ -40,7 +50,9 @@ class GeneratorSection(Section):
     clip: ClipShape | None = None
     """Of the clips that it makes; null: those of the run."""
     sampling: Sampling
+    """How its clips are drawn; `preview` has its own."""
     encoding: EncodingSection = EncodingSection()
+    """Of the clips that it is trained on."""
     preview: Preview | None = None
     """Sample sheets while it trains; see `generator.preview.Preview`."""
 

@@ -17,7 +17,7 @@ from benchmarks.audits.metric_response import DAMAGES, OTHER_CAPTIONS
 from benchmarks.commands.merge import read_part
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
-from core.runtime import release_workers
+from core.workers import release_workers
 from tests.command import ROOT, command, run, run_here, smoke_here, take_data
 
 TERMINAL = "terminal.log"
@@ -170,7 +170,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
         "  extra_real: {clips_per_class: 2, cases: 4, clips: 60}\n"
         "  confident: {at_least: 0.0001}\n"
         "  by_prompts: {kind: confident, of: ophora, prompts: true, at_least: 0.0001}\n"
-        "  one: {kind: part, of: ophora, clips_per_class: 1}\n"
+        "  one: {kind: subset, of: ophora, clips_per_class: 1}\n"
         f"sources: [{', '.join(sources)}, by_prompts, one]\n"
     )
     done = run_here("run_benchmark", "--config", config, "--results", finished)

@@ -85,8 +85,8 @@ def audit(plan: Plan, config: JudgeConfig, folder: Path) -> dict[Task, dict[str,
     for task in plan.config.tasks:
         judge = judge_of(plan, task, config)
         clips = shown_clips(plan, task, judge)
-        run_wave("clips", list(clips.values()), lanes=1)
-        run_wave("judge", [judge.classifier], lanes=1)
+        run_wave("clips", list(clips.values()), runtime=plan.config.runtime)
+        run_wave("judge", [judge.classifier], runtime=plan.config.runtime)
         found[task] = {
             name: Agreement(judge=judge.classifier, clips=source, **plan.data.common).run()
             for name, source in clips.items()

@@ -18,7 +18,7 @@ from typing import Any
 
 from augment.training_set import TrainingSet
 from benchmarks.config.files import load_as, load_config
-from benchmarks.config.schema import OphSimSection
+from benchmarks.config.sections import OphSimSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import NUM_CLASSES, Task

@@ -71,7 +71,7 @@ def audit(plan: Plan) -> Audits:
     learnt = has_text_to_learn(plan)
     marks = {model: marks_in(plan, clips) for model, clips in table1.items() if learnt}
     of_arms = [stage for each in stages for stage in each.values()]
-    run_wave("audit", [*of_arms, *texts.values(), *marks.values()], lanes=1)
+    run_wave("audit", [*of_arms, *texts.values(), *marks.values()], runtime=plan.config.runtime)
     records = []
     for (task, arm, _), each in zip(arms, stages, strict=True):
         found = {key: stage.run() for key, stage in each.items()}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.audits.options import parser
 from benchmarks.config.files import load_config
-from benchmarks.metrics.clip_features import Arrays, Encoders, load_encoders
+from benchmarks.metrics.clip_features import Arrays, LoadedEncoders, load_encoders
 from benchmarks.metrics.encoders import BATCH
 from benchmarks.metrics.frames import FrameProtocol, batches
 from benchmarks.metrics.quality import quality
@@ -94,7 +94,7 @@ OTHER_CAPTIONS = "captions of other clips"
 
 
 def responses(
-    encoders: Encoders,
+    encoders: LoadedEncoders,
     manifest: Manifest,
     protocol: FrameProtocol,
     count: int,
@@ -122,7 +122,7 @@ def responses(
     return found
 
 
-def _encode(encoders: Encoders, clips: Clips, captions: Sequence[str]) -> Arrays:
+def _encode(encoders: LoadedEncoders, clips: Clips, captions: Sequence[str]) -> Arrays:
     parts = [
         encoders.encode(np.ascontiguousarray(clips[i : i + BATCH]), captions[i : i + BATCH])
         for i in range(0, len(clips), BATCH)
@@ -131,7 +131,7 @@ def _encode(encoders: Encoders, clips: Clips, captions: Sequence[str]) -> Arrays
 
 
 def _values(
-    encoders: Encoders, real: Arrays, other: Arrays, protocol: FrameProtocol
+    encoders: LoadedEncoders, real: Arrays, other: Arrays, protocol: FrameProtocol
 ) -> dict[str, float]:
     metrics = quality(real, other, protocol=protocol, **encoders.describe())
     return {
@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> None:
     section = plan.config.quality
     encoders.check(section.protocol)
     clips, split = plan.data.held_out
-    manifest = clips.manifest() if split is None else clips.manifest().of_split(split)
+    manifest = clips.manifest().of_split(split)
     count = min(section.num_clips, len(manifest) // 2)
     if count < 2:
         raise UserError(

@@ -17,7 +17,7 @@ from benchmarks.dispatch import stage_name
 from benchmarks.plan import PROJECT_ROOT, Plan, PlannedCell
 from benchmarks.report.shown import write_shown
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
-from benchmarks.scoring.record import ClipSet, Quality, Record, StageFacts
+from benchmarks.scoring.record import ClipSet, QualityFacts, Record, StageFacts
 from benchmarks.scoring.scores import Predictions
 from classifiers.agreement import agreement
 from core.frame_cache import FrameCache
@@ -85,10 +85,10 @@ def cell_of(plan: Plan, planned: PlannedCell) -> Cell:
     )
 
 
-def quality_rows(plan: Plan) -> list[Quality]:
+def quality_rows(plan: Plan) -> list[QualityFacts]:
     """The rows of Table 1; none if no generator's clips could be compared with held-out ones."""
     return [
-        Quality(
+        QualityFacts(
             model=row.model, fine_tuned_on=row.fine_tuned_on, metrics=row.stage.run()["metrics"]
         )
         for row in plan.quality.rows

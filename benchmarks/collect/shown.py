@@ -56,7 +56,8 @@ def _of_classes(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
 
 def _of_captions(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
     """Held-out clips beside those that each model made for their captions."""
-    clips: dict[str, Manifest] = {REAL_HELD_OUT: plan.data.held_out[0].manifest()}
+    real, split = plan.data.held_out
+    clips: dict[str, Manifest] = {REAL_HELD_OUT: real.manifest().of_split(split)}
     clips |= {row.model: row.stage.generated.manifest() for row in plan.quality.rows}
     panels = caption_panels(clips, PANELS, folder)
     return panels, caption_scenes(clips, CAPTION_SCENES, folder)

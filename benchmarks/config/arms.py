@@ -1,4 +1,4 @@
-"""Arms beyond the plain sources: controls, ceilings, parts.
+"""Arms beyond the plain sources: controls, ceilings, subsets.
 
 A configuration names them under `arms`; `sources` and `--sources` then take those names.
 
@@ -47,11 +47,12 @@ class FrozenArm(DerivedArm):
     kind: Literal["frozen_frames"] = "frozen_frames"
 
 
-class PartArm(DerivedArm):
+class SubsetArm(DerivedArm):
     """At most `clips_per_class` of the clips: a point of a sweep over volumes."""
 
-    kind: Literal["part"] = "part"
+    kind: Literal["subset"] = "subset"
     clips_per_class: int = pydantic.Field(ge=1)
+    """The limit, of each class."""
 
 
 class AloneArm(DerivedArm):
@@ -64,21 +65,22 @@ class AloneArm(DerivedArm):
 
 
 class ConfidentArm(DerivedArm):
-    """The clips whose label is likely: a probability of `at_least`, of each class at most the
-    `clips_per_class` likeliest.
-
-    classifier: says how likely, trained on Source, so that it has seen what the arm's own
-    classifier sees and nothing more; None for none. seed: of its training; None takes the run's
-    first. prompts: whether CLIPScore's encoder has a say too, by the class's prompts; it has seen
-    captions and no label.
-    """
+    """The clips whose label is likely, in the eyes of a classifier, of CLIPScore's encoder, or
+    both."""
 
     kind: Literal["confident"] = "confident"
     classifier: str | None = "slowfast"
+    """Says how likely, trained on Source: it has seen what the arm's own classifier sees and
+    nothing more. None: no classifier has a say."""
     seed: int | None = pydantic.Field(default=None, ge=0)
+    """Of its training; None: the run's first."""
     prompts: bool = False
+    """Whether CLIPScore's encoder has a say too, by the class's prompts; it has seen captions and
+    no label."""
     at_least: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    """Least probability of the label that a clip is kept at."""
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+    """Of each class at most so many of the likeliest; None: all of them."""
 
     @pydantic.field_validator("classifier")
     @classmethod
@@ -109,19 +111,22 @@ class OversampledArm(ArmSection):
 
     kind: Literal["oversampled"] = "oversampled"
     clips_per_class: int = pydantic.Field(ge=1)
+    """So many draws from each class, with replacement; as many as the arm beside it has."""
 
 
 class ExtraRealArm(ArmSection):
-    """Real clips of other cases (the simulator draws them): what a perfect generator would reach.
-
-    Classes have at most `clips_per_class`, rare ones as many as the cases hold.
-    """
+    """Real clips of other cases (the simulator draws them): what a perfect generator would
+    reach."""
 
     kind: Literal["extra_real"] = "extra_real"
     clips_per_class: int = pydantic.Field(ge=1)
+    """At most; of rare classes as many as the cases hold."""
     seed: int = pydantic.Field(ge=0)
+    """Of the simulator; one that the run's own data does not have."""
     cases: int = pydantic.Field(ge=1)
+    """Videos that are drawn."""
     clips: int = pydantic.Field(ge=NUM_CLASSES["phase"])
+    """About so many clips are cut from them, before `clips_per_class` chooses."""
 
     def arm(self, name: str, known: Mapping[str, Arm]) -> Arm:
         return Arm.joining(name, name, ceiling=True)
@@ -129,21 +134,21 @@ class ExtraRealArm(ArmSection):
 
 class CaptionedArm(ArmSection):
     """Clips of the curated corpus, each labelled with the class whose prompts its caption is
-    nearest to (see `augment.controls.CaptionedAs`).
-
-    without_text: only those that the privacy filter keeps.
-    """
+    nearest to (see `augment.controls.CaptionedAs`)."""
 
     kind: Literal["captioned"] = "captioned"
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+    """The nearest of each class; None: all."""
     at_least: float = pydantic.Field(default=0.3, ge=0, le=1)
+    """Least nearness that a clip is kept at: cosine of tf-idf vectors, 0-1."""
     without_text: bool = False
+    """Only clips that the privacy filter keeps."""
 
 
 AnyArmSection: TypeAlias = Annotated[
     ShuffledArm
     | FrozenArm
-    | PartArm
+    | SubsetArm
     | AloneArm
     | UnlabelledArm
     | ConfidentArm

@@ -16,15 +16,18 @@ from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
-from benchmarks.config.sections import CorpusSection, CurationSection
-from benchmarks.datasets.ophsim.appearance import NUISANCE
-from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
+from benchmarks.config.sections import (
+    ClassifierSection,
+    CorpusSection,
+    CurationSection,
+    OphSimSection,
+    QualitySection,
+    VarySection,
+)
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.dispatch import Cluster
-from benchmarks.metrics.frames import FrameProtocol
-from benchmarks.metrics.torchscript_encoders import VideoProtocol
 from classifiers.families import CLASSIFIERS
-from classifiers.networks import Network
-from classifiers.recipe import Recipe, Schedule
+from classifiers.recipe import Schedule
 from classifiers.slowfast import SlowFast
 from core.errors import did_you_mean
 from core.runtime import Runtime
@@ -45,92 +48,65 @@ _SECTIONS: dict[str, Any] = {
 GeneratorSections: Any = pydantic.create_model("GeneratorSections", __base__=Section, **_SECTIONS)
 
 
-class OphSimSection(Section):
-    """The embedded labelled data set, used when no --data-root is given."""
-
-    seed: int = pydantic.Field(default=1, ge=0)
-    train_cases: int = pydantic.Field(default=24, ge=1)
-    val_cases: int = pydantic.Field(default=30, ge=1)
-    test_cases: int = pydantic.Field(default=60, ge=1)
-    train_clips: int = pydantic.Field(default=900, ge=NUM_CLASSES["phase"])
-    val_clips: int = pydantic.Field(default=1000, ge=NUM_CLASSES["phase"])
-    test_clips: int = pydantic.Field(default=2000, ge=NUM_CLASSES["phase"])
-    minimum: int = pydantic.Field(default=2, ge=1)
-    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
-
-
-class ClassifierSection(Section):
-    """A network and the recipe that trains it in every arm.
-
-    weights: checkpoint of the published network, by path; null starts from random weights.
-    """
-
-    network: Network
-    recipe: Recipe
-    weights: str | None = None
-
-
-class QualitySection(Section):
-    """Table 1: held-out captioned clips, their number, and the encoders.
-
-    rows: the generators that are compared; null: those that the sources need.
-    video_encoder: folder of a metric encoder, or I3D as a torchscript file (.pt), called as
-    video_protocol says. image_text_encoder: folder of OphCLIP, or of a `transformers` CLIP.
-    image_encoder: Inception-V3 as a torchscript file, for FID and KID; null takes the image
-    features of image_text_encoder.
-    """
-
-    rows: tuple[str, ...] | None = None
-    corpus: CorpusSection
-    num_clips: int = pydantic.Field(default=256, ge=2)
-    protocol: FrameProtocol = FrameProtocol()
-    video_encoder: str
-    video_protocol: VideoProtocol = "stylegan_v"
-    image_text_encoder: str
-    image_encoder: str | None = None
-
-
-class VarySection(Section):
-    """The run is made at several values of one field, and one table and figure show them."""
-
-    field: str = pydantic.Field(pattern=r"^\w+(\.\w+)*$")
-    values: tuple[float, ...] = pydantic.Field(min_length=2)
-
-
 class BenchmarkConfig(GeneratorSections):
-    """Everything that decides a run's numbers; `runtime` and `cluster` do not.
-
-    chosen_classifiers: those of `classifiers` to train; empty means all. contrasts: pairs of
-    sources, the first one's top-1 minus the second's is tested where the run has both; null: every
-    two. one_synthetic_set: every training seed has the same synthetic clips, which are made once;
-    false: seed k has those of synthesis seed k, so that intervals include what sampling adds.
-    """
+    """Everything that decides a run's numbers; `runtime` and `cluster` do not."""
 
     name: str = pydantic.Field(pattern=rf"^{PART}(/{PART})*$")
+    """Of the run, in its tables and as the folder of its results; "/" makes a folder in a
+    folder."""
     scale: Literal["nano", "paper"]
+    """Where data comes from: "paper" asks for a real data set (`--data-root`), "nano" simulates
+    what it is not given."""
     recipe_name: str = "reference"
+    """What the tables call the classifiers' recipe."""
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
+    """What is classified: OphNet's 52 phases, its 107 operations."""
     sources: tuple[str, ...] = DEFAULT_SOURCES
+    """Rows of Table 2: "source" (real clips alone), generators, names of `arms`, NAME=DIR for a
+    folder of your own clips."""
     arms: dict[str, AnyArmSection] = {}
+    """Arms beyond the plain sources, by a name of your choice; only those in `sources` run."""
     contrasts: tuple[tuple[str, str], ...] | None = None
+    """Pairs of sources: the first one's top-1 minus the second's is tested, where the run has both;
+    null: every two."""
     classifiers: dict[str, ClassifierSection]
+    """By the name of a classifier's family, e.g. `slowfast`."""
     chosen_classifiers: tuple[str, ...] = ()
+    """Those of `classifiers` to train; empty: all."""
     schedules: tuple[Schedule, ...] = pydantic.Field(default=("matched_epochs",), min_length=1)
+    """How many steps an arm gets (`Recipe.schedule`); each one trains all arms."""
     seeds: int = pydantic.Field(default=1, ge=1, le=100)
+    """Trainings of every arm and classifier, each with a seed of its own."""
     first_seed: int = pydantic.Field(default=0, ge=0)
+    """The seeds count up from here."""
     num_frames: int = pydantic.Field(default=8, ge=1)
+    """Frames that are decoded of a clip for the classifiers, evenly spaced."""
     size: int = pydantic.Field(default=64, ge=8)
+    """Side in pixels of the square frames that the classifiers see."""
     mixing: Mixing = Mixing()
+    """Which real and synthetic clips a training draws, and when."""
     ophsim: OphSimSection = OphSimSection()
+    """The simulated labelled data."""
     corpus: CorpusSection
+    """The simulated narrated clips that the generators are trained on."""
     curation: CurationSection
+    """The filters between the narrated clips and the generators."""
     clip: ClipShape
+    """Frames and size of the clips that generators make, unless a generator's section has its
+    own."""
     synthesis: SynthesisSettings
+    """How many synthetic clips each class gets."""
     one_synthetic_set: bool = False
+    """Every training seed has the same synthetic clips, which are made once. False: seed k has
+    those of synthesis seed k, so that intervals include what sampling adds."""
     vary: VarySection | None = None
+    """Makes the run a sweep; null: one run."""
     quality: QualitySection
+    """What Table 1 is made from."""
     runtime: Runtime = Runtime()
+    """How it runs on this machine."""
     cluster: Cluster | None = None
+    """Runs stages as jobs; null: here."""
 
     @pydantic.model_validator(mode="after")
     def _there_is_something_to_do(self) -> BenchmarkConfig:

@@ -1,4 +1,4 @@
-"""Parts of a configuration that several configurations are made of: corpora and curation.
+"""Sections of a configuration: data, curation, classifiers, Table 1, a sweep.
 
 `benchmarks/config/schema.py` and `benchmarks/pretraining/config.py` put them together.
 """
@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import pydantic
 
+from benchmarks.datasets.ophsim.appearance import NUISANCE
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix
+from benchmarks.datasets.taxonomy import NUM_CLASSES
+from benchmarks.metrics.frames import FrameProtocol
+from benchmarks.metrics.torchscript_encoders import VideoProtocol
+from classifiers.networks import Network
+from classifiers.recipe import Recipe
 from generator.curation.dynamics import DynamicsSettings
 from generator.curation.privacy import OcrPrivacy, PrivacySettings
 from generator.curation.refine import RefineSettings, RulesRefine
@@ -15,18 +21,93 @@ from generator.curation.resolution import ResolutionSettings
 from generator.sections import Section
 
 
+class OphSimSection(Section):
+    """The embedded labelled data set, used when no --data-root is given."""
+
+    seed: int = pydantic.Field(default=1, ge=0)
+    """Other seeds draw other cases."""
+    train_cases: int = pydantic.Field(default=24, ge=1)
+    """Operated eyes, a video each, that clips of the train split are cut from."""
+    val_cases: int = pydantic.Field(default=30, ge=1)
+    """The same of the val split."""
+    test_cases: int = pydantic.Field(default=60, ge=1)
+    """The same of the test split."""
+    train_clips: int = pydantic.Field(default=900, ge=NUM_CLASSES["phase"])
+    """About so many clips of phases; their frequencies are OphNet's."""
+    val_clips: int = pydantic.Field(default=1000, ge=NUM_CLASSES["phase"])
+    """The same of the val split."""
+    test_clips: int = pydantic.Field(default=2000, ge=NUM_CLASSES["phase"])
+    """The same of the test split."""
+    minimum: int = pydantic.Field(default=2, ge=1)
+    """Clips that every class has in every split at least; with too few clips for 107 operations,
+    every phase."""
+    nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
+    """How much cases differ in eyes, instruments and microscope; 0: all look alike."""
+
+
 class CorpusSection(Section):
     """The embedded narrated corpus, used when no --corpus-root is given."""
 
     seed: int = pydantic.Field(ge=0)
+    """Other seeds draw other cases."""
     num_clips: int = pydantic.Field(ge=8)
+    """Narrated clips before curation."""
     mix: CorpusMix = CorpusMix()
+    """Shares of defects and burned-in text, sizes, lengths."""
 
 
 class CurationSection(Section):
     """The four filters. Paper: at least 720x480, 2 to 100 keyframes, language models."""
 
     refine: RefineSettings = RulesRefine()
+    """Makes an instruction of each narrated caption: by rules, or by a language model."""
     dynamics: DynamicsSettings = DynamicsSettings()
+    """Drops clips that stand still or are full of cuts."""
     resolution: ResolutionSettings = ResolutionSettings()
+    """Drops small clips."""
     privacy: PrivacySettings = OcrPrivacy()
+    """Finds clips with burned-in text, which P2FT and Table 1 leave out: with OCR, or a
+    vision-language model."""
+
+
+class ClassifierSection(Section):
+    """A network and the recipe that trains it in every arm."""
+
+    network: Network
+    """Its architecture; `kind` says which."""
+    recipe: Recipe
+    """Its hyperparameters, the same in all arms."""
+    weights: str | None = None
+    """Checkpoint of the published network, by path; null starts from random weights."""
+
+
+class QualitySection(Section):
+    """Table 1: held-out captioned clips, their number, and the encoders."""
+
+    rows: tuple[str, ...] | None = None
+    """The generators that are compared; null: those that the sources need."""
+    corpus: CorpusSection
+    """The held-out clips, where they are simulated."""
+    num_clips: int = pydantic.Field(default=256, ge=2)
+    """Captions, each with its real clip and one of every generator."""
+    protocol: FrameProtocol = FrameProtocol()
+    """Frames and size that real and generated clips are compared at."""
+    video_encoder: str
+    """For distances between clips, FVD first: folder of a metric encoder, or I3D as a torchscript
+    file (.pt)."""
+    video_protocol: VideoProtocol = "stylegan_v"
+    """How a torchscript I3D is called: as StyleGAN-V or as VideoGPT does it."""
+    image_text_encoder: str
+    """For CLIPScore: folder of OphCLIP, or of a `transformers` CLIP."""
+    image_encoder: str | None = None
+    """Inception-V3 as a torchscript file, for FID and KID; null takes the image features of
+    `image_text_encoder`."""
+
+
+class VarySection(Section):
+    """The run is made at several values of one field, and one table and figure show them."""
+
+    field: str = pydantic.Field(pattern=r"^\w+(\.\w+)*$")
+    """Its dotted name, as for `--set`."""
+    values: tuple[float, ...] = pydantic.Field(min_length=2)
+    """The numbers that it takes in turn."""

@@ -17,8 +17,9 @@ from typing import Any, Final
 from core.errors import UserError
 from core.files import read_json, write_json, write_text
 from core.progress import track
-from core.runtime import derive_seed, map_unordered
+from core.runtime import derive_seed
 from core.video import FPS, Frames, write_video
+from core.workers import map_unordered
 
 CLIPS_TABLE: Final = "clips.csv"
 CLIP_COLUMNS: Final = ("clip id", "caption")

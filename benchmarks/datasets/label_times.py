@@ -8,9 +8,9 @@ from pathlib import Path
 from core.clip import Clip
 from core.errors import UnreadableVideo, UserError
 from core.progress import track
-from core.runtime import map_unordered
 from core.timeline import OVERHANG_S, excess_s, span_text
 from core.video import end_of
+from core.workers import map_unordered
 
 ROUNDING_S = 0.01  # annotation files give seconds with two decimals
 VIDEOS_A_WORKER = 100  # starting a worker takes as long as looking at about so many

@@ -49,9 +49,6 @@ OPERATION_COUNTS: Final[Mapping[Split, tuple[int, ...]]] = _counts(_OPERATION_RO
 
 OTHERS_PHASE: Final = 51
 OTHERS_OPERATION: Final = 106
-# Classes that no surgeon's prompt describes (step interval, non-functional, others).
-PROMPTLESS_PHASES: Final = (2, 3, 51)
-PROMPTLESS_OPERATIONS: Final = (1, 2, 106)
 
 # Phases under which OphNet files "Others", with its segment counts.
 # Source: OphNet2024_loca_challenge.csv, rows with operation_id 106.

@@ -23,7 +23,7 @@ from benchmarks.metrics.motion import frame_change, frame_consistency
 from benchmarks.metrics.ophclip import OphClip
 from benchmarks.metrics.torchscript_encoders import I3d, InceptionV3, TorchScriptEncoder
 from benchmarks.metrics.transformers_clip import TransformersClip
-from core.clip import Manifest
+from core.clip import Manifest, Split
 from core.errors import UserError
 from core.files import atomic_path, read_object
 from core.progress import track
@@ -43,7 +43,7 @@ class QualitySettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class Encoders:
+class LoadedEncoders:
     """The loaded encoders. image: None takes the image features of `image_text`."""
 
     video: VideoEncoder | I3d
@@ -92,9 +92,9 @@ def load_encoders(
     image_text: MetricEncoder,
     image: TorchScriptEncoder | None,
     device: torch.device,
-) -> Encoders:
+) -> LoadedEncoders:
     """The encoders of these stages, on `device`.  Raises: UserError: if one is of another kind."""
-    return Encoders(
+    return LoadedEncoders(
         video=load_video_encoder(video, device),
         image_text=load_image_text_encoder(image_text, device),
         image=InceptionV3(image.weights(), device) if image is not None else None,
@@ -132,7 +132,8 @@ def load_video_encoder(stage: MetricEncoder, device: torch.device) -> VideoEncod
 
 
 class ClipFeatures(Stage):
-    """Encode `num_clips` clips of a set, chosen by seed, for all metrics at once.
+    """Encode `num_clips` clips of a set, or of a split of it, chosen by seed, for all metrics at
+    once.
 
     Writes `features.npz`, one row a clip: video (N, D), video_probabilities (N, C), frames
     (N, T, E), the image features, frame_probabilities of the middle frame (with Inception-V3),
@@ -143,6 +144,7 @@ class ClipFeatures(Stage):
     version: ClassVar[str] = "3"  # every frame's features, for intervals
 
     clips: ClipSource
+    split: Split | None = None
     video_encoder: MetricEncoder
     image_text_encoder: MetricEncoder
     image_encoder: TorchScriptEncoder | None = None
@@ -157,7 +159,7 @@ class ClipFeatures(Stage):
         )
         protocol = self.settings.protocol
         encoders.check(protocol)
-        chosen = choose(self.clips.manifest(), self.settings)
+        chosen = choose(self.clips.manifest().of_split(self.split), self.settings)
         captioned = all(clip.caption for clip in chosen.clips)
         parts: dict[str, list[NDArray[Any]]] = defaultdict(list)
         total = -(-len(chosen) // BATCH)

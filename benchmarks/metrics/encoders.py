@@ -51,7 +51,7 @@ class MetricEncoder(Stage):
 
 
 @dataclass(frozen=True)
-class TrainingClips:
+class FramedClips:
     """Clips to train on, with their frames on disk."""
 
     clips: list[Clip]
@@ -72,7 +72,7 @@ class EncoderTraining(MetricEncoder):
     protocol: FrameProtocol = FrameProtocol()
     optimisation: Optimisation
 
-    def training_clips(self) -> TrainingClips:
+    def training_clips(self) -> FramedClips:
         """The clips to train on, decoded.  Raises: UserError: if fewer than two are left."""
         frames = FrameCache(
             clips=self.clips,
@@ -82,7 +82,7 @@ class EncoderTraining(MetricEncoder):
         ).table()
         train, _ = split_held_out(self.clips.manifest())
         readable = [clip for clip in train.clips if clip.clip_id in frames.rows]
-        return TrainingClips(readable, frames)
+        return FramedClips(readable, frames)
 
     def cost(self) -> str:
         return f"{self.optimisation.steps:,} steps x {self.optimisation.batch_size}"

@@ -27,8 +27,11 @@ class FrameProtocol(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Which frames are compared and at which size in pixels."""
 
     num_frames: int = pydantic.Field(default=9, ge=2)
+    """Of each clip, evenly spaced, first and last included."""
     width: Even = 96
+    """Even; clips of another size are resized."""
     height: Even = 64
+    """Even; clips of another size are resized."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

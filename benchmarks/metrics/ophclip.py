@@ -24,7 +24,7 @@ from benchmarks.metrics.encoders import (
     CONFIG_NAME,
     WEIGHTS_NAME,
     EncoderTraining,
-    TrainingClips,
+    FramedClips,
     as_trained,
     load_weights,
     mirror_half,
@@ -229,7 +229,7 @@ def captions_of(clips: Sequence[Clip]) -> list[str]:
 
 def _loss_on(
     model: OphClipModel,
-    train: TrainingClips,
+    train: FramedClips,
     captions: Sequence[str],
     tokens: tuple[Tensor, Tensor],
     device: torch.device,

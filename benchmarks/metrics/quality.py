@@ -23,6 +23,7 @@ from benchmarks.metrics.intervals import entry_of, frechet_interval, mean_interv
 from benchmarks.metrics.kernel import SUBSETS, jedi_mmd, polynomial_mmd, subset_mmd, subset_size
 from benchmarks.metrics.manifold import NEIGHBOURS, manifold_scores
 from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
+from core.clip import Split
 from core.errors import UserError
 from core.stage import ClipSource, Stage
 
@@ -32,17 +33,19 @@ CLIP_SCORE = "clipscore"
 class GenerationQuality(Stage):
     """All metrics of `generated` against `real`.
 
-    real: held-out clips; generated: clips whose caption is the prompt; image_encoder: behind FID
-    and KID, None takes the image features of `image_text_encoder`. The result holds `metrics`:
-    name -> value, n, encoder, encoder_sha256, num_frames, width, height, fps, codec, ci95 of the
-    Frechet distances and CLIPScore (over clips, see `benchmarks.metrics.intervals`), and a warning
-    where n is not above the dimension of the features. CLIPScore shows the real clips' too.
+    real: held-out clips, those of `real_split` where it is given; generated: clips whose caption is
+    the prompt; image_encoder: behind FID and KID, None takes the image features of
+    `image_text_encoder`. The result holds `metrics`: name -> value, n, encoder, encoder_sha256,
+    num_frames, width, height, fps, codec, ci95 of the Frechet distances and CLIPScore (over clips,
+    see `benchmarks.metrics.intervals`), and a warning where n is not above the dimension of the
+    features. CLIPScore shows the real clips' too.
     prompted: whether the clips answer to their captions; without, there is no CLIPScore.
     """
 
     version: ClassVar[str] = "3"  # intervals
 
     real: ClipSource
+    real_split: Split | None = None
     generated: ClipSource
     video_encoder: MetricEncoder
     image_text_encoder: MetricEncoder
@@ -51,7 +54,7 @@ class GenerationQuality(Stage):
     prompted: bool = True
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        real, generated = (self._features(clips) for clips in (self.real, self.generated))
+        real, generated = self._features(self.real, self.real_split), self._features(self.generated)
         found = generated.run()
         if not found["captioned"]:
             raise UserError("a generated clip has no caption: CLIPScore needs the prompt of each")
@@ -62,9 +65,10 @@ class GenerationQuality(Stage):
             metrics = {k: entry for k, entry in metrics.items() if not k.startswith(CLIP_SCORE)}
         return {"metrics": metrics}
 
-    def _features(self, clips: ClipSource) -> ClipFeatures:
+    def _features(self, clips: ClipSource, split: Split | None = None) -> ClipFeatures:
         return ClipFeatures(
             clips=clips,
+            split=split,
             video_encoder=self.video_encoder,
             image_text_encoder=self.image_text_encoder,
             image_encoder=self.image_encoder,

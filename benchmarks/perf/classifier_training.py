@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from augment import training_set
 from benchmarks.config.files import load_config
-from benchmarks.config.schema import ClassifierSection
+from benchmarks.config.sections import ClassifierSection
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim
 from benchmarks.datasets.taxonomy import NUM_CLASSES

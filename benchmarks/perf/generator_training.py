@@ -34,7 +34,7 @@ from core.fitting import fit
 from core.optimisation import Optimisation
 from core.runtime import Precision, Runtime, autocast, training_attention
 from generator.base import ClipShape
-from generator.diffusion import DiffusionSettings, batch_loss
+from generator.denoising import DiffusionSettings, batch_loss
 from generator.latents import LatentDataset
 from generator.ophora.pipeline import COGVIDEOX_2B_SCHEDULE, TransformerSettings, load_pipeline
 from generator.ophora.training import velocity_loss

@@ -18,6 +18,7 @@ from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
 from benchmarks.plan.arms import Arms
+from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
 from benchmarks.plan.evidence import Evidence
 from benchmarks.plan.generators import Generators
@@ -29,6 +30,7 @@ from classifiers.training import ClassifierTraining
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
+from core.video import check_decoder
 
 __all__ = ["CLASS_NAMES", "PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
 
@@ -130,8 +132,10 @@ class Plan:
                 f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
                 "layout (the simulator draws at nano scale)"
             )
+        check_decoder(self.config.runtime.decoder)
         # Refused before a large data set's files are hashed.
         _ = self.generators.models, self.trainings.starts
+        check_memory(stage for model in self.generators.last for stage in model.tower())
         names = [name for name, _, _ in self.waves()]
         if self.data.missing and not dry_run:
             raise UserError(self.data.missing[0])
@@ -148,12 +152,11 @@ class Plan:
             if isinstance(generated, CaptionSynthesis):
                 generated.requests()
 
-    def waves(self) -> Iterator[tuple[str, list[Stage], bool]]:
-        """(what, stages, whether they run side by side). A wave needs only what came before it.
-
-        Data, encoding and synthesis use all workers inside; generators and classifiers are one
-        process each.
+    def waves(self) -> Iterator[tuple[str, list[Stage], int | None]]:
+        """(what, stages, how many cores or GPUs each takes where they run side by side; None: in
+        turn, as each uses all of them). A wave needs only what came before it.
         """
+        runtime = self.config.runtime
         data: list[Stage] = [*self.trainings.starts.values(), *self.generators.downloads]
         if self.config.sources:
             data += self.data.labelled.values()
@@ -161,7 +164,7 @@ class Plan:
             data += [self.data.curated, self.data.clean]
         if self.quality.rows:
             data.append(self.data.held_out[0])
-        yield "data", data, False
+        yield "data", data, None
         clips = [
             clips
             for draw in self._draws.values()
@@ -169,14 +172,15 @@ class Plan:
             for clips in arms.values()
         ]
         generated = [row.stage.generated for row in self.quality.rows]
-        yield "encoding", self.generators.encodings, False
-        yield "generators", self.generators.last, True
-        yield "synthesis", [*clips, *generated], False
+        yield "encoding", self.generators.encodings, None
+        yield "generators", self.generators.last, runtime.processes
+        yield "synthesis", [*clips, *generated], None
         distances = [each for arms in self.evidence.distances.values() for each in arms.values()]
-        yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], False
-        yield "decoding", self._caches(), False
-        yield "classifiers", [cell.stage for cell in self.cells], True
-        yield "agreement", list(self.evidence.agreements.values()), False
+        yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], None
+        yield "decoding", self._caches(), None
+        cells: list[Stage] = [cell.stage for cell in self.cells]
+        yield "classifiers", cells, runtime.classifier_processes
+        yield "agreement", list(self.evidence.agreements.values()), None
 
     def _caches(self) -> list[Stage]:
         caches = {

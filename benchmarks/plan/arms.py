@@ -19,8 +19,8 @@ from benchmarks.config.arms import (
     ExtraRealArm,
     FrozenArm,
     OversampledArm,
-    PartArm,
     ShuffledArm,
+    SubsetArm,
     UnlabelledArm,
 )
 from benchmarks.datasets.ophnet import OphNet
@@ -108,7 +108,7 @@ class Arms:
                 return ShuffledLabels(clips=self.clips_of(arm.of, task), **labelled)
             case FrozenArm():
                 return FrozenFrames(clips=self.clips_of(arm.of, task), **self.data.common)
-            case PartArm():
+            case SubsetArm():
                 clips = self.clips_of(arm.of, task)
                 return Subset(clips=clips, clips_per_class=arm.clips_per_class, **labelled)
             case AloneArm():
@@ -194,7 +194,7 @@ class Arms:
         config = self.data.config
         found: dict[str, list[Arm]] = {}
         for source in config.sources:
-            if isinstance(section := config.arms.get(source), PartArm):
+            if isinstance(section := config.arms.get(source), SubsetArm):
                 found.setdefault(section.of, []).append(self.named(source))
         for whole, parts in found.items():
             if whole in config.sources and self.named(whole).with_real:

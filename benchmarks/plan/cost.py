@@ -5,14 +5,22 @@ Forward pass of a transformer: 2 x parameters x tokens + 4 x layers x width x to
 Memory of a training: 16 bytes a parameter (fp32 weight and gradient, two moments of AdamW), 4 more
 with an average, and 34 bytes x tokens x width a layer and clip for the backward pass (arXiv
 2205.05198, Eq. 1, its attention term left out since attention is fused); with gradient
-checkpointing 2 bytes a layer and one layer whole.
+checkpointing 2 bytes a layer and one layer whole. After its ranks one process takes the training
+over, measures the held-out loss and saves: it holds the whole state, and one layer's activations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
+
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
+from core.errors import UserError
+from core.runtime import Runtime
 from core.stage import Stage
 from generator.base import ClipShape, Generator, GivenGenerator
+from generator.denoising import HELD_OUT_BATCH
 from generator.diffusion import DenoiserTraining
 from generator.families import GENERATORS
 from generator.family import Size, family_of
@@ -60,12 +68,53 @@ def training_gb(stage: Stage) -> float | None:
     if size is None or not isinstance(stage, DenoiserTraining):
         return None
     states = size.parameters * (20 if stage.optimisation.ema_decay else 16)
-    if runtime.sharding == "shard":
-        states /= runtime.processes
     layers = 2 * size.layers + 34 if _checkpointed(stage) else 34 * size.layers
-    clips = runtime.micro_batch or stage.optimisation.batch_size // runtime.processes
-    activations = clips * size.tokens(stage.encoding.shape) * size.width * layers
-    return (states + activations) / 1e9
+    share = stage.optimisation.batch_size // runtime.processes
+    clips = min(runtime.micro_batch or share, share)
+    of_clip = size.tokens(stage.encoding.shape) * size.width
+    held = states / runtime.processes if runtime.sharding == "shard" else states
+    training = held + clips * of_clip * layers
+    alone = states + (runtime.micro_batch or HELD_OUT_BATCH) * of_clip * 34
+    return max(training, alone) / 1e9
+
+
+def check_memory(stages: Iterable[Stage]) -> None:
+    """Whether every training fits the GPUs: those of this machine, or of `runtime.gpu_gb`.
+
+    Raises: UserError: for the first that does not, with settings that would.
+    """
+    for stage in stages:
+        limit = _gpu_gb(stage.runtime)
+        wanted = training_gb(stage)
+        if limit is None or wanted is None or wanted <= limit:
+            continue
+        cure = _fitting(stage, limit)
+        raise UserError(
+            f"{type(stage).__name__} {getattr(stage, 'name', '')}: about {wanted:,.0f} GB a GPU, "
+            f"{limit:,.0f} GB are there: {cure or 'it needs GPUs with more memory'}"
+        )
+
+
+def _gpu_gb(runtime: Runtime) -> float | None:
+    """Memory of the smallest GPU that the plan is for; None where nothing is known of any."""
+    found = [] if runtime.gpu_gb is None else [runtime.gpu_gb]
+    if runtime.torch_device().type == "cuda":
+        gpus = range(torch.cuda.device_count())
+        found += [torch.cuda.get_device_properties(gpu).total_memory / 1e9 for gpu in gpus]
+    return min(found, default=None)
+
+
+def _fitting(stage: Stage, limit: float) -> str:
+    """The mildest change with which a training fits, as arguments of --set; "" if none does."""
+    runtime = stage.runtime
+    smaller: list[dict[str, object]] = [{"micro_batch": n} for n in (8, 4, 2, 1)]
+    ranks = {"processes": 8, "sharding": "shard"}
+    for change in (*smaller, *(ranks | each for each in smaller)):
+        changed = stage.model_copy(update={"runtime": runtime.model_copy(update=change)})
+        wanted = training_gb(changed)
+        if wanted is not None and wanted <= limit:
+            return "--set " + " ".join(f"runtime.{name}={value}" for name, value in change.items())
+    return ""
 
 
 def _size(generator: Stage) -> Size | None:

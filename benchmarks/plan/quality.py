@@ -112,9 +112,10 @@ class Quality:
         ]
 
     def _compared(self, name: str, model: str) -> GenerationQuality:
-        section = self.data.config.quality
+        section, (real, split) = self.data.config.quality, self.data.held_out
         return GenerationQuality(
-            real=self.data.held_out[0],
+            real=real,
+            real_split=split,
             generated=self.generators.clips_of_captions(name, model),
             **self.encoders.all,
             settings=QualitySettings(num_clips=section.num_clips, protocol=section.protocol),

@@ -18,103 +18,154 @@ from generator.sections import DiffusionTrainingSection, EncodingSection, Sectio
 
 
 class AutoencoderSection(Section):
-    """start: the (image) autoencoder, trained on the same clips, whose weights it begins with.
-    given: weights that are taken as they are; null trains it."""
+    """An autoencoder of the generators."""
 
     given: str | None = None
+    """Weights that are taken as they are; null trains it."""
     settings: AutoencoderSettings
+    """Its architecture and objective."""
     optimisation: Optimisation
+    """Its training on single clips or frames."""
     start: AutoencoderSection | None = None
+    """The (image) autoencoder, trained on the same clips, whose weights it begins with; null:
+    none."""
 
 
 class TextSection(Section):
-    """given: a folder with a trained `text_encoder/` and its `tokenizer/`; null trains it."""
+    """The text encoder, a T5."""
 
     given: str | None = None
+    """A folder with a trained `text_encoder/` and its `tokenizer/`; null trains it."""
     settings: TextEncoderSettings
+    """Its size and objective."""
     optimisation: Optimisation
+    """Its training on captions."""
 
 
 class FewFrames(Section):
-    """A training on `frames` frames of each clip; see `generator.diffusion.DiffusionSettings`."""
+    """A training on some frames of each clip; see `generator.denoising.DiffusionSettings`."""
 
     frames: int
+    """Of each clip."""
     optimisation: Optimisation
+    """Steps, batch and learning rate of this training."""
 
 
 class TrainingSection(DiffusionTrainingSection):
-    """preview: sample sheets in the training's folder. start: weights whose transformer it goes on
-    from, for a training longer than a machine can be had for. earlier: trainings on fewer frames of
-    the same clips that come first."""
+    """A training of a generator that others may come before."""
 
     preview: Preview | None = None
+    """Sample sheets in the training's folder; null: none."""
     start: str | None = None
+    """Weights whose transformer it goes on from, for a training longer than a machine can be had
+    for."""
     earlier: tuple[FewFrames, ...] = ()
+    """Trainings on fewer frames of the same clips that come first."""
 
 
 class BaseSection(TrainingSection):
-    """given: weights that are taken as they are; nothing is trained, no part of them either."""
+    """A base generator, trained before it saw an eye."""
 
     encoding: EncodingSection
+    """Of the clips, for it and for all that is trained from it."""
     given: str | None = None
+    """Weights that are taken as they are; nothing is trained, no part of them either."""
 
 
 class OphoraBaseSection(BaseSection):
+    """CogVideoX at nano scale."""
+
     transformer: TransformerSettings
+    """Widths and depths of its denoiser."""
 
 
 class BoraBaseSection(BaseSection):
+    """Bora before ophthalmic video."""
+
     transformer: STDiTSettings
+    """Widths and depths of its denoiser."""
 
 
 class UncuratedSection(Section):
-    """max_text_tokens: of a caption before curation, which is longer than an instruction. start: as
-    in `TrainingSection`."""
+    """CogVideoX on clips before curation, trained as `ophora_tpt` says."""
 
     max_text_tokens: int
+    """Of a caption before curation, which is longer than an instruction."""
     start: str | None = None
+    """As in `TrainingSection`."""
 
 
 class DinoSection(Section):
-    """given: weights that are taken as they are; null trains them."""
+    """The ViT behind Endora's prior."""
 
     given: str | None = None
+    """Weights that are taken as they are; null trains them."""
     settings: VitSettings
+    """Its size."""
     optimisation: Optimisation
+    """Its training on single frames."""
 
 
 class EndoraTrainingSection(TrainingSection):
-    """prior: null trains without one."""
+    """A training of Endora."""
 
     prior: PriorSettings | None = None
+    """DINO's part in the loss; null trains without one."""
 
 
 class EndoraBaseSection(EndoraTrainingSection):
+    """Endora before ophthalmic video."""
+
     transformer: EndoraSettings
+    """Widths and depths of its denoiser."""
 
 
 class PretrainConfig(Section):
     """What the shipped weights are trained on and how."""
 
     clip: ClipShape
+    """Of all generators and autoencoders."""
     natural: CorpusSection
+    """Moving shapes (`natural_sim`): what CogVideoX saw before any medicine. `mix` has no part in
+    it."""
     biomed: CorpusSection
+    """Other anatomy (`biomed_sim`): what Bora and Endora saw before an eye. `mix` has no part in
+    it."""
     surgical: CorpusSection
+    """Narrated clips for autoencoders and T5."""
     transfer: CorpusSection
+    """Narrated clips, curated, that generators are then trained on."""
     encoder_corpus: CorpusSection
+    """Narrated clips, curated, for OphCLIP."""
     encoder_cases: dict[str, int | float]
+    """Labelled cases for FVD's encoder: fields of `OphSimSection`."""
     curation: CurationSection
+    """Of both curated corpora; `privacy` has no part in it."""
     video_autoencoder: AutoencoderSection
+    """Ophora's VAE."""
     image_autoencoder: AutoencoderSection
+    """Bora's and Endora's VAE."""
     text: TextSection
+    """The T5 of Ophora and Bora."""
     ophora_base: OphoraBaseSection
+    """CogVideoX, on `natural`."""
     bora_base: BoraBaseSection
+    """Bora, on `biomed`."""
     dino_nano: DinoSection
+    """What Endora's prior looks through, on `natural` and `biomed`."""
     endora_base: EndoraBaseSection
+    """Endora, on `biomed`."""
     ophora_tpt: TrainingSection
+    """From `ophora_base`, on `transfer`."""
     cogvideox_ophvl: UncuratedSection
+    """From `ophora_base`, on `transfer` before curation."""
     bora_tuned: TrainingSection
+    """From `bora_base`, on `transfer`."""
     endora_tuned: EndoraTrainingSection
+    """From `endora_base`, on `transfer`."""
     slowfast_nano: Optimisation
+    """FVD's encoder, on `encoder_cases`."""
     ophclip_nano: Optimisation
+    """FID's and CLIPScore's encoder, on `encoder_corpus`."""
     runtime: Runtime = Runtime()
+    """How it runs on this machine."""

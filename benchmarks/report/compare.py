@@ -18,8 +18,9 @@ from augment.arm import Arm
 from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import GainKey, Gains, gains
 from benchmarks.report.figures import Chart, gain_chart
-from benchmarks.report.page import TEMPLATE, verdict_of
+from benchmarks.report.page import TEMPLATE
 from benchmarks.report.provenance import DIGITS
+from benchmarks.report.sentences import sentence_of
 from benchmarks.tables.render import (
     MISSING,
     copies,
@@ -207,7 +208,7 @@ def write_comparison(runs: Sequence[Run], folder: Path) -> Path:
     listed = {"title": "The runs.", "header": RUNS_HEADER, "body": run_rows(runs), "texts": 6}
     html = page(
         TEMPLATE.with_name("compare.html.j2"),
-        verdicts=[(run.label, _report_of(run, folder), verdict_of(run.tables[0])) for run in runs],
+        verdicts=[(run.label, _report_of(run, folder), sentence_of(run.tables[0])) for run in runs],
         tables=tables,
         charts=[(chart, inline(chart.svg)) for chart in gain_charts(runs)],
         runs=listed,

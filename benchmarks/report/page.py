@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augment.arm import Arm
 from benchmarks.audits.rows import AUDIT_HEADER, RULES
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.drawing import inline, page
@@ -26,14 +25,13 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
+from benchmarks.report.sentences import sentence_of
 from benchmarks.report.shown import Panel
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
-from benchmarks.tables.schema import AccuracyRow, Contrasts, Table, Table1, Table2, Tables
+from benchmarks.tables.schema import Contrasts, Table, Table1, Table2, Tables
 from core.files import write_text
 
-DISTANCES = ("fid_", "fvd_")
-FEW_ARMS = 3  # whose numbers find room in a sentence
 HEADINGS: dict[type, str] = {
     Table2: "Does it help? Table 2",
     Contrasts: "Is one source better than another?",
@@ -97,7 +95,7 @@ def render(report: Report) -> str:
         TEMPLATE,
         data=main.data,
         scale=main.scale,
-        verdict=verdict_of(main),
+        verdict=sentence_of(main),
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),
@@ -138,82 +136,3 @@ def _plain(
 ) -> dict[str, Any]:
     """A table as the template's macro draws it; texts: how many columns are no numbers."""
     return {"title": text, "header": header, "body": body, "texts": texts}
-
-
-def verdict_of(table: Table1 | Table2) -> str:
-    """A table in one sentence."""
-    return verdict(table) if isinstance(table, Table2) else quality_verdict(table)
-
-
-def quality_verdict(table: Table1) -> str:
-    """Whose clips lie nearest to real ones, in one sentence for each printed distance."""
-    distances = [name for name in table.printed if name.startswith(DISTANCES)]
-    findings = []
-    for name in distances:
-        first, *others = sorted(table.rows, key=lambda row: row.metrics[name].value)
-        value = f"{first.model}, {first.metrics[name].value:.2f}"
-        behind = f" before {others[0].model}, {others[0].metrics[name].value:.2f}" if others else ""
-        findings.append(f"{name.partition('_')[0].upper()}: {value}{behind}")
-    return f"On {table.data} ({table.scale}), nearest to real clips by {'; by '.join(findings)}."
-
-
-def verdict(table: Table2) -> str:
-    """Whether each source helped on test: a sentence for each schedule.
-
-    With intervals and p values, the corrected ones, as are the marks in the table; where there are
-    many sources, those that fared alike are named together and the numbers left to the table.
-    """
-    runs = max(row.top1.n_seeds for row in table.rows)
-    basis = "a single run" if runs == 1 else f"{runs} seeds"
-    where = f"On {table.data} ({table.scale}, {basis}), test split"
-    found = []
-    for schedule in dict.fromkeys(row.schedule for row in table.rows):
-        rows = [row for row in table.rows if (row.split, row.schedule) == ("test", schedule)]
-        compared = [row for row in rows if row.delta_vs_source is not None]
-        arms = dict.fromkeys(row.arm for row in compared)
-        by_arm = {arm: [row for row in compared if row.arm == arm] for arm in arms}
-        clauses = _clauses(by_arm) if len(arms) <= FEW_ARMS else _grouped(by_arm)
-        if clauses:
-            found.append(f"{schedule.replace('_', ' ')}: {'; '.join(clauses)}.")
-    if not found:
-        return f"{where}: no augmented arm was compared with Source."
-    return f"{where}, " + " Test split, ".join(found)
-
-
-def _clauses(by_arm: Mapping[Arm, Sequence[AccuracyRow]]) -> list[str]:
-    """What each arm's clips did, with its numbers."""
-    clauses = []
-    for arm, rows in by_arm.items():
-        tasks = len({row.task for row in rows})
-        numbers = ", ".join(
-            f"{row.classifier}{f' {row.task}' if tasks > 1 else ''} {delta.top1:+.2f} points"
-            f" [{delta.ci95[0]:+.2f}, {delta.ci95[1]:+.2f}], {_p(delta.p_holm)}"
-            for row in rows
-            if (delta := row.delta_vs_source) is not None
-        )
-        clauses.append(f"{arm.name}'s clips {_finding(rows)} ({numbers})")
-    return clauses
-
-
-def _grouped(by_arm: Mapping[Arm, Sequence[AccuracyRow]]) -> list[str]:
-    """The arms of each finding, in the table's order."""
-    alike: dict[str, list[str]] = {}
-    for arm, rows in by_arm.items():
-        alike.setdefault(_finding(rows), []).append(arm.name)
-    return [f"{', '.join(names)} {finding}" for finding, names in alike.items()]
-
-
-def _finding(rows: Sequence[AccuracyRow]) -> str:
-    deltas = [row.delta_vs_source for row in rows if row.delta_vs_source is not None]
-    better = [delta.top1 > 0 and delta.significant for delta in deltas]
-    worse = [delta.top1 < 0 and delta.significant for delta in deltas]
-    findings = [
-        f"{verb} top-1" + ("" if all(found) else " for some")
-        for verb, found in (("raised", better), ("lowered", worse))
-        if any(found)
-    ]
-    return " and ".join(findings) or "showed no reliable difference in top-1"
-
-
-def _p(value: float) -> str:
-    return "Holm p < 0.001" if value < 0.001 else f"Holm p = {value:.3f}"

@@ -25,7 +25,7 @@ TABLES = {
 _WIDTHS = (9, 8, 24, 7, 17, 18)  # of a cell's columns: task ("operation") to test
 
 
-def plan_line(waves: Sequence[tuple[str, Sequence[Stage], bool]]) -> str:
+def plan_line(waves: Sequence[tuple[str, Sequence[Stage], int | None]]) -> str:
     """What is to do and what is there, wave by wave; waves that need nothing are left out."""
     parts = []
     for name, stages, _ in waves:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from benchmarks.config.files import load_config
 from benchmarks.plan import CLASS_NAMES, Inputs, Plan
 from benchmarks.review import __doc__ as description
-from benchmarks.review.answers import load_key, read_answers, write_review
+from benchmarks.review.answers import load_key, read_answers
 from benchmarks.review.kit import CRITERIA_PATH, PAGE_NAME, Choice, Criteria, build_kit
+from benchmarks.review.summary import write_review
 from core.errors import UserError, exit_code
 
 REAL = "Real"
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), help="where the run's clips are")
     add("--set", nargs="+", action="extend", default=[], metavar="A.B=C", help="change a value")
     add("--classes", type=int, default=12, metavar="N", help="how many classes, commonest first")
-    add("--clips", type=int, default=50, metavar="N", help="clips a class, over all sources")
+    add("--clips", type=int, default=50, metavar="N", help="clips of each class and source")
     add("--seed", type=int, default=0, help="which clips")
     add("--criteria", type=Path, default=CRITERIA_PATH, metavar="FILE", help="what is scored")
     add("--output", type=Path, required=True, metavar="DIR", help="the kit's folder")
@@ -63,8 +65,10 @@ def run_build(options: argparse.Namespace) -> None:
     key = build_kit(
         options.output, manifests, CLASS_NAMES[task], choice, plan.config.clip, criteria
     )
+    counts = Counter(item.source for item in key.items)
+    shown = ", ".join(f"{counts[source]} {source}" for source in manifests)
     print(
-        f"{len(key.items)} clips of {len(manifests)} sources: give reviewers {options.output} "
+        f"{len(key.items)} clips ({shown}): give reviewers {options.output} "
         f"without its key.json; they open {PAGE_NAME}"
     )
 

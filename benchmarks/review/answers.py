@@ -1,34 +1,23 @@
-"""What the reviewers' files say: faults in them, means with intervals, agreement, charts.
+"""Reading the files that reviewers send back: which count, and the faults of those that do not.
 
-answers (JSON of each reviewer) + key -> scores by source and criterion -> review.md, csv, svg
+answers (JSON of each reviewer) + key -> scores
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import krippendorff
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score
 
-from benchmarks.metrics.intervals import mean_interval
-from benchmarks.report.drawing import PALETTE, draw
-from benchmarks.review.kit import KEY_NAME, Criterion, Key
-from benchmarks.tables.render import plain_table
+from benchmarks.review.kit import KEY_NAME, Key
 from core.errors import UserError
-from core.files import read_json, write_text
-
-LEVEL_COLOURS = ("#9c3d1e", "#E69F00", "#56B4E9", "#0072B2", *PALETTE)
+from core.files import read_json
 
 
 class Answers(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -173,102 +162,3 @@ def _scores(key: Key, answers: Answers) -> NDArray[np.float64]:
         ],
         dtype=np.float64,
     )
-
-
-def sources_of(key: Key) -> dict[str, NDArray[np.int64]]:
-    """Places of each source's clips, sources in the order of their names."""
-    names = sorted({item.source for item in key.items})
-    sources = np.array([item.source for item in key.items])
-    return {name: np.flatnonzero(sources == name) for name in names}
-
-
-def means(review: Review) -> list[tuple[str, str, int, float, float, float]]:
-    """Source, criterion, clips, mean and 95% interval over clips, each its reviewers' mean."""
-    rows = []
-    for source, places in sources_of(review.key).items():
-        for number, criterion in enumerate(review.key.criteria.criteria):
-            found = review.scores[:, places, number]
-            seen = ~np.isnan(found).all(axis=0)
-            by_clip = np.nanmean(found[:, seen], axis=0)
-            if len(by_clip) < 2:
-                continue
-            mean = float(by_clip.mean())
-            rows.append((source, criterion.name, len(by_clip), mean, *mean_interval(by_clip, mean)))
-    return rows
-
-
-def agreement(review: Review) -> list[tuple[str, float | None, float | None]]:
-    """By criterion: Krippendorff's alpha (ordinal) and the mean of the pairs' quadratically
-    weighted kappa; None for one reviewer, or where nobody's scores differ."""
-    levels = list(range(len(review.key.criteria.levels)))
-    rows: list[tuple[str, float | None, float | None]] = []
-    for number, criterion in enumerate(review.key.criteria.criteria):
-        table = review.scores[:, :, number]
-        varied = len(np.unique(table[~np.isnan(table)])) > 1
-        if len(review.raters) < 2 or not varied:
-            rows.append((criterion.name, None, None))
-            continue
-        alpha = krippendorff.alpha(table, level_of_measurement="ordinal", value_domain=levels)
-        kappas = []
-        for a, b in combinations(table, 2):
-            both = ~(np.isnan(a) | np.isnan(b))
-            if both.any():
-                pair = (a[both].astype(int), b[both].astype(int))
-                kappas.append(cohen_kappa_score(*pair, labels=levels, weights="quadratic"))
-        finite = [kappa for kappa in kappas if np.isfinite(kappa)]
-        rows.append((criterion.name, float(alpha), float(np.mean(finite)) if finite else None))
-    return rows
-
-
-def level_chart(review: Review, number: int, criterion: Criterion) -> str:
-    """Shares of the levels for each source, one bar a source, as an SVG."""
-    levels, sources = review.key.criteria.levels, sources_of(review.key)
-
-    def paint(axes: Any) -> None:
-        left = np.zeros(len(sources))
-        for level, name in enumerate(levels):
-            shares = [_share(review.scores[:, p, number], level) for p in sources.values()]
-            colour = LEVEL_COLOURS[level % len(LEVEL_COLOURS)]
-            axes.barh(list(sources), shares, left=left, color=colour, label=f"{level} {name}")
-            left += np.array(shares)
-        axes.set(xlim=(0, 100), xlabel="share of scores (%)")
-        axes.invert_yaxis()
-        axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
-
-    return draw(f"{criterion.name}: {criterion.question}", (5.6, 1.4 + 0.4 * len(sources)), paint)
-
-
-def _share(scores: NDArray[np.float64], level: int) -> float:
-    given = scores[~np.isnan(scores)]
-    return 100 * float((given == level).mean()) if len(given) else 0.0
-
-
-def write_review(review: Review, target: Path) -> str:
-    """Write `review.md`, `means.csv` and a chart for each criterion; returns the Markdown."""
-    found = means(review)
-    body = [
-        [source, name, str(clips), f"{mean:.2f} [{low:.2f}, {high:.2f}]"]
-        for source, name, clips, mean, low, high in found
-    ]
-    agreed = [[name, _number(alpha), _number(kappa)] for name, alpha, kappa in agreement(review)]
-    text = "\n\n".join(
-        [
-            f"# Review of {len(review.key.items)} clips by {len(review.raters)} reviewers",
-            plain_table(body, ["Source", "Criterion", "Clips", "Mean score, 95% interval"]),
-            plain_table(agreed, ["Criterion", "Krippendorff's alpha", "Weighted kappa"]),
-            *(f"- {line}" for line in (*review.notes, *review.faults)),
-        ]
-    )
-    write_text(target / "review.md", text + "\n")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["source", "criterion", "clips", "mean", "ci95_low", "ci95_high"])
-    writer.writerows(found)
-    write_text(target / "means.csv", buffer.getvalue())
-    for number, criterion in enumerate(review.key.criteria.criteria):
-        write_text(target / f"{criterion.id}.svg", level_chart(review, number, criterion))
-    return text
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

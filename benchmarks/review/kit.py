@@ -82,7 +82,8 @@ class Key(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which clips go into a kit: `classes` of them, `clips` of each, all sources alike."""
+    """Which clips go into a kit: of the `classes` commonest classes, at most `clips` of each class
+    and source, so that rivals and real clips stand beside those under study, not in their place."""
 
     task: Task
     classes: int = 12
@@ -102,24 +103,24 @@ def build_kit(
 
     Args: manifests: source name -> labelled clips, the real ones among them; shape: frames and size
     that every clip is brought to, so that neither tells where it is from.
+    A source with fewer clips of a class gives those that it has.
     Raises: UserError: if the sources share no class, or `target` holds a kit already.
     """
     if (target / KEY_NAME).exists():
         raise UserError(f"{target}: holds a kit already; give another folder")
     items: list[Item] = []
-    number = choice.clips // len(manifests)
     labels = shared_classes(manifests, choice.task, choice.classes)
-    if not labels or not number:
+    if not labels:
         raise UserError(
-            f"{len(manifests)} sources share {len(labels)} classes, {choice.clips} clips a class: "
-            "nothing to review; name sources with clips of the same classes, or more clips"
+            f"{len(manifests)} sources share no class: nothing to review; name sources with clips "
+            "of the same classes"
         )
     wanted = [(label, name, manifest) for label in labels for name, manifest in manifests.items()]
     for label, name, manifest in track(
         wanted, total=len(wanted), description="review kit", unit="classes of a source"
     ):
         for clip in _drawn(manifest, label, name, choice):
-            if sum(i.source == name and i.class_id == label for i in items) == number:
+            if sum(i.source == name and i.class_id == label for i in items) == choice.clips:
                 break
             item = Item(id=_blind(choice.seed, name, clip.clip_id), asked=class_names[label],
                         source=name, class_id=label, clip_id=clip.clip_id)  # fmt: skip

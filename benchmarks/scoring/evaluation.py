@@ -133,11 +133,6 @@ def save_cell(results: Path | str, cell: Cell) -> Path:
     return path
 
 
-def load_cells(results: Path | str) -> list[Cell]:
-    """All cells below a results folder, sorted by path.  Raises: UserError: for a bad one."""
-    return [read_cell(path) for path in sorted(Path(results).glob("cells/*/*/*/seed*.json"))]
-
-
 def read_cell(path: Path) -> Cell:
     """Raises: UserError: if the file holds no cell of this version."""
     try:

@@ -64,7 +64,7 @@ class ArmAudit(Strict):
     broken: tuple[str, ...]
 
 
-class Quality(Strict):
+class QualityFacts(Strict):
     """One generator's clips for held-out captions. metrics: the result of `GenerationQuality`."""
 
     model: str
@@ -124,7 +124,7 @@ class Findings(Strict):
     """Clips of each arm by its label, the real test clips first."""
     sweeps: dict[str, tuple[Arm, ...]]
     """By what they are parts of: arms that differ in volume alone, the whole last."""
-    quality: tuple[Quality, ...]
+    quality: tuple[QualityFacts, ...]
     """Rows of Table 1."""
     audits: tuple[ArmAudit, ...]
     """Those that are of the run's own clips."""

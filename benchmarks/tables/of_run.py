@@ -9,7 +9,7 @@ from augment.arm import Arm
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import Cell
-from benchmarks.scoring.record import AnyRecord, ArmAudit, Quality, left_out, outcome
+from benchmarks.scoring.record import AnyRecord, ArmAudit, QualityFacts, left_out, outcome
 from benchmarks.tables.build import build_contrasts, build_table1, build_table2
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from generator.endora.family import VARIANT
@@ -57,7 +57,9 @@ def contrasts(record: AnyRecord, cells: Sequence[Cell]) -> Contrasts | None:
     return build_contrasts(cells, pairs, data=record.data, scale=record.scale)
 
 
-def quality_table(rows: Sequence[Quality], config: BenchmarkConfig, corpus: str) -> Table1 | None:
+def quality_table(
+    rows: Sequence[QualityFacts], config: BenchmarkConfig, corpus: str
+) -> Table1 | None:
     """Table 1; None without a row.  Args: corpus: the narrated clips, a name or a path."""
     if not rows:
         return None

@@ -33,32 +33,36 @@ SCALING_CLIPS = 64  # clips whose latents set the scaling factor
 
 
 class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Architecture and objective.
-
-    dimension: 3 = AutoencoderKLCogVideoX, 2 = AutoencoderKL; both shrink 8x in space.
-    temporal_compression: of the 3D network; CogVideoX-2b's is 4. A small network cannot undo it:
-    it averages neighbouring frames at its first, widest level, and moving instruments turn into
-    ghosts (docs/log.md).
-    edge_weight: weight of the L1 of spatial differences, which keeps thin instruments sharp;
-    motion_weight: the same in time, against ghosts of moving ones (our choices). kl_weight: small,
-    as usual where diffusion runs on the latents. crop: side in pixels of the random crops trained
-    on, None for whole frames; the network is convolutional, and crops give more steps for the same
-    work (our choice). resampler_init: see `initialise_as_resampler`. plain: a 2D network without
-    attention and outer 1x1 convolutions, so that a 3D one can start from it (see `inflate`).
-    """
+    """Architecture and objective."""
 
     dimension: Literal[2, 3]
+    """3 = AutoencoderKLCogVideoX, 2 = AutoencoderKL; both shrink 8x in space."""
     channels: tuple[int, int, int, int]
+    """Widths of the four levels, the finest first."""
     latent_channels: int = pydantic.Field(ge=1)
+    """Numbers that stand for 8 x 8 pixels."""
     temporal_compression: Literal[1, 2, 4] = 4
+    """Of the 3D network; CogVideoX-2b's is 4. A small network cannot undo it: it averages
+    neighbouring frames at its first, widest level, and moving instruments turn into ghosts
+    (docs/log.md)."""
     layers_per_block: int = pydantic.Field(default=1, ge=1)
+    """Residual layers of each level."""
     norm_groups: int = pydantic.Field(default=4, ge=1)
+    """Of group normalisation; it divides all `channels`."""
     edge_weight: float = pydantic.Field(default=1.0, ge=0)
+    """Of the L1 of spatial differences, which keeps thin instruments sharp (our choice)."""
     motion_weight: float = pydantic.Field(default=0.0, ge=0)
+    """The same in time, against ghosts of moving instruments (our choice)."""
     kl_weight: float = pydantic.Field(default=1e-6, ge=0)
+    """Small, as usual where diffusion runs on the latents."""
     resampler_init: bool = False
+    """Begins as a resampler of pictures (see `initialise_as_resampler`)."""
     plain: bool = False
+    """A 2D network without attention and outer 1x1 convolutions, so that a 3D one can start from it
+    (see `inflate`)."""
     crop: int | None = pydantic.Field(default=None, ge=16, multiple_of=8)
+    """Side in pixels of the random crops trained on, None for whole frames; the network is
+    convolutional, and crops give more steps for the same work (our choice)."""
 
     def build(self, shape: ClipShape) -> Autoencoder:
         """A freshly initialised network for clips of `shape`."""

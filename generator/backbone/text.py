@@ -30,25 +30,29 @@ MEAN_SPAN = 3.0
 
 
 class TextEncoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Size of the nano T5 (all T5Config names).
-
-    decorrelation: weight of `correlation` in its training, over captions of `max_tokens` tokens,
-    padding included, as Ophora reads them.
-    paraphrase_share: share of samples that ask for another wording instead of hidden spans.
-    word_dropout: share of words left out of the wording that it is given, so that no word alone
-    tells the others. asked_wordings: only the first so many of a group are asked for, so that all
-    others come to mean the same as they; null asks for any.
-    """
+    """Size of the nano T5 (T5Config's names) and its objective."""
 
     d_model: int = pydantic.Field(default=128, ge=8)
+    """Width of the embeddings."""
     d_ff: int = pydantic.Field(default=256, ge=8)
+    """Width inside the feed-forward layers."""
     num_layers: int = pydantic.Field(default=2, ge=1)
+    """Of the encoder; the decoder, which is thrown away, has one."""
     num_heads: int = pydantic.Field(default=4, ge=1)
+    """Of attention; they divide `d_model`."""
     decorrelation: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of `correlation`, over captions of `max_tokens` tokens, padding included, as Ophora
+    reads them."""
     paraphrase_share: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Share of samples that ask for another wording instead of hidden spans."""
     word_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Share of words left out of the wording that it is given, so that no word alone tells the
+    others."""
     asked_wordings: int | None = pydantic.Field(default=None, ge=1)
+    """Only the first so many of a group are asked for, so that all others come to mean the same as
+    they; null asks for any."""
     max_tokens: int = pydantic.Field(default=32, ge=2)
+    """Of a caption under `decorrelation`."""
 
 
 class TextEncoderTraining(Weights):

@@ -28,8 +28,11 @@ class BoraSection(GeneratorSection):
     """A folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from; null
     starts from `base`."""
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
+    """Of a caption; what is longer is cut."""
     fine_tuning: DiffusionTrainingSection
+    """Its training on the curated clips."""
     guided_channels: int | None = 3
+    """The released sampler guides the first 3 of 4 latent channels; null guides all."""
 
     _constant_guidance = pydantic.field_validator("sampling")(guided_constantly)
 

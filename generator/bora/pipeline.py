@@ -34,14 +34,23 @@ class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Widths and depths of the STDiT, and its noise. Defaults: STDiT-XL/2 (Bora)."""
 
     depth: int = pydantic.Field(default=28, ge=1)
+    """Transformer blocks."""
     hidden_size: int = pydantic.Field(default=1152, ge=8)
+    """Width of the tokens; `num_heads` divides it."""
     num_heads: int = pydantic.Field(default=16, ge=1)
+    """Of every attention: within frames, along time, to the caption."""
     patch_size: int = pydantic.Field(default=2, ge=1)
+    """Side of a token's square of latents."""
     text_dim: int = pydantic.Field(default=4096, ge=8)
+    """Width of T5's embeddings."""
     max_text_tokens: int = pydantic.Field(default=120, ge=1)
+    """Of a caption; what is longer is cut."""
     latent_channels: int = pydantic.Field(default=4, ge=1)
+    """Of the VAE; Stable Diffusion's has 4."""
     space_scale: float = pydantic.Field(default=0.5, gt=0)
+    """Positions in a frame go from 0 to 16 / space_scale, whatever its size."""
     noise_schedule: NoiseSchedule = "linear"
+    """Linear betas, as Bora has them, or Improved DDPM's cosine, made for small images."""
 
     def build(self, shape: ClipShape) -> STDiT:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""

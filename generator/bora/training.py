@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from diffusers import DDPMScheduler
 from torch import Tensor
@@ -12,13 +12,8 @@ from core.runtime import Precision
 from generator.base import GivenGenerator, load_denoiser, share_folder
 from generator.bora.pipeline import BoraSampler
 from generator.bora.stdit import STDiT
-from generator.diffusion import (
-    DenoiserTraining,
-    DiffusionSettings,
-    Example,
-    check_fits,
-    train_denoiser,
-)
+from generator.denoising import DiffusionSettings, Example
+from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.iddpm import noise_and_bound_loss
 
 
@@ -29,6 +24,8 @@ class BoraTraining(DenoiserTraining):
     guided_channels: see `BoraSampler`.
     Source: Bora's released training: AdamW lr 1e-5, weight decay 0, EMA, caption dropout 0.1.
     """
+
+    version: ClassVar[str] = "2"  # dropped captions keep their masks
 
     name: Literal["base", "fine-tuned"]
     diffusion: DiffusionSettings = DiffusionSettings(caption_dropout=0.1, timestep_strata=1)

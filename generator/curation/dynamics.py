@@ -19,24 +19,25 @@ from core.video import FPS, Frames, VideoInfo, iterate_frames
 
 
 class DynamicsSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Defaults: the paper's 2 and 100 keyframes at PySceneDetect's own threshold.
-
-    motion_threshold, cut_threshold: content values (0-255) that make a keyframe where the lower
-    and where the upper bound is checked. One value does for footage in which every instrument
-    counts as content; on small, dim eyes a clip moves at values far below those of a cut.
-    max_keyframes_per_s: a further upper bound, for clips too short to hold `max_keyframes`.
-    min_scene_len_frames: least distance between two keyframes, counted at 8 fps.
-    width_px: frames are compared at this width, as PySceneDetect's automatic downscaling does; a
-    small one averages away the noise of sensor and codec, which hue and saturation magnify.
-    """
+    """Defaults: the paper's 2 and 100 keyframes at PySceneDetect's own threshold."""
 
     min_keyframes: int = pydantic.Field(default=2, ge=1)
+    """A clip with fewer is dropped as static."""
     max_keyframes: int = pydantic.Field(default=100, ge=1)
+    """A clip with more is dropped as restless."""
     max_keyframes_per_s: float | None = pydantic.Field(default=None, gt=0)
+    """A further upper bound, for clips too short to hold `max_keyframes`; null: none."""
     motion_threshold: float = pydantic.Field(default=27.0, gt=0, le=255)
+    """Content value (0-255) that makes a keyframe where the lower bound is checked. One value for
+    both does for footage in which every instrument counts as content; on small, dim eyes a clip
+    moves at values far below those of a cut."""
     cut_threshold: float = pydantic.Field(default=27.0, gt=0, le=255)
+    """The same where the upper bound is checked."""
     min_scene_len_frames: int = pydantic.Field(default=1, ge=1)
+    """Least distance between two keyframes, counted at 8 fps."""
     width_px: int = pydantic.Field(default=256, ge=16)
+    """Frames are compared at this width, as PySceneDetect's automatic downscaling does; a small one
+    averages away the noise of sensor and codec, which hue and saturation magnify."""
 
     @pydantic.model_validator(mode="after")
     def _bounds_are_ordered(self) -> DynamicsSettings:

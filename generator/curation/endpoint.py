@@ -26,8 +26,8 @@ R = TypeVar("R")
 class Endpoint(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Where and how to ask. Only `model` and `max_tokens` can change an answer.
 
-    base_url: up to and including the version, e.g. http://127.0.0.1:8000/v1. The key, if the server
-    wants one, is read from the environment variable OPHORA_LLM_KEY and stored nowhere.
+    The key, if the server wants one, is read from the environment variable OPHORA_LLM_KEY and
+    stored nowhere.
     """
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = (
@@ -40,13 +40,21 @@ class Endpoint(pydantic.BaseModel, frozen=True, extra="forbid"):
     )
 
     base_url: str = pydantic.Field(pattern=r"^https?://[^\s@?#]+$")
+    """Up to and including the version, e.g. http://127.0.0.1:8000/v1."""
     model: str = pydantic.Field(min_length=1)
+    """As the server names it."""
     max_tokens: int = pydantic.Field(default=256, ge=1)
+    """Of an answer; a longer one is cut off."""
     timeout_s: float = pydantic.Field(default=120.0, gt=0)
+    """Longest wait for one answer."""
     max_attempts: int = pydantic.Field(default=6, ge=1)
+    """Of a request that fails, before the run ends."""
     backoff_s: float = pydantic.Field(default=1.0, ge=0)
+    """Wait after the first failure; it doubles with each further one."""
     concurrency: int = pydantic.Field(default=8, ge=1)
+    """Requests at once."""
     requests_per_minute: float | None = pydantic.Field(default=None, gt=0)
+    """A limit, spread evenly; null: none."""
 
 
 class _Bearer(requests.auth.AuthBase):

@@ -18,16 +18,20 @@ from generator.curation.replies import Reply, reply_from
 class LocalModel(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A chat model: a folder in transformers' layout (safetensors), or a hub id "org/name".
 
-    A folder enters cache keys by the sha256 of its contents (`identity`, computed), never by its
-    place; a hub id by name and `revision`.
+    A folder enters cache keys by the sha256 of its contents, never by its place; a hub id by name
+    and `revision`.
     """
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("model",)
 
     model: str = pydantic.Field(min_length=1)
+    """The folder or the hub id."""
     revision: str | None = None
+    """Of a hub id: branch, tag or commit; null: main."""
     max_tokens: int = pydantic.Field(default=256, ge=1)
+    """Of an answer; a longer one is cut off."""
     identity: str = ""
+    """What cache keys hold; computed, not to be set."""
 
     @pydantic.model_validator(mode="before")
     @classmethod

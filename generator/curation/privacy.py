@@ -40,42 +40,49 @@ class OcrPrivacy(pydantic.BaseModel, frozen=True, extra="forbid"):
     that has the look of a line of text, in whatever script: the recogniser knows Latin, Chinese and
     Japanese letters only, and reads nothing or other letters in a line of others.
 
-    min_characters, min_score: a pupil is read as one or two round letters, a reflection as a bar,
-    with scores up to 0.999; words are longer. long_characters, long_min_score: a whole line may be
-    misread here and there, which lowers its score, while nothing else looks like one.
-    line_min_score, line_ratio, line_share, line_tilt_deg: what looks like a line: the detector's
-    score, the longer side over the shorter, the shorter over that of the frame, and the angle to
-    it, since burned-in text is level and an ornament or a scale on an instrument hardly ever is.
-    eye_share: no letters are that high: the place is the eye, which the detector takes for an O.
-    side_px: the longer side that frames are read at; on 288x192 frames, 288 loses letters of 9 px
-    that 384 finds. Source of all values: our choice, on OphVL-sim.
+    Source of all values: our choice, on OphVL-sim.
     """
 
     kind: Literal["ocr"] = "ocr"
     frames_per_s: float = pydantic.Field(default=1.0, gt=0)
+    """Frames that are looked at in a second of the clip; 1 in the paper."""
     min_characters: int = pydantic.Field(default=3, ge=1)
+    """Words are longer; a pupil is read as one or two round letters, a reflection as a bar."""
     min_score: float = pydantic.Field(default=0.8, gt=0, le=1)
+    """Least certainty of the recogniser; pupils and reflections reach 0.999."""
     long_characters: int = pydantic.Field(default=8, ge=1)
+    """From so many on it is a whole line, which `long_min_score` is for."""
     long_min_score: float = pydantic.Field(default=0.6, gt=0, le=1)
+    """A whole line may be misread here and there, which lowers its score, while nothing else looks
+    like one."""
     line_min_score: float = pydantic.Field(default=0.55, gt=0, le=1)
+    """Of a place with a line's look: least certainty of the detector."""
     line_ratio: float = pydantic.Field(default=1.5, ge=1)
+    """Of the same: its longer side over the shorter, at least."""
     line_share: float = pydantic.Field(default=0.3, gt=0, le=1)
+    """Of the same: its shorter side over that of the frame, at most."""
     line_tilt_deg: float = pydantic.Field(default=5.0, ge=0, le=45)
+    """Of the same: its angle to the frame in degrees, at most. Burned-in text is level; an ornament
+    or a scale on an instrument hardly ever is."""
     eye_share: float = pydantic.Field(default=0.5, gt=0, le=1)
+    """No letters are so high, as a share of the frame: the place is the eye, which the detector
+    takes for an O."""
     side_px: int = pydantic.Field(default=384, ge=64)
+    """The longer side that frames are read at; on 288x192 frames, 288 loses letters of 9 px that
+    384 finds."""
 
 
 class OpenAIPrivacy(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A vision-language model behind an OpenAI-compatible endpoint, asked frame by frame.
-
-    An answer that is neither yes nor no is asked again; after `max_answers` the frame counts as
-    sensitive, the side on which a mistake harms nobody.
-    """
+    """A vision-language model behind an OpenAI-compatible endpoint, asked frame by frame."""
 
     kind: Literal["openai"] = "openai"
     endpoint: Endpoint
+    """Its server and name."""
     frames_per_s: float = pydantic.Field(default=1.0, gt=0)
+    """Frames that it is asked about in a second of the clip; 1 in the paper."""
     max_answers: int = pydantic.Field(default=2, ge=1)
+    """An answer that is neither yes nor no is asked again; after so many the frame counts as
+    sensitive, the side on which a mistake harms nobody."""
 
 
 PrivacySettings = Annotated[OcrPrivacy | OpenAIPrivacy, pydantic.Field(discriminator="kind")]

@@ -58,13 +58,13 @@ class RulesRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class _ModelRefine(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A language model. An answer is rejected that is empty, cut off, longer than `max_words`, that
-    talks about itself, holds markup, or names surgical terms absent from the caption, or none of
-    its own; after `max_answers` the raw caption is kept, marked.
-    """
+    """A language model. An answer is rejected that is empty, cut off, too long, that talks about
+    itself, holds markup, or names surgical terms absent from the caption, or none of its own."""
 
     max_words: int = pydantic.Field(default=80, ge=5)
+    """Of an answer."""
     max_answers: int = pydantic.Field(default=3, ge=1)
+    """Tries a caption; after so many the raw caption is kept, marked."""
 
 
 class OpenAIRefine(_ModelRefine):
@@ -72,6 +72,7 @@ class OpenAIRefine(_ModelRefine):
 
     kind: Literal["openai"] = "openai"
     endpoint: Endpoint
+    """Its server and name."""
 
 
 class TransformersRefine(_ModelRefine):
@@ -79,6 +80,7 @@ class TransformersRefine(_ModelRefine):
 
     kind: Literal["transformers"] = "transformers"
     local: LocalModel
+    """Its weights."""
 
 
 RefineSettings = Annotated[

@@ -8,10 +8,12 @@ from core.video import VideoInfo
 
 
 class ResolutionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A clip narrower than `min_width_px` or lower than `min_height_px` is dropped."""
+    """Bounds on a clip's size. Defaults: the paper's."""
 
     min_width_px: int = pydantic.Field(default=720, ge=1)
+    """A narrower clip is dropped."""
     min_height_px: int = pydantic.Field(default=480, ge=1)
+    """A lower one is dropped."""
 
     def problem_of(self, info: VideoInfo) -> str | None:
         """Why a clip of that size is dropped, or None."""

@@ -13,9 +13,9 @@ import pydantic
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.progress import Progress, track
-from core.runtime import map_unordered
 from core.stage import ClipSource
 from core.video import probe
+from core.workers import map_unordered
 from generator.curation.chat import ANSWERS_NAME, Chat
 from generator.curation.decisions import (
     READABLE,

@@ -35,13 +35,18 @@ JITTER = 0.3  # of brightness and contrast
 
 
 class VitSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Size of the ViT. Defaults: DINO's ViT-S/8; outputs: what the head tells apart."""
+    """Size of the ViT. Defaults: DINO's ViT-S/8."""
 
     patch_size: int = pydantic.Field(default=8, ge=1)
+    """Side of a token's square in pixels."""
     embed_dim: int = pydantic.Field(default=384, ge=8)
+    """Width of the tokens."""
     depth: int = pydantic.Field(default=12, ge=1)
+    """Transformer blocks."""
     num_heads: int = pydantic.Field(default=6, ge=1)
+    """Of its attention; they divide `embed_dim`."""
     outputs: int = pydantic.Field(default=1024, ge=2)
+    """What the training's head tells apart; the ViT itself has no head."""
 
     def arguments(self, shape: ClipShape) -> dict[str, Any]:
         """What builds it with timm for frames of `shape`."""

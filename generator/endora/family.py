@@ -65,6 +65,7 @@ class EndoraSection(GeneratorSection):
     variants: dict[str, EndoraVariant] = {}
     """Trained from nothing as `fine_tuning` says, rows "endora/NAME" of Table 1."""
     fine_tuning: DiffusionTrainingSection
+    """Its training on the curated clips, without classes."""
     classes: DiffusionTrainingSection
     """From there on, with the run's labelled training clips: the Endora that makes clips of a
     class."""

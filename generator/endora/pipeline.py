@@ -31,19 +31,26 @@ CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows,
 
 
 class EndoraSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Widths and depths of the denoiser, and its noise. Defaults: EnDora-XL/2.
-
-    temporal, learned_variance: parts that Endora's ablation leaves out; see `EndoraTransformer`.
-    """
+    """Widths and depths of the denoiser, and its noise. Defaults: EnDora-XL/2."""
 
     depth: int = pydantic.Field(default=28, ge=2, multiple_of=2)
+    """Blocks, within frames and along time in turn."""
     hidden_size: int = pydantic.Field(default=1152, ge=8)
+    """Width of the tokens; `num_heads` divides it."""
     num_heads: int = pydantic.Field(default=16, ge=1)
+    """Of every attention, within frames and along time."""
     patch_size: int = pydantic.Field(default=2, ge=1)
+    """Side of a token's square of latents."""
     latent_channels: int = pydantic.Field(default=4, ge=1)
+    """Of the VAE; Stable Diffusion's has 4."""
     temporal: bool = True
+    """Every second block attends along time; false: within frames, without positions in time.
+    Endora's ablation leaves it out."""
     learned_variance: bool = True
+    """Puts out the variance beside the noise, as Improved DDPM; false: DDPM. Endora's ablation
+    leaves it out."""
     noise_schedule: NoiseSchedule = "linear"
+    """Linear betas, as Endora has them, or Improved DDPM's cosine, made for small images."""
 
     def build(self, shape: ClipShape, num_classes: int | None) -> EndoraTransformer:
         """A freshly initialised network for clips of `shape` (8x in space, every frame)."""

@@ -28,21 +28,22 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class PriorSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """How the prior enters the loss.
-
-    of: what is taken from the ViT: the tokens after a block ("features"), or the class token's
-    attention in it, a map a head ("attention"). layers: its blocks; blocks: the denoiser's spatial
-    blocks that are matched with them, counted from 0. kernel: of the convolution, stride 2.
-    reach: "spatial", the gradient reaches those blocks alone; "all", also what comes before them,
-    as in the released code.
-    """
+    """How the prior enters the loss."""
 
     weight: float = pydantic.Field(default=0.5, gt=0)
+    """Of the prior, beside the loss of the noise."""
     of: Literal["features", "attention"] = "features"
+    """What is taken from the ViT: the tokens after a block ("features"), or the class token's
+    attention in it, a map a head ("attention")."""
     layers: tuple[int, ...] = pydantic.Field(default=(2, 5, 8, 11), min_length=1)
+    """Blocks of the ViT, counted from 0."""
     blocks: tuple[int, ...] = pydantic.Field(default=(2, 5, 8, 11), min_length=1)
+    """The denoiser's spatial blocks that are matched with them, counted from 0."""
     kernel: Literal[2, 3] = 2
+    """Side of the convolution's kernel; its stride is 2."""
     reach: Literal["spatial", "all"] = "spatial"
+    """Where the gradient goes: "spatial", those blocks alone; "all", also what comes before them,
+    as in the released code."""
 
     @pydantic.model_validator(mode="after")
     def _matched_one_to_one(self) -> PriorSettings:

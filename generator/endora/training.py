@@ -17,14 +17,8 @@ from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import Precision, seed_everything
 from generator.base import GivenGenerator, Weights, load_denoiser, share_folder
-from generator.diffusion import (
-    DenoiserTraining,
-    DiffusionSettings,
-    Example,
-    check_fits,
-    frames_of,
-    train_denoiser,
-)
+from generator.denoising import DiffusionSettings, Example, frames_of
+from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.endora.pipeline import EndoraSampler, known_classes, label_of
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit
 from generator.endora.transformer import EndoraTransformer

@@ -12,6 +12,7 @@ from generator.base import Generator, Weights
 from generator.encoding import Encoding
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
 from generator.opening import COGVIDEOX, Wanted
+from generator.ophora.adapters import AdaptedWeights
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.sections import DiffusionTrainingSection, GeneratorSection
 
@@ -23,17 +24,24 @@ class OphoraSection(GeneratorSection):
 
     base: str
     """Folder of the base text-to-video pipeline (or a hub id, "org/name")."""
+    lora: str | None = None
+    """Adapters that make Ophora of `weights` or, without those, of `base`: a folder or hub id with
+    the file that diffusers' `save_lora_weights` writes; nothing is trained then."""
     tpt_weights: str | None = None
     """A folder whose `transformer/` was transfer pre-trained from `base` beforehand; null trains it
     now, as `tpt` says."""
     ophvl_weights: str | None = None
     """The same on the uncurated clips, for the row "CogVideoX-2b (w/ OphVL)" of Table 1."""
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    """Of an instruction; what is longer is cut."""
     ophvl_text_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Of uncurated captions, which are longer than instructions; null: as `max_text_tokens`."""
     tpt: DiffusionTrainingSection
+    """Transfer pre-training, on all curated clips."""
     p2ft: DiffusionTrainingSection
+    """Privacy-preserving fine-tuning, on those without text."""
     gradient_checkpointing: bool = False
+    """Computes activations again in the backward pass: less memory, more time."""
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
     """Low-rank updates instead of all weights; see `OphoraTraining`."""
 
@@ -57,7 +65,8 @@ class Ophora(Family[OphoraSection]):
         }
 
     def beside(self, model: str, section: OphoraSection) -> tuple[str, ...]:
-        return ("ophora_tpt",) if model == "ophora" and section.weights is None else ()
+        trained = section.weights is None and section.lora is None
+        return ("ophora_tpt",) if model == "ophora" and trained else ()
 
     def build(self, model: str, section: OphoraSection, materials: Materials) -> Generator:
         builders = {
@@ -93,9 +102,8 @@ class Ophora(Family[OphoraSection]):
 
     def _fine_tuned(self, section: OphoraSection, materials: Materials) -> Generator:
         """Fine-tuned on the clips without text."""
-        if section.weights is not None:
-            weights = materials.weights(section.weights, "ophora.weights", Wanted(COGVIDEOX))
-            return self._given(weights, section, materials)
+        if section.weights is not None or section.lora is not None:
+            return self._given(_ready_made(section, materials), section, materials)
         start = self._transferred(section, materials)
         clips = _read(materials.clean, section, materials)
         return self._train("P2FT", start, clips, section.p2ft, section, materials)
@@ -124,6 +132,19 @@ class Ophora(Family[OphoraSection]):
 
     def _given(self, given: Weights, section: OphoraSection, materials: Materials) -> Generator:
         return GivenOphora(given=given, shape=shape_of(section, materials), **materials.common)
+
+
+def _ready_made(section: OphoraSection, materials: Materials) -> Weights:
+    """Ophora that is not trained here: whole, or adapters on a whole one."""
+    if section.weights is None:
+        whole = _base(section, materials)
+    else:
+        whole = materials.weights(section.weights, "ophora.weights", Wanted(COGVIDEOX))
+    if section.lora is None:
+        return whole
+    wanted = Wanted(COGVIDEOX, adapter=True)
+    adapter = materials.weights(section.lora, "ophora.lora", wanted)
+    return AdaptedWeights(base=whole, adapter=adapter, **materials.common)
 
 
 def _base(section: OphoraSection, materials: Materials) -> Weights:

@@ -38,21 +38,26 @@ COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {
 
 
 class TransformerSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """CogVideoXTransformer3DModel's widths and depths. Defaults: THUDM/CogVideoX-2b.
-
-    snr_shift_scale: the schedule's signal-to-noise ratio is divided by it. The fewer latents a clip
-    has, the less noise hides what it shows, so smaller clips need a smaller one
-    (arXiv 2301.10972; docs/log.md).
-    """
+    """CogVideoXTransformer3DModel's widths and depths. Defaults: THUDM/CogVideoX-2b."""
 
     num_layers: int = pydantic.Field(default=30, ge=1)
+    """Transformer blocks."""
     num_attention_heads: int = pydantic.Field(default=30, ge=1)
+    """Times `attention_head_dim`, they make the width of the tokens."""
     attention_head_dim: int = pydantic.Field(default=64, ge=8)
+    """Width of one head."""
     time_embed_dim: int = pydantic.Field(default=512, ge=8)
+    """Width of the embedded timestep."""
     text_embed_dim: int = pydantic.Field(default=4096, ge=8)
+    """Width of T5's embeddings."""
     max_text_tokens: int = pydantic.Field(default=226, ge=1)
+    """Of a caption; what is longer is cut."""
     latent_channels: int = pydantic.Field(default=16, ge=1)
+    """Of the VAE; CogVideoX's has 16."""
     snr_shift_scale: float = pydantic.Field(default=3.0, gt=0)
+    """The schedule's signal-to-noise ratio is divided by it. The fewer latents a clip has, the less
+    noise hides what it shows, so smaller clips need a smaller one (arXiv 2301.10972;
+    docs/log.md)."""
 
     def schedule(self) -> dict[str, Any]:
         """CogVideoX-2b's schedule of noise, shifted."""

@@ -18,18 +18,13 @@ import pydantic
 import torch
 from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import CogVideoXPatchEmbed
-from peft import LoraConfig
 from torch import Tensor
 
-from core.runtime import Precision, seed_everything
+from core.runtime import Precision
 from generator.base import GivenGenerator, share_folder
-from generator.diffusion import (
-    DenoiserTraining,
-    Example,
-    SampleLoss,
-    check_fits,
-    train_denoiser,
-)
+from generator.denoising import Example, SampleLoss
+from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
+from generator.ophora.adapters import add_lora, save_lora
 from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading
 
 
@@ -84,8 +79,7 @@ class OphoraTraining(DenoiserTraining):
 
     def save(self, model: CogVideoXTransformer3DModel, start: Path, target: Path) -> None:
         if self.lora_rank is not None:
-            model.fuse_lora()
-            model.unload_lora()
+            save_lora(model, target)
         share_folder(start, target, leave_out="transformer")
         model.save_pretrained(target / "transformer")
 
@@ -134,14 +128,6 @@ def _patches(patches: CogVideoXPatchEmbed) -> int:
     """How many make a frame."""
     size: int = patches.patch_size
     return (patches.sample_height // size) * (patches.sample_width // size)
-
-
-def add_lora(transformer: CogVideoXTransformer3DModel, rank: int, seed: int) -> None:
-    """Freeze the weights and add trainable low-rank updates, zero at first."""
-    seed_everything(seed)  # one of the two factors starts random
-    transformer.requires_grad_(False)
-    projections = ["to_q", "to_k", "to_v", "to_out.0"]
-    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=projections))
 
 
 class GivenOphora(GivenGenerator):

@@ -7,13 +7,9 @@ import pytest
 import yaml
 
 from augment.prompts import PromptBook
+from augment.synthesis import SynthesisSettings, class_requests
 from benchmarks.datasets import ophvl_sim
-from benchmarks.datasets.taxonomy import (
-    OPERATIONS,
-    PHASE_OF_OPERATION,
-    PROMPTLESS_OPERATIONS,
-    PROMPTLESS_PHASES,
-)
+from benchmarks.datasets.taxonomy import OPERATIONS, PHASE_OF_OPERATION, operations_of
 from core.errors import UserError
 
 
@@ -61,9 +57,8 @@ def test_generators_have_read_the_words_of_the_prompts(book, descriptions):
     assert len(prompts & captions) / len(prompts) >= 0.95
 
 
-def test_the_yaml_agrees_with_the_taxonomy(book):
-    assert book.promptless["phase"] == set(PROMPTLESS_PHASES)
-    assert book.promptless["operation"] == set(PROMPTLESS_OPERATIONS)
+def test_step_interval_non_functional_and_others_are_promptless(book):
+    assert book.promptless == {"phase": {2, 3, 51}, "operation": {1, 2, 106}}
 
 
 def test_phase_prompts_take_its_operations_in_turn():
@@ -91,8 +86,20 @@ def test_placement_of_speculum_follows_the_removal(book):
 @pytest.mark.parametrize(("task", "class_id"), [("phase", 2), ("operation", 106)])
 def test_policy_decides_for_promptless_classes(book, task, class_id):
     assert book.prompts_for(task, class_id, [106], "all")
+    assert bool(book.prompts_for(task, class_id, [106])) == (task == "phase")
     assert book.prompts_for(task, class_id, [106], "promptable") == ()
     assert book.prompts_for(task, 0, [0], "promptable") == book.prompts_for(task, 0, [0], "all")
+
+
+def test_the_papers_classes_are_the_default(book):
+    """52 phases and 106 operations (Ophora, Sec. 3, downstream tasks)."""
+    for task, policy, classes in [("phase", "paper", 52), ("operation", "paper", 106),
+                                  ("operation", "all", 107)]:  # fmt: skip
+        settings = SynthesisSettings(clips_per_class=2, policy=policy)
+        requests = class_requests(book, task, operations_of(task), settings)
+        assert len({request.labels[task] for request in requests}) == classes
+        assert len(requests) == 2 * classes
+    assert SynthesisSettings().policy == "paper"
 
 
 def test_errors_name_the_cure(book, tmp_path):

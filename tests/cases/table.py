@@ -171,7 +171,7 @@ def generator_weights(kit: Kit) -> None:
     """15: what is whole loads; an adapter, and what lacks a part, is refused before any work."""
     kit.make()
     refused = {
-        "lora": ("LoRA adapter", "fuse_lora"),
+        "lora": ("LoRA adapter", "ophora.lora"),
         "missing_shard": ("diffusion_pytorch_model-00002-of-00002.safetensors",),
         "lacking": ("transformer_blocks.5",),
     }

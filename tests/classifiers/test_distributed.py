@@ -60,7 +60,7 @@ def training(
 @pytest.mark.parametrize("network", [PLAIN_MVIT, PLAIN_SLOWFAST], ids=["MViTv2", "SlowFast"])
 def test_ranks_train_as_one_process_does(network: Network, tmp_path: Path) -> None:
     alone = training(tmp_path / "one", network)
-    together = training(tmp_path / "two", network, processes=2)
+    together = training(tmp_path / "two", network, classifier_processes=2)
     one, two = alone.run(), together.run()
     losses = [
         np.array([json.loads(line)["train_loss"] for line in (stage.folder / LOG_NAME).open()])
@@ -75,6 +75,6 @@ def test_ranks_train_as_one_process_does(network: Network, tmp_path: Path) -> No
 
 
 def test_a_batch_that_ranks_cannot_share_is_one_line(tmp_path: Path) -> None:
-    stage = training(tmp_path, PLAIN_MVIT, batch_size=7, processes=2)
+    stage = training(tmp_path, PLAIN_MVIT, batch_size=7, classifier_processes=2)
     with pytest.raises(UserError, match=r"^batch_size 7: not a multiple of 2 ranks$"):
         stage.run()

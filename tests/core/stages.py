@@ -113,7 +113,7 @@ class Together(Stage):
     """Two ranks write a file each; they wait for as long as SECONDS_PER_STEP says."""
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        launch(write_and_wait, folder, runtime=Runtime(processes=2))
+        launch(write_and_wait, folder, runtime=Runtime(), ranks=2)
         return {"files": len(list(folder.glob("rank-*.txt")))}
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from core.errors import UnreadableVideo
 from core.isolated import LIMIT_NAME, Isolated, NoAnswer
-from core.runtime import Runtime, map_unordered, release_workers
+from core.runtime import Runtime
+from core.workers import map_unordered, release_workers
 from tests.core.isolated_functions import noise
 
 ROOT = Path(__file__).parents[2]

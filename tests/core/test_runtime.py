@@ -1,10 +1,7 @@
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -13,7 +10,6 @@ import pydantic
 import pytest
 import torch
 
-from core.errors import UnreadableVideo
 from core.runtime import (
     Runtime,
     commit_of,
@@ -21,10 +17,8 @@ from core.runtime import (
     library_versions,
     limit_threads,
     machine,
-    map_unordered,
     seed_everything,
 )
-from core.video import read_span
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signal is Linux's")
@@ -82,95 +76,6 @@ def test_device() -> None:
     assert Runtime(device="cpu").torch_device() == torch.device("cpu")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert Runtime().torch_device().type == expected
-
-
-# --- many processes
-
-
-def square_and_place(number: int) -> tuple[int, int, int]:
-    return number**2, os.getpid(), torch.get_num_threads()
-
-
-def fail_on_zero(path_and_number: tuple[str, int]) -> None:
-    folder, number = path_and_number
-    if number == 0:
-        read_span(Path(folder) / "absent.mp4")
-    time.sleep(0.1)
-    (Path(folder) / f"ran-{number}").touch()
-
-
-def kill_self(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def write_pid_and_sleep(path: str) -> None:
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(60)
-
-
-def test_map_in_this_process() -> None:
-    results = list(map_unordered(square_and_place, [3, 4], workers=1))
-    assert [(item, value[0]) for item, value in results] == [(3, 9), (4, 16)]
-    assert {value[1] for _, value in results} == {os.getpid()}
-    assert list(map_unordered(square_and_place, [], workers=4)) == []
-    assert next(map_unordered(square_and_place, [5], workers=4))[1][1] == os.getpid()
-
-
-def test_map_in_other_processes() -> None:
-    results = dict(map_unordered(square_and_place, range(20), workers=2))
-    assert {item: value[0] for item, value in results.items()} == {n: n**2 for n in range(20)}
-    assert os.getpid() not in {value[1] for value in results.values()}
-    assert {value[2] for value in results.values()} == {1}  # threads a worker
-
-
-def test_first_failure_cancels_the_rest_and_keeps_its_type(tmp_path: Path) -> None:
-    items = [(str(tmp_path), number) for number in range(60)]
-    with pytest.raises(UnreadableVideo) as raised:
-        list(map_unordered(fail_on_zero, items, workers=2))
-    assert raised.value.path == tmp_path / "absent.mp4"
-    assert len(list(tmp_path.glob("ran-*"))) < 30
-
-
-def test_a_killed_worker_is_an_error_not_a_hang() -> None:
-    with pytest.raises(BrokenProcessPool):
-        list(map_unordered(kill_self, [1, 2, 3], workers=2))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-@linux_only
-def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
-    program = (
-        "import sys\n"
-        "from core.runtime import map_unordered\n"
-        "from tests.core.test_runtime import write_pid_and_sleep\n"
-        "if __name__ == '__main__':\n"
-        "    list(map_unordered(write_pid_and_sleep, sys.argv[1:], workers=2))\n"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(program)
-    files = [tmp_path / "pid-1", tmp_path / "pid-2"]
-    parent = subprocess.Popen(
-        [sys.executable, str(script), *map(str, files)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    deadline = time.monotonic() + 60
-    while not all(file.exists() and file.read_text() for file in files):
-        assert parent.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    pids = [int(file.read_text()) for file in files]
-    deadline = time.monotonic() + 10
-    while any(map(is_running, pids)):
-        assert time.monotonic() < deadline, "a worker outlived its parent"
-        time.sleep(0.05)
 
 
 # --- provenance

@@ -12,7 +12,7 @@ from core.batch import Batch
 from core.errors import UserError
 from core.optimisation import Optimisation, build_optimisers, matrices_of
 from generator.bora.stdit import STDiT
-from generator.diffusion import draw_frames, draw_timesteps, frames_of
+from generator.denoising import draw_frames, draw_timesteps, frames_of
 from tests.generator.tiny import bora_base, ophora_base
 
 

@@ -11,15 +11,16 @@ import torch
 
 from core.distributed import launch
 from core.errors import UserError
+from core.files import read_json
 from core.runtime import Runtime
 from core.training import LOG_NAME
 from generator.bora.training import BoraTraining
-from generator.diffusion import DenoiserTraining, DiffusionSettings
+from generator.denoising import DiffusionSettings
+from generator.diffusion import DenoiserTraining
 from generator.ophora.training import OphoraTraining
 from tests.core.stages import refuse
-from tests.generator.tiny import (
-    denoiser_training,
-)
+from tests.generator.sharded import shard_endora
+from tests.generator.tiny import denoiser_training, endora_network
 
 STEPS = 20
 
@@ -69,6 +70,15 @@ def test_ranks_train_as_one_process_does(
     assert two["held_out_loss"]["after"] != two["held_out_loss"]["before"]
 
 
+def test_blocks_are_sharded_wherever_they_lie_and_one_rank_keeps_the_whole(tmp_path: Path) -> None:
+    """Endora's lie in the wrapper of its prior; gathered weights are one copy of 2, not 2."""
+    launch(shard_endora, tmp_path, runtime=Runtime(), ranks=2)
+    first, second = (read_json(tmp_path / f"rank-{number}.json") for number in range(2))
+    blocks = [f"denoiser.blocks.{number}" for number in range(endora_network().config.depth)]
+    assert first["sharded"] == ["", *blocks] == second["sharded"]
+    assert first["kept"] == first["states"] > 0 == second["kept"]
+
+
 def test_a_batch_that_ranks_cannot_share_is_one_line(tmp_path: Path) -> None:
     stage = training(tmp_path, OphoraTraining, processes=3)
     with pytest.raises(UserError, match=r"^batch_size 8: not a multiple of 3 ranks$"):
@@ -77,9 +87,9 @@ def test_a_batch_that_ranks_cannot_share_is_one_line(tmp_path: Path) -> None:
 
 def test_a_wrong_input_in_a_rank_is_one_line() -> None:
     with pytest.raises(UserError, match=r"^clips: none can be read$"):
-        launch(refuse, "clips: none can be read", runtime=Runtime(processes=2))
+        launch(refuse, "clips: none can be read", runtime=Runtime(), ranks=2)
 
 
 def test_a_rank_that_dies_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="a training process failed"):
-        launch(torch.zeros, -1, runtime=Runtime(processes=2))
+        launch(torch.zeros, -1, runtime=Runtime(), ranks=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,30 @@ def test_latents_are_the_scaled_posterior(precision: Precision, tmp_path: Path) 
     assert (error.abs() < 6 * spread + 1e-2).all()
 
 
+def test_the_size_is_known_before_and_a_full_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = encoding(tmp_path)
+    stage.parts.run()
+    each = stage.bytes_per_clip()
+    assert f"{each / 1e6:,.2f} MB a clip" in stage.cost()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=6 * each - 1))
+    with pytest.raises(UserError, match=r"6 encoded clips take about .* GB are free: free some"):
+        stage.run()
+    monkeypatch.undo()
+    again = encoding(tmp_path / "again")
+    again.run()
+    found = sum(
+        tensor.nbytes
+        for file in again.folder.glob("shard-*.safetensors")
+        for name, tensor in load_file(file).items()
+        if name != "mask"
+    )
+    assert found == 6 * each
+    assert again.cost().startswith("6 clips, ")
+
+
 def test_short_clips_end_in_zero_frames(tmp_path: Path) -> None:
     clips = CaptionedClips(num_clips=2, last_is_short=True, **common(tmp_path))
     manifest = clips.manifest()
@@ -87,7 +112,7 @@ def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
             }
         )
     alone, shared = written
-    assert len(alone) == 8 and alone.keys() == shared.keys()
+    assert len(alone) == 7 and alone.keys() == shared.keys()
     assert all(torch.equal(alone[name], shared[name]) for name in alone)
 
 

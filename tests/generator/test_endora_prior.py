@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.optimisation import Optimisation
 from core.training import Training
-from generator.diffusion import DiffusionSettings, draw_frames
+from generator.denoising import DiffusionSettings, draw_frames
 from generator.encoding import Encoding
 from generator.endora.dino import DinoTraining, VitSettings, view
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit, pearson, save_vit

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import CogVideoXPipeline
+from safetensors.torch import save_file
 from torch import Tensor
 
 from core.batch import Batch
@@ -17,19 +18,25 @@ from core.errors import UserError
 from core.files import read_json
 from core.optimisation import Optimisation
 from core.runtime import Precision
-from generator.base import CARD_NAME, TRAINING_RECORD, ClipShape, Sampling, Weights, load_denoiser
+from generator.base import (
+    CARD_NAME,
+    TRAINING_RECORD,
+    ClipShape,
+    GivenWeights,
+    Sampling,
+    Weights,
+    load_denoiser,
+    weights_named,
+)
 from generator.bora.pipeline import BoraAssembly
 from generator.bora.training import BoraTraining, GivenBora
-from generator.diffusion import (
-    DenoiserTraining,
-    DiffusionSettings,
-    Example,
-    batch_loss,
-    held_out_loss,
-)
+from generator.denoising import DiffusionSettings, Example, batch_loss, held_out_loss
+from generator.diffusion import DenoiserTraining
 from generator.encoding import Encoding
 from generator.endora.pipeline import EndoraAssembly
 from generator.endora.training import EndoraTraining, GivenEndora
+from generator.opening import COGVIDEOX, LORA_NAME, Wanted
+from generator.ophora.adapters import LORA_FOLDER, AdaptedWeights
 from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
 from generator.ophora.training import GivenOphora, OphoraTraining, placed
 from tests.generator.tiny import (
@@ -174,6 +181,10 @@ def test_other_captions_are_those_of_other_clips(tmp_path: Path) -> None:
         return fit(given.latents, given.text)
 
     arguments = (torch.nn.Identity(), sample_loss, data, 1000, torch.device("cpu"))
+    whole = held_out_loss(*arguments)
+    assert held_out_loss(*arguments, at_once=3) == pytest.approx(whole, abs=1e-6)
+    assert [len(captions) for captions in seen] == [4, 3, 1]
+    seen.clear()
     right, wrong = (held_out_loss(*arguments, other_captions=other) for other in (False, True))
     assert right == pytest.approx(fit(latents, text).mean().item(), abs=1e-6)
     others = fit(latents, text[[2, 3, 0, 1]]).mean().item()
@@ -205,6 +216,52 @@ def test_low_rank_updates_end_in_a_plain_pipeline(tmp_path: Path) -> None:
     assert changed == {
         f"transformer_blocks.0.attn1.{part}.weight" for part in ("to_q", "to_k", "to_v", "to_out.0")
     }
+
+
+def test_adapters_are_read_by_diffusers_and_make_the_same_clips(tmp_path: Path) -> None:
+    whole = trained(ophora_base(tmp_path), tmp_path)
+    assert isinstance(whole, OphoraTraining)
+    fields = {name: getattr(whole, name) for name in ("name", "init", "encoding", "optimisation")}
+    low = OphoraTraining(**fields, lora_rank=2, **common(tmp_path))
+    adapter, fused = low.weights() / LORA_FOLDER, low.weights()
+
+    pipeline = CogVideoXPipeline.from_pretrained(low.init.weights())
+    pipeline.load_lora_weights(adapter)  # as a user of diffusers does
+    assert pipeline.get_active_adapters()
+    pipeline.fuse_lora(components=["transformer"])
+    pipeline.unload_lora_weights()
+    expected = CogVideoXPipeline.from_pretrained(fused).transformer.state_dict()
+    for name, tensor in pipeline.transformer.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+    named = weights_named(
+        str(adapter), field="ophora.lora", root=tmp_path,
+        wanted=Wanted(COGVIDEOX, adapter=True), **common(tmp_path),
+    )  # fmt: skip
+    given = AdaptedWeights(base=low.init, adapter=named, **common(tmp_path))
+    ours = CogVideoXPipeline.from_pretrained(given.weights()).transformer.state_dict()
+    assert ours.keys() == expected.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_adapters_of_another_network_are_one_line(tmp_path: Path) -> None:
+    base, folder = ophora_base(tmp_path), tmp_path / "adapter"
+    folder.mkdir()
+    for state, words in [
+        ({"text_encoder.to_q.lora_A.weight": torch.zeros(2, 4)}, "holds no update"),
+        ({"transformer.other.lora_A.weight": torch.zeros(2, 4),
+          "transformer.other.lora_B.weight": torch.zeros(4, 2)}, "no adapter for"),
+    ]:  # fmt: skip
+        save_file(state, folder / LORA_NAME)
+        adapter = GivenWeights.at(
+            folder, wanted=Wanted(COGVIDEOX, adapter=True), **common(tmp_path)
+        )
+        with pytest.raises(UserError, match=words):
+            AdaptedWeights(base=base, adapter=adapter, **common(tmp_path)).run()
+    (folder / LORA_NAME).unlink()
+    with pytest.raises(UserError, match="save_lora_weights of diffusers wrote"):
+        GivenWeights.at(folder, wanted=Wanted(COGVIDEOX, adapter=True), **common(tmp_path))
 
 
 def test_latents_of_another_shape_are_refused(base: Weights, tmp_path: Path) -> None:
@@ -353,3 +410,26 @@ def test_a_few_frames_keep_their_places_in_time(tmp_path: Path) -> None:
     assert torch.equal(
         patches(text, frames)[:, size.max_text_seq_length :].flatten(), whole.flatten()
     )
+
+
+def test_a_dropped_caption_keeps_its_mask(tmp_path: Path) -> None:
+    """Guidance samples with the prompt's mask on both sides (Bora's released sampling)."""
+    clips = CaptionedClips(num_clips=4, **common(tmp_path))
+    fields = {"shape": SHAPE, "max_text_tokens": TEXT_TOKENS, **common(tmp_path)}
+    data = Encoding(clips=clips, parts=bora_base(tmp_path), mask_padding=True, **fields).load()
+    _, text, mask = data.rows([0, 1, 2, 3])
+    assert mask.sum(1).min() > 1 and not mask.all()
+    seen: list[Example] = []
+
+    def sample_loss(given: Example) -> Tensor:
+        seen.append(given)
+        return given.latents.flatten(1).mean(1)
+
+    settings = DiffusionSettings(caption_dropout=0.5)
+    loss = batch_loss(sample_loss, data, settings, 1000, torch.device("cpu"))
+    loss(Batch([0, 1, 2, 3], list(range(4)), seed=0))
+    dropped = seen[0].dropped
+    assert dropped.any() and not dropped.all()
+    assert torch.equal(seen[0].mask, mask)
+    assert torch.equal(seen[0].text[~dropped], text[~dropped])
+    assert (seen[0].text[dropped] == data.empty_text).all()

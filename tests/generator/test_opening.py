@@ -145,7 +145,7 @@ def configure(file: Path, **values: object) -> None:
 
 
 FAULTS: dict[Callable[[Path, Path, State], None], str] = {
-    lora: r"copy: pytorch_lora_weights\.safetensors is a LoRA adapter.*fuse_lora, save_pretrained",
+    lora: r"copy: pytorch_lora_weights\.safetensors is a LoRA adapter.*name it as ophora\.lora",
     peft: r"copy: adapter_config\.json is a LoRA adapter.*name that folder",
     variant: r"transformer: diffusion_pytorch_model\.fp16\.safetensors is a variant: save the",
     missing_shard: r"index\.json: shard part-2\.safetensors is missing: fetch it again",

@@ -25,12 +25,13 @@ _HAPTICS: tuple[Colour, ...] = ((70, 110, 214), (206, 222, 232), (96, 84, 150), 
 _DRAPES: tuple[Colour, ...] = ((168, 118, 98), (196, 150, 128), (74, 122, 142), (80, 132, 108))
 
 NUISANCE: Final = 1.0  # of a case, unless a configuration says otherwise
-_PLAIN: Final = 0.25  # up to here instruments are plain to see; from here on eyes differ in full
+_PLAIN: Final = 0.25  # instruments are plain to see; eyes and lights differ in full from here on
 _THICKER: Final = 0.75  # share by which thin instruments are thickened where they are plain
 _EYE: Final = (
     "iris", "iris_texture", "sclera", "vessels", "redness", "drape", "pupil", "reflex", "glints",
     "lens", "haptic",
 )  # fmt: skip
+_LIGHT: Final = ("cast", "exposure", "contrast", "light", "falloff")
 _INSTRUMENTS: Final = ("tool_hue", "tool_saturation")
 
 T = TypeVar("T", int, float, tuple[int, ...], tuple[float, ...])
@@ -117,8 +118,8 @@ class CaseAppearance:
     def draw(cls, seed: int, nuisance: float = NUISANCE) -> "CaseAppearance":
         """One case's appearance.
 
-        Args: nuisance: 0-1. 0: every case is `standard`. Up to 0.25 the eyes come to differ in
-        full, while instruments keep their colours and are drawn thick; beyond it, what
+        Args: nuisance: 0-1. 0: every case is `standard`. Up to 0.25 eyes and light come to differ
+        in full, while instruments keep their colours and are drawn thick; beyond it, what
         microscope, camera, hand and instrument makers add goes on growing.
         """
         case = cls._unlike_others(seed)
@@ -127,13 +128,13 @@ class CaseAppearance:
     def _calmed(self, nuisance: float) -> "CaseAppearance":
         """This case, `nuisance` of the way from the standard one."""
         usual = self.standard()
-        of_eyes = min(nuisance / _PLAIN, 1.0)
+        of_sight = min(nuisance / _PLAIN, 1.0)
         of_tools = max(nuisance - _PLAIN, 0.0) / (1.0 - _PLAIN)
         found = {}
         for field in fields(self):
             share = nuisance
-            if field.name in (*_EYE, "seed"):
-                share = of_eyes
+            if field.name in (*_EYE, *_LIGHT, "seed"):
+                share = of_sight
             elif field.name in _INSTRUMENTS:
                 share = of_tools
             own, other = getattr(self, field.name), getattr(usual, field.name)
@@ -170,9 +171,7 @@ class CaseAppearance:
         yellow = between(0, 30)
         return cls(
             seed=seed,
-            iris=jitter(
-                _IRISES[int(rng.choice(8, p=[0.22, 0.2, 0.18, 0.1, 0.08, 0.09, 0.06, 0.07]))], 14
-            ),
+            iris=jitter(_IRISES[int(rng.choice(8, p=_IRIS_SHARES))], 14),
             iris_texture=between(0.15, 0.9),
             sclera=jitter((226, int(214 - yellow * 0.3), int(206 - yellow)), 14),
             vessels=int(rng.integers(3, 14)),

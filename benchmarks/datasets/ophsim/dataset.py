@@ -27,8 +27,8 @@ from benchmarks.datasets.taxonomy import OTHERS_OPERATION
 from core.errors import UserError
 from core.files import atomic_path, read_json, write_json
 from core.progress import track
-from core.runtime import map_unordered
 from core.video import write_video
+from core.workers import map_unordered
 
 SIMULATOR_VERSION: Final = "1"  # any change to what is drawn or planned gets a new one
 

@@ -11,7 +11,7 @@ from benchmarks.datasets.ophsim.appearance import CaseAppearance
 from benchmarks.datasets.ophsim.background import develop, eye, view_of
 from benchmarks.datasets.ophsim.canvas import Canvas, Points, polar, rotate
 from benchmarks.datasets.ophsim.effects import EFFECTS
-from benchmarks.datasets.ophsim.effects.stage import Stage
+from benchmarks.datasets.ophsim.effects.moment import Moment
 from benchmarks.datasets.ophsim.motions import PRIMITIVES, Stroke
 from benchmarks.datasets.ophsim.programmes import SITES, EffectUse, Programme, ToolUse, table
 from benchmarks.datasets.ophsim.tools import TOOLS, Pose, draw_tool
@@ -177,17 +177,17 @@ class _Clip:
         poses = [_pose(use, hand, float(time), self.style) for time in times]
         return np.array([[pose.x, pose.y] for pose in poses])
 
-    def _apply(self, stage: Stage, index: int) -> None:
+    def _apply(self, now: Moment, index: int) -> None:
         use, complete = self.effects[index]
-        v = 1.0 if complete else _local_time(stage.progress, use.start, use.stop)
+        v = 1.0 if complete else _local_time(now.progress, use.start, use.stop)
         if use.reverse:
             v = 1.0 - v
-        stage.random = self.random[index]
+        now.random = self.random[index]
         if use.at in ("tool", "tool2"):
-            stage.at = stage.tip(0 if use.at == "tool" else 1)
+            now.at = now.tip(0 if use.at == "tool" else 1)
         else:
-            stage.at = np.array(SITES[use.at])
-        EFFECTS[use.effect](stage, v, **use.args)
+            now.at = np.array(SITES[use.at])
+        EFFECTS[use.effect](now, v, **use.args)
 
     def frame(
         self, index: int, count: int, fps: float
@@ -208,7 +208,7 @@ class _Clip:
         image = cv2.warpAffine(still, shift, (width, height), borderMode=cv2.BORDER_REPLICATE)
         canvas = Canvas(image, view)
         progress = float(((index + 0.5) / count) ** self.style.speed)
-        stage = Stage(
+        now = Moment(
             canvas=canvas,
             appearance=self.appearance,
             progress=progress,
@@ -220,16 +220,16 @@ class _Clip:
         )
         order = range(len(self.effects))
         for position in (p for p in order if not self.effects[p][0].over):
-            self._apply(stage, position)
+            self._apply(now, position)
         offstage = self.programme.scene.startswith("offstage")
         if self.appearance.haze and not offstage:
             canvas.disc((0, 0), 0.99, (196, 202, 208), self.appearance.haze)
         canvas.mask = np.zeros((height, width), np.uint8)
-        for use, pose in zip(self.programme.tools, stage.tips, strict=True):
+        for use, pose in zip(self.programme.tools, now.tips, strict=True):
             draw_tool(canvas, TOOLS[use.tool], pose, self.appearance)
         mask, canvas.mask = canvas.mask, None
         for position in (p for p in order if self.effects[p][0].over):
-            self._apply(stage, position)
+            self._apply(now, position)
         if not offstage:
             _glints(canvas, self.appearance)
         if factor > 1:

@@ -46,26 +46,36 @@ Size = tuple[pydantic.PositiveInt, pydantic.PositiveInt]  # width, height
 class CorpusMix(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What the corpus is made of. Shares are of all clips; defects are drawn independently.
 
-    text_share: source: Ophora keeps 28,175 of 129,748 clean clips (21.7%), so 78.3% carry text.
-    uniform_share: share of clips whose operation is drawn uniformly instead of by OphNet's
-        frequency, so that rare operations appear. All other values: our choice.
-    draw_height: the surgery is drawn this high and enlarged; text is drawn at full size.
-    nuisance: how much cases differ, as OphSim's do (`CaseAppearance.draw`).
+    Source of all values but `text_share`: our choice.
     """
 
     text_share: float = pydantic.Field(default=1 - 28_175 / 129_748, ge=0, le=1)
+    """Clips with burned-in text. Source: Ophora keeps 28,175 of 129,748 clean clips (21.7%)."""
     static_share: float = pydantic.Field(default=0.07, ge=0, le=1)
+    """Clips that stand still."""
     shaky_share: float = pydantic.Field(default=0.04, ge=0, le=1)
+    """Clips whose camera shakes."""
     hard_cut_share: float = pydantic.Field(default=0.05, ge=0, le=1)
+    """Clips cut together from several scenes."""
     low_resolution_share: float = pydantic.Field(default=0.06, ge=0, le=1)
+    """Clips of `low_size`."""
     large_share: float = pydantic.Field(default=0.15, ge=0, le=1)
+    """Of the clips that are not of `low_size`: those of `large_size`."""
     uniform_share: float = pydantic.Field(default=0.5, ge=0, le=1)
+    """Clips whose operation is drawn uniformly instead of by OphNet's frequency, so that rare ones
+    appear."""
     size: Size = (288, 192)
+    """Of most clips, in pixels."""
     large_size: Size = (384, 256)
+    """Of larger ones, in pixels."""
     low_size: Size = (80, 54)
+    """Of those that the resolution filter should drop, in pixels."""
     seconds: tuple[pydantic.PositiveFloat, pydantic.PositiveFloat] = (2.0, 4.0)
+    """Shortest and longest clip; lengths are drawn evenly between."""
     draw_height: pydantic.PositiveInt = 128
+    """The surgery is drawn so many pixels high and enlarged; text is drawn at full size."""
     nuisance: float = pydantic.Field(default=NUISANCE, ge=0, le=1)
+    """How much cases differ, as OphSim's do (`CaseAppearance.draw`)."""
 
     @pydantic.model_validator(mode="after")
     def _dynamics_fit(self) -> CorpusMix:

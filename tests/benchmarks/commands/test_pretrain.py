@@ -30,7 +30,8 @@ from generator.backbone.autoencoder import (
     to_network,
 )
 from generator.base import BeforehandTraining, GivenWeights, Weights
-from generator.diffusion import DenoiserTraining, DiffusionSettings
+from generator.denoising import DiffusionSettings
+from generator.diffusion import DenoiserTraining
 from generator.encoding import Encoding
 from generator.ophora.training import OphoraTraining
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base, weights

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics.clip_features import QualitySettings
+from benchmarks.metrics.clip_features import ClipFeatures, QualitySettings
 from benchmarks.metrics.encoders import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -31,6 +31,7 @@ from benchmarks.tables.schema import Metric
 from classifiers.slowfast import SlowFast
 from core import fitting
 from core.batch import Batch
+from core.clip import Split
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.optimisation import Optimisation
@@ -69,6 +70,30 @@ def clip_training(folder: Path, **fields: Any) -> OphClipTraining:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+def test_only_clips_of_the_split_are_read(folder: Path) -> None:
+    encoders = {
+        "video_encoder": video_training(folder),
+        "image_text_encoder": clip_training(folder),
+    }
+    real = DiscClips(count=24, seed=7, held_out_every=2, infra={"folder": folder})
+
+    def features(split: Split | None, count: int) -> ClipFeatures:
+        settings = QualitySettings(num_clips=count, protocol=PROTOCOL)
+        fields = {"clips": real, "split": split, "settings": settings, **encoders}
+        return ClipFeatures(**fields, infra={"folder": folder})
+
+    every, held = features(None, 24).arrays(), features("test", 12).arrays()
+    for name, rows in held.items():
+        np.testing.assert_allclose(rows, every[name][::2], rtol=1e-4, atol=1e-5, err_msg=name)
+    with pytest.raises(UserError, match="only 12 clips"):
+        features("test", 13).run()
+    stage = GenerationQuality(
+        real=real, real_split="test", generated=real, **encoders,
+        settings=QualitySettings(num_clips=12, protocol=PROTOCOL), infra={"folder": folder},
+    )  # fmt: skip
+    assert stage.run()["metrics"]  # of those 12 against any 12
 
 
 def quality(folder: Path, generated: DiscClips, **settings: Any) -> dict[str, dict[str, Any]]:

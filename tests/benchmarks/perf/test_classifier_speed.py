@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks.config.schema import ClassifierSection
+from benchmarks.config.sections import ClassifierSection
 from benchmarks.perf import classifier_training, turns
 from benchmarks.perf import mmaction_peer as peer
 from classifiers.networks import Network

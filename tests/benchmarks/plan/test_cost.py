@@ -9,6 +9,7 @@ import pytest
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from benchmarks.plan.cost import COGVIDEOX_2B, a100_hours, training_gb
+from core.errors import UserError
 from generator.base import ClipShape
 from generator.diffusion import DenoiserTraining
 
@@ -37,9 +38,36 @@ def test_memory_falls_with_micro_batches_and_sharding(tmp_path: Path) -> None:
         assert found is not None
         return found
 
-    one = memory("runtime.micro_batch=1")
+    alone = ("runtime.processes=1", "runtime.sharding=replicate", "runtime.gpu_gb=null")
+    one = memory(*alone, "runtime.micro_batch=1")
     assert 27 < one < 42  # weights and optimiser 27; one clip trains in 42 (model card's anchor)
-    assert memory() > 10 * one
-    ranks = ("runtime.processes=8", "runtime.micro_batch=1")
-    assert memory(*ranks) == one
-    assert memory(*ranks, "runtime.sharding=shard") < one / 3
+    assert memory(*alone, "runtime.micro_batch=null") > 10 * one
+    ranks = ("runtime.processes=8", "runtime.gpu_gb=null")
+    assert memory(*ranks, "runtime.sharding=replicate", "runtime.micro_batch=1") == one
+    sharded = memory(*ranks, "runtime.micro_batch=1")
+    assert 27 < sharded < one  # whoever saves after the ranks holds the whole state
+    many = (*ranks, "runtime.micro_batch=16")
+    assert memory(*many) < memory(*many, "runtime.sharding=replicate") - 20
+
+
+@pytest.mark.parametrize("name", ["paper/ophnet", "paper/one_gpu", "paper/generation_quality"])
+def test_the_shipped_plans_fit_the_machine_that_they_name(name: str, tmp_path: Path) -> None:
+    plan = Plan(load_config(name), Inputs(tmp_path))
+    limit = plan.config.runtime.gpu_gb
+    assert limit in (80, 141)
+    plan.check(dry_run=True)
+    needs = [need for stage in plan.tower() if (need := training_gb(stage)) is not None]
+    assert needs and max(needs) <= limit
+
+
+def test_a_plan_that_does_not_fit_is_refused_with_settings_that_do(tmp_path: Path) -> None:
+    def check(*changes: str) -> None:
+        config = load_config("paper/ophnet_phase", list(changes))
+        Plan(config, Inputs(tmp_path)).check(dry_run=True)
+
+    large = ("runtime.micro_batch=null", "runtime.sharding=replicate", "runtime.processes=1")
+    with pytest.raises(UserError, match=r"about [\d,]+ GB a GPU, 80 GB are there: --set ") as error:
+        check(*large)
+    check(*large, *str(error.value).partition("--set ")[2].split())
+    with pytest.raises(UserError, match=r"10 GB are there: it needs GPUs with more memory"):
+        check("runtime.gpu_gb=10")

@@ -107,7 +107,7 @@ def test_arms_are_refused_with_one_line(tmp_path: Path) -> None:
         return str(found.value)
 
     assert "arm 'a': no generator or earlier arm 'ophra': did you mean 'ophora'" in fault(
-        "arms.a={kind: part, of: ophra, clips_per_class: 1}"
+        "arms.a={kind: subset, of: ophra, clips_per_class: 1}"
     )
     assert "arm 'ophora': give it a name of its own" in fault("arms.ophora={kind: captioned}")
     assert "unknown source 'froze': did you mean 'frozen'" in fault("sources=[source, froze]")
@@ -247,8 +247,8 @@ def labels(sweeps: dict[str, list[Arm]]) -> dict[str, list[str]]:
 
 def test_a_sweep_is_an_arm_s_parts_and_the_arm(tmp_path: Path) -> None:
     arms = [
-        "arms.ten={kind: part, of: ophora, clips_per_class: 10}",
-        "arms.two={kind: part, of: ophora_only, clips_per_class: 2}",
+        "arms.ten={kind: subset, of: ophora, clips_per_class: 10}",
+        "arms.two={kind: subset, of: ophora_only, clips_per_class: 2}",
     ]
     sources = "sources=[source, ophora, ten, ophora_only, two]"
     sweeps = Plan(load_config("smoke", [*arms, sources]), Inputs(tmp_path)).arms.sweeps

@@ -13,7 +13,8 @@ import pytest
 from augment.arm import SOURCE
 from benchmarks.collect.pictures import class_panels, shared_classes
 from benchmarks.report.curves import Curve, curve_chart
-from benchmarks.report.page import Report, render, verdict, write_report
+from benchmarks.report.page import Report, render, write_report
+from benchmarks.report.sentences import accuracy_sentence
 from benchmarks.report.shown import embedded
 from benchmarks.tables.build import build_table1, build_table2
 from benchmarks.tables.schema import Table2, Tables
@@ -153,14 +154,14 @@ def test_classes_are_the_commonest_that_all_sources_share(tmp_path: Path) -> Non
 
 
 def test_verdict_says_what_is_reliable(table: Table2) -> None:
-    sentence = verdict(table)
+    sentence = accuracy_sentence(table)
     start = "On OphSim (nano, a single run), test split, matched epochs: Bora's clips showed no"
     assert sentence.startswith(start)
     assert "Ophora's clips raised top-1 (SlowFast +" in sentence
     alone = table.model_copy(
         update={"rows": tuple(r for r in table.rows if r.training_data == "Source")}
     )
-    assert "no augmented arm" in verdict(alone)
+    assert "no augmented arm" in accuracy_sentence(alone)
 
 
 def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
@@ -168,8 +169,8 @@ def test_a_loss_is_called_a_loss(tmp_path: Path) -> None:
         make_cell(tmp_path, arm, accuracy=a) for arm, a in (("Source", 0.6), ("Source + mine", 0.3))
     ]
     worse = build_table2(cells, data="OphNet2024", scale="paper", recipe="reference")
-    assert "mine's clips lowered top-1 (SlowFast -" in verdict(worse)
-    assert "p = 0.000" not in verdict(worse)
+    assert "mine's clips lowered top-1 (SlowFast -" in accuracy_sentence(worse)
+    assert "p = 0.000" not in accuracy_sentence(worse)
 
 
 def test_a_verdict_on_both_schedules_says_both(tmp_path: Path) -> None:
@@ -178,7 +179,9 @@ def test_a_verdict_on_both_schedules_says_both(tmp_path: Path) -> None:
         make_cell(tmp_path, "Source + mine", accuracy=accuracy, schedule=schedule)
         for schedule, accuracy in (("matched_epochs", 0.7), ("matched_steps", 0.2))
     ]
-    sentence = verdict(build_table2(cells, data="OphSim", scale="nano", recipe="reference"))
+    sentence = accuracy_sentence(
+        build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+    )
     epochs, steps = sentence.split(" Test split, ")
     assert "matched epochs: mine's clips raised top-1" in epochs
     assert steps.startswith("matched steps: mine's clips lowered top-1")
@@ -188,7 +191,9 @@ def test_many_arms_are_named_by_what_they_did(tmp_path: Path) -> None:
     accuracies = {"Source": 0.5, "Source + a": 0.8, "Source + b": 0.2, "Source + c": 0.21}
     accuracies |= {"Source + d": 0.5001, "Only a": 0.1}
     cells = [make_cell(tmp_path, arm, accuracy=value) for arm, value in accuracies.items()]
-    sentence = verdict(build_table2(cells, data="OphSim", scale="nano", recipe="reference"))
+    sentence = accuracy_sentence(
+        build_table2(cells, data="OphSim", scale="nano", recipe="reference")
+    )
     assert sentence.partition("matched epochs: ")[2] == (
         "a raised top-1; b, c, Only a lowered top-1; d showed no reliable difference in top-1."
     )

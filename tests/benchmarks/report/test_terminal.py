@@ -21,7 +21,7 @@ from tests.command import ROOT
 TWO_LANES = """
 import time
 import core.progress
-from core.runtime import map_unordered
+from core.workers import map_unordered
 
 def work(number):
     core.progress.SHARED_INTERVAL_S = 0.05

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from benchmarks.review.answers import agreement, load_key, means, read_answers, write_review
+from benchmarks.review.answers import load_key, read_answers
 from benchmarks.review.kit import CRITERIA_PATH, Choice, Criteria, Key, build_kit
+from benchmarks.review.summary import agreement, class_means, means, write_review
 from core.clip import Clip, Manifest
 from core.errors import UserError
 from core.video import probe, write_video
@@ -44,7 +45,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "taped0.mp4").write_bytes(b"broken")
     target = root / "kit"
     criteria = Criteria.load(CRITERIA_PATH)
-    build_kit(target, manifests, NAMES, Choice("phase", classes=2, clips=4), SHAPE, criteria)
+    build_kit(target, manifests, NAMES, Choice("phase", classes=2, clips=2), SHAPE, criteria)
     with pytest.raises(UserError, match="holds a kit already"):
         build_kit(target, manifests, NAMES, Choice("phase"), SHAPE, criteria)
     return target
@@ -86,9 +87,9 @@ def test_scores_survive_a_reload_and_the_export_aggregates(kit: Path, browser: B
         page.wait_for_function("document.querySelector('video').currentTime > 0")
         first = page.locator("video").get_attribute("src")
         for group in page.locator("fieldset").all():
-            group.get_by_label("2 mostly").check()
+            group.get_by_label("2 50-90% real").check()
         page.get_by_role("button", name="Next").click()
-        page.locator("fieldset").first.get_by_label("0 not at all").check()
+        page.locator("fieldset").first.get_by_label("0 0-10% real").check()
         second = page.locator("video").get_attribute("src")
         assert "Clip 2 of 8; 1 scored" in page.get_by_role("status").inner_text()
         assert not violations(page)
@@ -99,7 +100,7 @@ def test_scores_survive_a_reload_and_the_export_aggregates(kit: Path, browser: B
         assert page.get_by_label("Your name").input_value() == "Dr Ä 1"
         page.get_by_role("button", name="Begin").click()
         assert page.locator("video").get_attribute("src") == second != first
-        assert page.locator("fieldset").first.get_by_label("0 not at all").is_checked()
+        assert page.locator("fieldset").first.get_by_label("0 0-10% real").is_checked()
         page.get_by_role("button", name="Back").click()
         assert page.locator("video").get_attribute("src") == first
         assert page.locator("input[value='2']:checked").count() == 7
@@ -132,19 +133,29 @@ def test_means_and_agreement_are_those_of_the_scores(kit: Path, tmp_path: Path) 
         (source, name): (mean, low, high) for source, name, _, mean, low, high in means(review)
     }
     expected = np.mean([good(item, 1) for item in key.items if item.source == "Real"])
-    mean, low, high = found["Real", "Instruments"]
+    mean, low, high = found["Real", "Phase Completeness"]
     assert mean == pytest.approx(expected) and low <= mean <= high
     by_name = {name: (alpha, kappa) for name, alpha, kappa in agreement(review)}
-    assert by_name["Instruments"] == (pytest.approx(1.0), pytest.approx(1.0))
-    alpha, kappa = by_name["Anatomy"]  # B says 1 whatever there is to see
+    assert by_name["Phase Completeness"] == (pytest.approx(1.0), pytest.approx(1.0))
+    alpha, kappa = by_name["Phase Matching"]  # B says 1 whatever there is to see
     assert alpha is not None and alpha < 0.2 and kappa == pytest.approx(0.0)
     text = write_review(review, tmp_path / "out")
     assert "| Real" in text and "Krippendorff" in text
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {
         "review.md",
         "means.csv",
-        "action.svg",
+        "action_logic.svg",
+        "classes_Real.svg",
+        "classes_Ophora.svg",
     }
+    classes, scores = class_means(review, "Ophora")
+    asked = {item.asked: item.class_id for item in key.items}
+    assert sorted(asked, key=asked.__getitem__) == classes
+    for name, row in zip(classes, scores, strict=True):
+        mine = [i for i in key.items if i.source == "Ophora" and i.asked == name]
+        assert row[1:] == pytest.approx(np.mean([good(item, 1) for item in mine]))
+    figure = (tmp_path / "out" / "classes_Ophora.svg").read_text(encoding="utf-8")
+    assert "Action Effectiveness" in figure and f"{scores[0, 1]:.2f}" in figure
 
 
 def test_faulty_files_do_not_count_and_are_named(kit: Path, tmp_path: Path) -> None:

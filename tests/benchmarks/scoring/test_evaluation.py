@@ -6,7 +6,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from benchmarks.scoring.evaluation import Cell, evaluate, load_cells, save_cell
+from benchmarks.scoring.evaluation import Cell, evaluate, read_cell, save_cell
 from core.errors import UserError
 from tests.benchmarks.scores import PROVENANCE, TRAINING, arm_of, make_cell, write_predictions
 
@@ -23,8 +23,7 @@ def test_cells_are_written_where_the_contract_says_and_read_back(tmp_path: Path)
         "cells/operation/mvit_v2/ophora/seed2.json",
         "cells/phase/slowfast/ophora-matched_steps/seed0.json",
     ]
-    found = {cell.path.as_posix(): cell for cell in load_cells(tmp_path)}
-    assert [found[path] for path in paths] == cells
+    assert [read_cell(tmp_path / path) for path in paths] == cells
 
 
 def test_a_bad_cell_is_refused(tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_a_bad_cell_is_refused(tmp_path: Path) -> None:
     path = save_cell(tmp_path, Cell.model_validate(good))
     path.write_text(path.read_text().replace('"SlowFast"', '"SlowSlow"'))
     with pytest.raises(UserError, match=r"seed0\.json.*unknown classifier"):
-        load_cells(tmp_path)
+        read_cell(path)
 
 
 def test_a_cell_of_before_a_score_was_added_is_to_be_made_again(tmp_path: Path) -> None:
@@ -55,7 +54,7 @@ def test_a_cell_of_before_a_score_was_added_is_to_be_made_again(tmp_path: Path) 
     del stored["splits"]["val"]["calibration_error"]
     path.write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"splits\.val\.calibration_error.*make it again"):
-        load_cells(tmp_path)
+        read_cell(path)
 
 
 def test_groups_come_from_the_real_training_clips(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmarks.datasets.ophsim.effects import devices, fluids, lens, scenes, tissue
 
-# Every effect is `effect(stage, v, **arguments)`, v in [0, 1] being how far it has come.
+# Every effect is `effect(now, v, **arguments)`, v in [0, 1] being how far it has come.
 EFFECTS: Final[dict[str, Callable[..., None]]] = {
     function.__name__: function
     for function in (

@@ -3,11 +3,11 @@
 import numpy as np
 
 from benchmarks.datasets.ophsim.canvas import arc, polar, rotate, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage, at_site, bearing
+from benchmarks.datasets.ophsim.effects.moment import PALETTE, Moment, at_site, bearing
 
 
 def tube(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     outside: float = 0.9,
@@ -21,36 +21,36 @@ def tube(
         return
     t = np.linspace(0, 1, 8)
     x = outside - (outside + inside) * v * t
-    points = at_site(stage, np.stack([x, bend * np.sin(np.pi * t)], axis=1))
-    stage.canvas.line(points, shade(PALETTE[colour], 0.6), width)
-    stage.canvas.line(points, PALETTE[colour], width * 0.55)
+    points = at_site(now, np.stack([x, bend * np.sin(np.pi * t)], axis=1))
+    now.canvas.line(points, shade(PALETTE[colour], 0.6), width)
+    now.canvas.line(points, PALETTE[colour], width * 0.55)
 
 
 def plate(
-    stage: Stage, v: float, *, from_out: float = 0.0, size: float = 0.5, colour: str = "white"
+    now: Moment, v: float, *, from_out: float = 0.0, size: float = 0.5, colour: str = "white"
 ) -> None:
     """A drainage plate with rounded end and two fixation holes, sliding in over v."""
     outline = np.concatenate([arc(size, -90, 90), arc(size * 0.8, 90, 270)])
     centre = np.array([from_out * (1 - v), 0.0])
-    canvas = stage.canvas
-    canvas.polygon(at_site(stage, outline + centre), shade(PALETTE[colour], 0.6))
-    canvas.polygon(at_site(stage, outline * 0.85 + centre), PALETTE[colour])
+    canvas = now.canvas
+    canvas.polygon(at_site(now, outline + centre), shade(PALETTE[colour], 0.6))
+    canvas.polygon(at_site(now, outline * 0.85 + centre), PALETTE[colour])
     for side in (-1, 1):
-        hole = at_site(stage, np.array([[-0.2, side * size * 0.5]]) + centre)[0]
+        hole = at_site(now, np.array([[-0.2, side * size * 0.5]]) + centre)[0]
         canvas.disc(hole, 0.08, (40, 40, 44))
 
 
-def shunt(stage: Stage, v: float, *, length: float = 0.5, colour: str = "gold") -> None:
+def shunt(now: Moment, v: float, *, length: float = 0.5, colour: str = "gold") -> None:
     """A short stiff drainage implant that stays where the inserter left it."""
     if v < 0.05:
         return
     ends = np.array([[0.1, 0.0], [0.1 - length * v, 0.0]])
-    stage.canvas.line(at_site(stage, ends), shade(PALETTE[colour], 0.5), 0.16)
-    stage.canvas.line(at_site(stage, ends), PALETTE[colour], 0.09)
+    now.canvas.line(at_site(now, ends), shade(PALETTE[colour], 0.5), 0.16)
+    now.canvas.line(at_site(now, ends), PALETTE[colour], 0.09)
 
 
 def metal_ring(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 1.2,
@@ -60,35 +60,35 @@ def metal_ring(
     from_y: float = 0.0,
 ) -> None:
     """A ring laid around the limbus, sliding in from (from_x, from_y)."""
-    centre = stage.at + np.array([from_x, from_y]) * (1 - v)
-    stage.canvas.ring(centre, radius, shade(PALETTE[colour], 0.45), width * 1.5)
-    stage.canvas.ring(centre, radius, PALETTE[colour], width)
+    centre = now.at + np.array([from_x, from_y]) * (1 - v)
+    now.canvas.ring(centre, radius, shade(PALETTE[colour], 0.45), width * 1.5)
+    now.canvas.ring(centre, radius, PALETTE[colour], width)
 
 
-def expander(stage: Stage, v: float, *, colour: str = "blue") -> None:
+def expander(now: Moment, v: float, *, colour: str = "blue") -> None:
     """Malyugin-like square in the pupil: opens from a narrow diamond over v."""
     if v < 0.03:
         return
     half = 0.55
     square = np.array([[half, 0], [0, half * v], [-half, 0], [0, -half * v]]) * 1.05
-    square = rotate(square, 20.0) + stage.at
-    stage.canvas.line(square, PALETTE[colour], 0.09, closed=True)
+    square = rotate(square, 20.0) + now.at
+    now.canvas.line(square, PALETTE[colour], 0.09, closed=True)
     for corner in square:
-        stage.canvas.ring(corner, 0.09, shade(PALETTE[colour], 1.4), 0.05)
+        now.canvas.ring(corner, 0.09, shade(PALETTE[colour], 1.4), 0.05)
 
 
 def contact_lens(
-    stage: Stage, v: float, *, radius: float = 1.12, from_x: float = 0.0, from_y: float = 0.0
+    now: Moment, v: float, *, radius: float = 1.12, from_x: float = 0.0, from_y: float = 0.0
 ) -> None:
     """A soft bandage lens: bluish disc with a bright edge, gliding in over v."""
-    centre = stage.at + np.array([from_x, from_y]) * (1 - v)
-    stage.canvas.disc(centre, radius, (140, 186, 236), 0.38)
-    stage.canvas.ring(centre, radius, (232, 244, 255), 0.07)
-    stage.canvas.ring(centre, radius * 0.8, (255, 255, 255), 0.07, 0.9, 200, 250)
+    centre = now.at + np.array([from_x, from_y]) * (1 - v)
+    now.canvas.disc(centre, radius, (140, 186, 236), 0.38)
+    now.canvas.ring(centre, radius, (232, 244, 255), 0.07)
+    now.canvas.ring(centre, radius * 0.8, (255, 255, 255), 0.07, 0.9, 200, 250)
 
 
 def gonio_lens(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.92,
@@ -98,9 +98,9 @@ def gonio_lens(
 ) -> None:
     """A goniolens on the cornea; with `angle_view` the mirrored angle's bands fill it, and the
     lens is turned to and fro."""
-    tilt = 24 * float(np.sin(2 * np.pi * stage.progress))
-    centre = stage.at + np.array([from_x, from_y]) * (1 - v)
-    canvas = stage.canvas
+    tilt = 24 * float(np.sin(2 * np.pi * now.progress))
+    centre = now.at + np.array([from_x, from_y]) * (1 - v)
+    canvas = now.canvas
     canvas.disc(centre, radius * 1.08, (26, 26, 30))
     canvas.disc(centre, radius, (150, 176, 186))
     if angle_view:
@@ -116,19 +116,19 @@ def gonio_lens(
     canvas.ring(centre, radius * 0.86, (255, 255, 255), 0.06, 0.9, 200, 255)
 
 
-def mires(stage: Stage, v: float, *, rings: int = 3, squash: float = 0.8, spots: int = 12) -> None:
+def mires(now: Moment, v: float, *, rings: int = 3, squash: float = 0.8, spots: int = 12) -> None:
     """A ring of lamps mirrored by the cornea; `squash` below 1 shows astigmatism."""
     for ring in range(rings):
         radius = (0.28 + 0.22 * ring) * (0.9 + 0.1 * v)
         for index in range(spots):
             spot = polar(radius, index * 360 / spots) * np.array([1.0, squash])
-            stage.canvas.disc(spot + stage.at, 0.055, (255, 255, 236))
+            now.canvas.disc(spot + now.at, 0.055, (255, 255, 236))
 
 
-def loose_tube(stage: Stage, v: float, *, cut: float = 0.0, colour: str = "cyan") -> None:
+def loose_tube(now: Moment, v: float, *, cut: float = 0.0, colour: str = "cyan") -> None:
     """A drainage device outside the eye: plate on the left, tube to the right; `cut` units of
     the tube drop off as v grows."""
-    canvas = stage.canvas
+    canvas = now.canvas
     outline = np.concatenate([arc(0.5, 90, 270), arc(0.4, -90, 90)]) + np.array([-1.1, 0.0])
     canvas.polygon(outline, PALETTE["grey"])
     canvas.polygon((outline - [-1.1, 0.0]) * 0.85 + [-1.1, 0.0], PALETTE["white"])
@@ -140,20 +140,20 @@ def loose_tube(stage: Stage, v: float, *, cut: float = 0.0, colour: str = "cyan"
         canvas.line(points, PALETTE[colour], 0.08)
 
 
-def sponges(stage: Stage, v: float) -> None:
+def sponges(now: Moment, v: float) -> None:
     """Soaked sponge pieces laid on bare sclera one after the other."""
     for index in range(int(np.ceil(3 * v))):
         middle = np.array([-0.15, (index - 1) * 0.34])
         box = np.array([[-0.17, -0.15], [0.17, -0.15], [0.17, 0.15], [-0.17, 0.15]])
-        points = at_site(stage, rotate(box, 40 * stage.random[index] - 20) + middle)
-        stage.canvas.polygon(points, PALETTE["yellow"])
-        stage.canvas.line(points, (150, 130, 40), 0.04, closed=True)
+        points = at_site(now, rotate(box, 40 * now.random[index] - 20) + middle)
+        now.canvas.polygon(points, PALETTE["yellow"])
+        now.canvas.line(points, (150, 130, 40), 0.04, closed=True)
 
 
-def speculum(stage: Stage, v: float, *, away: float = 2.0, squeeze: float = 0.0) -> None:
+def speculum(now: Moment, v: float, *, away: float = 2.0, squeeze: float = 0.0) -> None:
     """Wire lid retractor: two bows and a handle on one side; leaves sideways as v grows."""
     shift = np.array([-away * v, 0.0])
-    canvas = stage.canvas
+    canvas = now.canvas
     for side in (-1, 1):
         height = 1.02 - squeeze * v
         bow = np.array(
@@ -170,42 +170,40 @@ def speculum(stage: Stage, v: float, *, away: float = 2.0, squeeze: float = 0.0)
         canvas.line(bow + shift, PALETTE["steel"], 0.1)
 
 
-def lids(stage: Stage, v: float) -> None:
+def lids(now: Moment, v: float) -> None:
     """Eyelids that close in from above and below."""
     reach = 1.5 - 0.75 * v
     for side in (-1, 1):
         lid = arc(2.4, 180, 360) * np.array([1.0, 0.5])
         points = np.concatenate([[[-3, -3]], lid * [1, -0.4] + [0, -reach], [[3, -3]]])
         canvas_points = points * np.array([1.0, -side])
-        stage.canvas.polygon(canvas_points, shade(stage.appearance.drape, 0.9))
-        stage.canvas.line(canvas_points[1:-1], shade(stage.appearance.drape, 0.45), 0.07)
+        now.canvas.polygon(canvas_points, shade(now.appearance.drape, 0.9))
+        now.canvas.line(canvas_points[1:-1], shade(now.appearance.drape, 0.45), 0.07)
 
 
-def suspension(stage: Stage, v: float, *, colour: str = "blue", pull: float = 0.9) -> None:
+def suspension(now: Moment, v: float, *, colour: str = "blue", pull: float = 0.9) -> None:
     """A stay suture through the limbus at the site, drawn tight to the frame's edge over v."""
-    outward = polar(1.0, bearing(stage))
+    outward = polar(1.0, bearing(now))
     side = np.array([-outward[1], outward[0]])
     if v < 0.05:
         return
-    end = stage.at + outward * (0.2 + pull * 2 * v)
+    end = now.at + outward * (0.2 + pull * 2 * v)
     for sign in (-1, 1):
-        stage.canvas.line(
-            np.array([stage.at + side * sign * 0.16, end + side * sign * 0.05]),
+        now.canvas.line(
+            np.array([now.at + side * sign * 0.16, end + side * sign * 0.05]),
             PALETTE[colour],
             0.06,
         )
-    stage.canvas.line(
-        np.array([stage.at - side * 0.16, stage.at + side * 0.16]), PALETTE[colour], 0.07
-    )
+    now.canvas.line(np.array([now.at - side * 0.16, now.at + side * 0.16]), PALETTE[colour], 0.07)
 
 
-def ligature(stage: Stage, v: float, *, colour: str = "blue") -> None:
+def ligature(now: Moment, v: float, *, colour: str = "blue") -> None:
     """A knot that is tightened around a tube at the site."""
     size = 0.3 - 0.18 * v
-    stage.canvas.ring(stage.at, size, PALETTE[colour], 0.06)
+    now.canvas.ring(now.at, size, PALETTE[colour], 0.06)
     ends = np.array([[0.0, -0.6], [0.0, -size], [0.0, size], [0.0, 0.6]])
-    stage.canvas.line(at_site(stage, ends[:2]), PALETTE[colour], 0.05)
-    stage.canvas.line(at_site(stage, ends[2:]), PALETTE[colour], 0.05)
+    now.canvas.line(at_site(now, ends[:2]), PALETTE[colour], 0.05)
+    now.canvas.line(at_site(now, ends[2:]), PALETTE[colour], 0.05)
 
 
 EFFECTS = (

@@ -3,11 +3,11 @@
 import numpy as np
 
 from benchmarks.datasets.ophsim.canvas import arc, polar, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage
+from benchmarks.datasets.ophsim.effects.moment import PALETTE, Moment
 
 
 def pool(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.4,
@@ -20,62 +20,62 @@ def pool(
     if v <= 0.02:
         return
     points = arc(1.0, 0, 345)
-    wobble = 1 + ragged * (stage.random[np.arange(len(points)) % 16] * 2 - 1)
+    wobble = 1 + ragged * (now.random[np.arange(len(points)) % 16] * 2 - 1)
     grown = radius * np.sqrt(v)
     shape = points * wobble[:, None] * np.array([grown, grown * squash])
-    stage.canvas.polygon(shape + stage.at, PALETTE[colour], alpha)
+    now.canvas.polygon(shape + now.at, PALETTE[colour], alpha)
 
 
-def gel(stage: Stage, v: float, *, radius: float = 0.62, bubbles: int = 5) -> None:
+def gel(now: Moment, v: float, *, radius: float = 0.62, bubbles: int = 5) -> None:
     """Viscoelastic: a glossy clear mass with a bright rim and trapped air bubbles."""
     grown = radius * float(np.sqrt(v))
     if grown < 0.06:
         return
-    canvas = stage.canvas
-    canvas.disc(stage.at, grown, PALETTE["gel"], 0.42)
-    canvas.ring(stage.at, grown, (246, 252, 250), 0.06, 0.85)
-    canvas.ring(stage.at, grown * 0.7, (250, 254, 252), 0.06, 0.8, 190, 260)
+    canvas = now.canvas
+    canvas.disc(now.at, grown, PALETTE["gel"], 0.42)
+    canvas.ring(now.at, grown, (246, 252, 250), 0.06, 0.85)
+    canvas.ring(now.at, grown * 0.7, (250, 254, 252), 0.06, 0.8, 190, 260)
     for index in range(bubbles):
-        spot = stage.at + polar(grown * 0.75 * stage.random[index], 360 * stage.random[index + 20])
+        spot = now.at + polar(grown * 0.75 * now.random[index], 360 * now.random[index + 20])
         canvas.ring(spot, 0.06, (255, 255, 255), 0.03)
 
 
-def gas(stage: Stage, v: float, *, radius: float = 0.8) -> None:
+def gas(now: Moment, v: float, *, radius: float = 0.8) -> None:
     """One large gas bubble: dark broad edge, silver inside, bright crescent."""
     grown = radius * float(np.sqrt(v))
     if grown < 0.06:
         return
-    canvas = stage.canvas
-    canvas.disc(stage.at, grown, (30, 32, 38), 0.75)
-    canvas.disc(stage.at, grown * 0.82, (214, 220, 226), 0.75)
-    canvas.disc(stage.at - grown * 0.25, grown * 0.3, (255, 255, 255), 0.9)
+    canvas = now.canvas
+    canvas.disc(now.at, grown, (30, 32, 38), 0.75)
+    canvas.disc(now.at, grown * 0.82, (214, 220, 226), 0.75)
+    canvas.disc(now.at - grown * 0.25, grown * 0.3, (255, 255, 255), 0.9)
 
 
 def froth(
-    stage: Stage, v: float, *, count: int = 18, radius: float = 0.75, colour: str = "white"
+    now: Moment, v: float, *, count: int = 18, radius: float = 0.75, colour: str = "white"
 ) -> None:
     """White micro-bubbles that fill a tissue layer until it is opaque."""
-    canvas = stage.canvas
-    canvas.disc(stage.at, radius * v, PALETTE[colour], 0.55 * v)
+    canvas = now.canvas
+    canvas.disc(now.at, radius * v, PALETTE[colour], 0.55 * v)
     for index in range(int(count * v)):
-        spot = polar(radius * float(np.sqrt(stage.random[index])), 360 * stage.random[index + 32])
-        canvas.disc(spot * v + stage.at, 0.05 + 0.07 * stage.random[index + 5], (252, 252, 252))
+        spot = polar(radius * float(np.sqrt(now.random[index])), 360 * now.random[index + 32])
+        canvas.disc(spot * v + now.at, 0.05 + 0.07 * now.random[index + 5], (252, 252, 252))
 
 
 def wave(
-    stage: Stage, v: float, *, radius: float = 0.7, repeats: int = 2, colour: str = "clear"
+    now: Moment, v: float, *, radius: float = 0.7, repeats: int = 2, colour: str = "clear"
 ) -> None:
     """A bright front that runs from the site across the pupil, `repeats` times."""
     part = (v * repeats) % 1.0
     if v >= 1.0 or part < 0.05:
         return
-    canvas = stage.canvas
-    canvas.ring(stage.at, 2 * radius * part, PALETTE[colour], 0.12, 0.85 * (1 - 0.5 * part))
-    canvas.disc(stage.at, 2 * radius * part, PALETTE[colour], 0.2)
+    canvas = now.canvas
+    canvas.ring(now.at, 2 * radius * part, PALETTE[colour], 0.12, 0.85 * (1 - 0.5 * part))
+    canvas.disc(now.at, 2 * radius * part, PALETTE[colour], 0.2)
 
 
 def jet(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     colour: str = "clear",
@@ -85,76 +85,76 @@ def jet(
     streams: int = 5,
 ) -> None:
     """Fluid that leaves a tool's opening, flickering; v only switches it on."""
-    if v <= 0.0 or hand >= len(stage.tips) or not stage.tips[hand].visible:
+    if v <= 0.0 or hand >= len(now.tips) or not now.tips[hand].visible:
         return
-    forward = stage.tips[hand].angle + 180.0
+    forward = now.tips[hand].angle + 180.0
     for index in range(streams):
-        beat = (stage.progress * 9 + stage.random[index]) % 1.0
+        beat = (now.progress * 9 + now.random[index]) % 1.0
         angle = forward + spread * (2 * index / max(streams - 1, 1) - 1)
-        ends = stage.tip(hand) + np.stack(
+        ends = now.tip(hand) + np.stack(
             [polar(length * beat * 0.4, angle), polar(length * (0.4 + 0.6 * beat), angle)]
         )
-        stage.canvas.line(ends, PALETTE[colour], 0.06, 0.9)
+        now.canvas.line(ends, PALETTE[colour], 0.06, 0.9)
 
 
-def inflow(stage: Stage, v: float, *, colour: str = "white", hand: int = 0) -> None:
+def inflow(now: Moment, v: float, *, colour: str = "white", hand: int = 0) -> None:
     """Material that streams into a tool's port; v only switches it on."""
-    if v <= 0.0 or hand >= len(stage.tips) or not stage.tips[hand].visible:
+    if v <= 0.0 or hand >= len(now.tips) or not now.tips[hand].visible:
         return
     for index in range(7):
-        beat = 1.0 - (stage.progress * 6 + stage.random[index]) % 1.0
-        spot = stage.tip(hand) + polar(0.45 * beat, 360 * stage.random[index + 8])
-        stage.canvas.disc(spot, 0.03 + 0.05 * beat, PALETTE[colour], 0.8)
+        beat = 1.0 - (now.progress * 6 + now.random[index]) % 1.0
+        spot = now.tip(hand) + polar(0.45 * beat, 360 * now.random[index + 8])
+        now.canvas.disc(spot, 0.03 + 0.05 * beat, PALETTE[colour], 0.8)
 
 
-def sheet(stage: Stage, v: float, *, colour: str = "cyan", alpha: float = 0.3) -> None:
+def sheet(now: Moment, v: float, *, colour: str = "cyan", alpha: float = 0.3) -> None:
     """Water that runs over the whole ocular surface: a film with moving bright crests."""
     if v <= 0.02:
         return
-    canvas = stage.canvas
+    canvas = now.canvas
     canvas.disc((0, 0), 1.5, PALETTE[colour], alpha * v, 0.8)
     x = np.linspace(-1.6, 1.6, 9)
     for index in range(6):
-        y = -1.1 + ((index / 6 + stage.progress * 1.3) % 1.0) * 2.2
-        crest = np.stack([x, y + 0.1 * np.sin(4 * x + index + 9 * stage.progress)], axis=1)
+        y = -1.1 + ((index / 6 + now.progress * 1.3) % 1.0) * 2.2
+        crest = np.stack([x, y + 0.1 * np.sin(4 * x + index + 9 * now.progress)], axis=1)
         canvas.line(crest, (250, 253, 255), 0.05, 0.8 * v)
 
 
 def layer(
-    stage: Stage, v: float, *, radius: float = 0.95, colour: str = "gel", alpha: float = 0.5
+    now: Moment, v: float, *, radius: float = 0.95, colour: str = "gel", alpha: float = 0.5
 ) -> None:
     """A viscous coat that spreads over the cornea, with a thick shiny edge."""
     grown = radius * v
     if grown < 0.05:
         return
     points = arc(1.0, 0, 345)
-    wobble = 1 + 0.1 * (stage.random[np.arange(len(points)) % 16] * 2 - 1)
-    shape = points * wobble[:, None] * grown + stage.at * (1 - v)
-    stage.canvas.polygon(shape, PALETTE[colour], alpha)
-    stage.canvas.line(shape, (255, 255, 255), 0.09, 0.9, closed=True)
+    wobble = 1 + 0.1 * (now.random[np.arange(len(points)) % 16] * 2 - 1)
+    shape = points * wobble[:, None] * grown + now.at * (1 - v)
+    now.canvas.polygon(shape, PALETTE[colour], alpha)
+    now.canvas.line(shape, (255, 255, 255), 0.09, 0.9, closed=True)
 
 
-def bleb(stage: Stage, v: float, *, radius: float = 0.5, colour: str = "white") -> None:
+def bleb(now: Moment, v: float, *, radius: float = 0.5, colour: str = "white") -> None:
     """Fluid under the conjunctiva: a dome with a shadowed foot and a highlight."""
     grown = radius * float(np.sqrt(v))
     if grown < 0.06:
         return
-    canvas = stage.canvas
-    canvas.disc(stage.at + 0.06, grown, (120, 70, 66), 0.5)
-    canvas.disc(stage.at, grown, shade(PALETTE[colour], 0.92), 0.9)
-    canvas.disc(stage.at - grown * 0.3, grown * 0.35, (255, 255, 255), 0.9)
+    canvas = now.canvas
+    canvas.disc(now.at + 0.06, grown, (120, 70, 66), 0.5)
+    canvas.disc(now.at, grown, shade(PALETTE[colour], 0.92), 0.9)
+    canvas.disc(now.at - grown * 0.3, grown * 0.35, (255, 255, 255), 0.9)
 
 
-def sparks(stage: Stage, v: float, *, hand: int = 0) -> None:
+def sparks(now: Moment, v: float, *, hand: int = 0) -> None:
     """Coagulation: a flickering white spot with smoke at the tip."""
-    if not 0.0 < v < 1.0 or hand >= len(stage.tips) or not stage.tips[hand].visible:
+    if not 0.0 < v < 1.0 or hand >= len(now.tips) or not now.tips[hand].visible:
         return
-    tip = stage.tip(hand)
-    flicker = 0.6 + 0.4 * float(np.sin(stage.progress * 60))
-    stage.canvas.disc(tip, 0.16 * flicker, (255, 250, 214), 0.95)
+    tip = now.tip(hand)
+    flicker = 0.6 + 0.4 * float(np.sin(now.progress * 60))
+    now.canvas.disc(tip, 0.16 * flicker, (255, 250, 214), 0.95)
     for index in range(3):
-        rise = (stage.progress * 5 + index / 3) % 1.0
-        stage.canvas.disc(
+        rise = (now.progress * 5 + index / 3) % 1.0
+        now.canvas.disc(
             tip + np.array([0.1 * index - 0.1, -0.5 * rise]),
             0.1 + 0.1 * rise,
             (222, 222, 222),
@@ -162,29 +162,29 @@ def sparks(stage: Stage, v: float, *, hand: int = 0) -> None:
         )
 
 
-def spray(stage: Stage, v: float, *, colour: str = "clear", length: float = 0.8) -> None:
+def spray(now: Moment, v: float, *, colour: str = "clear", length: float = 0.8) -> None:
     """Drops that leave a device's end at the site, away from the frame's centre."""
     if not 0.0 < v < 1.0:
         return
-    bearing = float(np.rad2deg(np.arctan2(stage.at[1], stage.at[0])))
+    bearing = float(np.rad2deg(np.arctan2(now.at[1], now.at[0])))
     for index in range(9):
-        beat = (stage.progress * 7 + stage.random[index]) % 1.0
-        angle = bearing - 35 + 60 * (stage.random[index + 10] - 0.5)
-        spot = stage.at + polar(length * beat, angle)
-        stage.canvas.disc(spot, 0.05 + 0.04 * beat, PALETTE[colour], 0.9)
+        beat = (now.progress * 7 + now.random[index]) % 1.0
+        angle = bearing - 35 + 60 * (now.random[index + 10] - 0.5)
+        spot = now.at + polar(length * beat, angle)
+        now.canvas.disc(spot, 0.05 + 0.04 * beat, PALETTE[colour], 0.9)
 
 
-def vitreous(stage: Stage, v: float, *, strands: int = 5) -> None:
+def vitreous(now: Moment, v: float, *, strands: int = 5) -> None:
     """Clear gel strands that hang from the wound into the pupil and are cut short over v."""
     left = 1.0 - v
     for index in range(strands):
-        sway = 0.25 * float(np.sin(6 * stage.progress + 6 * stage.random[index]))
-        end = polar(0.62, 35.0 + 150 * (stage.random[index + 8] - 0.5) + 180)
+        sway = 0.25 * float(np.sin(6 * now.progress + 6 * now.random[index]))
+        end = polar(0.62, 35.0 + 150 * (now.random[index + 8] - 0.5) + 180)
         t = np.linspace(0, left, 6)[:, None]
         start = polar(0.95, 35.0)
         side = np.array([-(end - start)[1], (end - start)[0]])
         curve = start * (1 - t) + end * t + side * sway * 4 * t * (1 - t)
-        stage.canvas.line(curve, PALETTE["clear"], 0.09, 0.75)
+        now.canvas.line(curve, PALETTE["clear"], 0.09, 0.75)
 
 
 EFFECTS = (pool, gel, gas, froth, wave, jet, inflow, sheet, layer, bleb, sparks, spray, vitreous)

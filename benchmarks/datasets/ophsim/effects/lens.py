@@ -3,32 +3,32 @@
 import numpy as np
 
 from benchmarks.datasets.ophsim.canvas import Colour, arc, polar, rotate, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage
+from benchmarks.datasets.ophsim.effects.moment import PALETTE, Moment
 
 
-def pupil(stage: Stage, v: float, *, start: float = 0.0, stop: float = 0.0) -> None:
+def pupil(now: Moment, v: float, *, start: float = 0.0, stop: float = 0.0) -> None:
     """Pupil with red reflex; radius goes from `start` to `stop` (0 = the case's own)."""
-    own = stage.appearance.pupil
+    own = now.appearance.pupil
     radius = (start or own) + ((stop or own) - (start or own)) * v
-    stage.pupil = radius
-    stage.canvas.disc((0, 0), radius, shade(stage.appearance.reflex, 0.55))
-    stage.canvas.disc((0, 0), radius * 0.93, stage.appearance.reflex)
+    now.pupil = radius
+    now.canvas.disc((0, 0), radius, shade(now.appearance.reflex, 0.55))
+    now.canvas.disc((0, 0), radius * 0.93, now.appearance.reflex)
 
 
-def _lens_colour(stage: Stage, colour: str) -> Colour:
+def _lens_colour(now: Moment, colour: str) -> Colour:
     """ "amber" stands for the case's own lens."""
-    return stage.appearance.lens if colour == "amber" else PALETTE[colour]
+    return now.appearance.lens if colour == "amber" else PALETTE[colour]
 
 
 def opacity(
-    stage: Stage, v: float, *, colour: str = "amber", alpha: float = 0.6, share: float = 0.96
+    now: Moment, v: float, *, colour: str = "amber", alpha: float = 0.6, share: float = 0.96
 ) -> None:
     """A clouded lens that fills `share` of the pupil; alpha grows with v."""
-    stage.canvas.disc((0, 0), stage.pupil * share, _lens_colour(stage, colour), alpha * v)
+    now.canvas.disc((0, 0), now.pupil * share, _lens_colour(now, colour), alpha * v)
 
 
 def nucleus(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     pieces: int = 1,
@@ -43,9 +43,9 @@ def nucleus(
 ) -> None:
     """The lens nucleus. Over v: grooves deepen, `spin` degrees turn, pieces part by `gap`,
     the whole shifts, and the last `vanish` pieces shrink away one after the other."""
-    canvas, centre = stage.canvas, stage.at + np.array([shift_x, shift_y]) * v
-    base = _lens_colour(stage, colour)
-    turn = stage.random[0] * 50 - 25 + spin * v
+    canvas, centre = now.canvas, now.at + np.array([shift_x, shift_y]) * v
+    base = _lens_colour(now, colour)
+    turn = now.random[0] * 50 - 25 + spin * v
     for index in range(pieces):
         left = 1.0
         if vanish and index >= pieces - vanish:
@@ -57,7 +57,7 @@ def nucleus(
         edge = arc(radius * left, start, start + span)
         wedge = edge if pieces == 1 else np.concatenate([edge, [[0.0, 0.0]]])
         if left < 1.0:  # being eaten: it is drawn to the tip
-            middle = middle * left + (stage.tip() - centre) * (1 - left) * 0.6
+            middle = middle * left + (now.tip() - centre) * (1 - left) * 0.6
         canvas.polygon(wedge + centre + middle, shade(base, 0.5))
         inset = wedge.mean(axis=0)
         canvas.polygon((wedge - inset) * 0.84 + inset + centre + middle, base)
@@ -75,39 +75,39 @@ def nucleus(
             canvas.line(rotate(ends, turn + 90 * groove) + centre, (70, 34, 22), 0.11)
 
 
-def bowl(stage: Stage, v: float, *, colour: str = "tissue") -> None:
+def bowl(now: Moment, v: float, *, colour: str = "tissue") -> None:
     """Epinuclear shell: a thick crescent that is pulled in and shrinks as v grows."""
     left = 1.0 - v
     span = 60 + 240 * left
-    start = 100.0 + stage.random[0] * 40
-    stage.canvas.ring(
+    start = 100.0 + now.random[0] * 40
+    now.canvas.ring(
         polar(0.15 * v, 200.0), 0.44 * (0.6 + 0.4 * left), PALETTE[colour], 0.22, 0.85,
         start, start + span,
     )  # fmt: skip
 
 
-def cortex(stage: Stage, v: float, *, strands: int = 14, colour: str = "white") -> None:
+def cortex(now: Moment, v: float, *, strands: int = 14, colour: str = "white") -> None:
     """Soft radial strands under the capsule's rim; they go one by one, clockwise."""
     base = PALETTE[colour]
     for index in range(strands):
         left = float(np.clip(strands * (1 - v) - index, 0.0, 1.0))
         if left <= 0:
             continue
-        angle = index * 360 / strands + stage.random[index] * 14
-        inner = 0.22 + 0.12 * stage.random[index + 20]
-        ends = polar(np.array([stage.pupil * 0.95, inner]), np.array([angle, angle + 8]))
-        stage.canvas.line(ends, base, 0.1, 0.6 * left)
+        angle = index * 360 / strands + now.random[index] * 14
+        inner = 0.22 + 0.12 * now.random[index + 20]
+        ends = polar(np.array([now.pupil * 0.95, inner]), np.array([angle, angle + 8]))
+        now.canvas.line(ends, base, 0.1, 0.6 * left)
 
 
-def capsule_rim(stage: Stage, v: float, *, radius: float = 0.42, colour: str = "gold") -> None:
+def capsule_rim(now: Moment, v: float, *, radius: float = 0.42, colour: str = "gold") -> None:
     """The edge of an open anterior capsule."""
-    stage.canvas.ring(stage.at, radius, PALETTE[colour], 0.035, 0.7 * v)
+    now.canvas.ring(now.at, radius, PALETTE[colour], 0.035, 0.7 * v)
 
 
-def tear(stage: Stage, v: float, *, radius: float = 0.42, colour: str = "white") -> None:
+def tear(now: Moment, v: float, *, radius: float = 0.42, colour: str = "white") -> None:
     """Capsulorhexis: a round tear that opens behind the forceps, its flap folded over."""
     start, stop = -60.0, -60.0 + 350.0 * v
-    canvas = stage.canvas
+    canvas = now.canvas
     if v > 0.1:
         canvas.polygon(np.concatenate([arc(radius, start, stop), [[0.0, 0.0]]]), (196, 84, 52), 0.5)
     canvas.ring((0, 0), radius, PALETTE[colour], 0.05, 1.0, start, stop)
@@ -116,16 +116,16 @@ def tear(stage: Stage, v: float, *, radius: float = 0.42, colour: str = "white")
     canvas.polygon(flap, PALETTE[colour], 0.65)
 
 
-def punctures(stage: Stage, v: float, *, count: int = 10, radius: float = 0.42) -> None:
+def punctures(now: Moment, v: float, *, count: int = 10, radius: float = 0.42) -> None:
     """Can-opener capsulotomy: separate short radial cuts on a circle."""
     for index in range(round(count * v)):
         angle = -120.0 + index * 360 / count
         ends = polar(np.array([radius - 0.08, radius + 0.08]), np.array([angle, angle + 6]))
-        stage.canvas.line(ends, (250, 244, 226), 0.06)
+        now.canvas.line(ends, (250, 244, 226), 0.06)
 
 
 def iol(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     from_x: float = 0.0,
@@ -136,8 +136,8 @@ def iol(
 ) -> None:
     """Intraocular lens: optic and two haptics. Over v it travels from (from_x, from_y) to its
     site, unfolds from a width share of 1 - `fold`, and turns by `spin` degrees."""
-    canvas = stage.canvas
-    centre = stage.at + np.array([from_x, from_y]) * (1 - v)
+    canvas = now.canvas
+    centre = now.at + np.array([from_x, from_y]) * (1 - v)
     width = 1.0 - fold * (1 - v)
     turn = 35.0 + spin * v
 
@@ -146,28 +146,28 @@ def iol(
 
     for side in (0.0, 180.0):
         haptic = rotate(arc(0.3, 190, 330) + np.array([0.0, -radius * 0.82]), side)
-        canvas.line(place(haptic), stage.appearance.haptic, 0.06)
+        canvas.line(place(haptic), now.appearance.haptic, 0.06)
     optic = place(arc(radius, 0, 348))
     canvas.polygon(optic, (196, 214, 226), 0.35)
     canvas.line(optic, (236, 244, 250), 0.05, closed=True)
 
 
-def iris_hole(stage: Stage, v: float, *, size: float = 0.26) -> None:
+def iris_hole(now: Moment, v: float, *, size: float = 0.26) -> None:
     """Peripheral iridectomy: a dark triangle in the iris at the site."""
-    outward = stage.at / max(float(np.hypot(*stage.at)), 1e-6)
+    outward = now.at / max(float(np.hypot(*now.at)), 1e-6)
     side = np.array([-outward[1], outward[0]])
-    tip = stage.at - outward * size * v
-    base = stage.at + outward * 0.05
+    tip = now.at - outward * size * v
+    base = now.at + outward * 0.05
     points = np.array([tip, base + side * size * 0.75 * v, base - side * size * 0.75 * v])
-    stage.canvas.polygon(points, (14, 8, 8))
+    now.canvas.polygon(points, (14, 8, 8))
 
 
-def prolapse(stage: Stage, v: float, *, size: float = 0.34) -> None:
+def prolapse(now: Moment, v: float, *, size: float = 0.34) -> None:
     """Iris that bulges out of the wound; v = 1 is fully out."""
-    colour = shade(stage.appearance.iris, 0.75)
-    stage.canvas.disc(stage.at * 0.92, size * 0.8, (20, 10, 10), 0.5 * v)
-    stage.canvas.disc(stage.at * (0.85 + 0.25 * v), size * (0.25 + 0.75 * v), colour)
-    stage.canvas.disc(stage.at * (0.88 + 0.25 * v), size * 0.5 * v, shade(colour, 1.5))
+    colour = shade(now.appearance.iris, 0.75)
+    now.canvas.disc(now.at * 0.92, size * 0.8, (20, 10, 10), 0.5 * v)
+    now.canvas.disc(now.at * (0.85 + 0.25 * v), size * (0.25 + 0.75 * v), colour)
+    now.canvas.disc(now.at * (0.88 + 0.25 * v), size * 0.5 * v, shade(colour, 1.5))
 
 
 EFFECTS = (

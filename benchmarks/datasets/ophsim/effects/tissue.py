@@ -3,11 +3,11 @@
 import numpy as np
 
 from benchmarks.datasets.ophsim.canvas import arc, polar, rotate, shade
-from benchmarks.datasets.ophsim.effects.stage import PALETTE, Stage, at_site, bearing
+from benchmarks.datasets.ophsim.effects.moment import PALETTE, Moment, at_site, bearing
 
 
 def cut(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     length: float = 0.5,
@@ -21,11 +21,11 @@ def cut(
         return
     t = np.linspace(-0.5, -0.5 + v, 6)
     points = np.stack([curve * (0.25 - t**2), t * length], axis=1)
-    stage.canvas.line(at_site(stage, points[:, ::-1] if radial else points), PALETTE[colour], width)
+    now.canvas.line(at_site(now, points[:, ::-1] if radial else points), PALETTE[colour], width)
 
 
 def trail(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     colour: str = "blood",
@@ -36,14 +36,14 @@ def trail(
     stop: float = 0.85,
 ) -> None:
     """What the tip leaves behind: its path from progress `start` to `stop`, or to now."""
-    end = min(stage.progress, stop)
-    if end <= start or hand >= len(stage.tips):
+    end = min(now.progress, stop)
+    if end <= start or hand >= len(now.tips):
         return
-    stage.canvas.line(stage.trail(hand, start, end), PALETTE[colour], width, alpha * min(v * 4, 1))
+    now.canvas.line(now.trail(hand, start, end), PALETTE[colour], width, alpha * min(v * 4, 1))
 
 
 def circle_cut(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.72,
@@ -53,11 +53,11 @@ def circle_cut(
     span: float = 360.0,
 ) -> None:
     """A circular cut that runs from `begin` over `span` degrees."""
-    stage.canvas.ring(stage.at, radius, PALETTE[colour], width, 1.0, begin, begin + span * v)
+    now.canvas.ring(now.at, radius, PALETTE[colour], width, 1.0, begin, begin + span * v)
 
 
 def bed(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.72,
@@ -66,17 +66,17 @@ def bed(
     rim: str = "burn",
 ) -> None:
     """A corneal graft bed: hazy disc with a cut rim; its haze grows with v."""
-    stage.canvas.disc(stage.at, radius, PALETTE[colour], alpha * v)
+    now.canvas.disc(now.at, radius, PALETTE[colour], alpha * v)
     if v > 0.05:
-        stage.canvas.ring(stage.at, radius, PALETTE[rim], 0.05)
+        now.canvas.ring(now.at, radius, PALETTE[rim], 0.05)
 
 
-def peel(stage: Stage, v: float, *, radius: float = 0.72, colour: str = "white") -> None:
+def peel(now: Moment, v: float, *, radius: float = 0.72, colour: str = "white") -> None:
     """A lamella lifted off the graft bed from the right edge: the folded sheet moves left."""
     edge = radius * (1 - 1.7 * v)
     sheet = arc(radius, 0, 348)
     sheet = sheet[sheet[:, 0] <= edge]
-    canvas = stage.canvas
+    canvas = now.canvas
     if len(sheet) > 2:
         canvas.polygon(sheet, PALETTE[colour], 0.55)
     half = float(np.sqrt(max(radius**2 - edge**2, 0.01)))
@@ -88,7 +88,7 @@ def peel(stage: Stage, v: float, *, radius: float = 0.72, colour: str = "white")
 
 
 def graft(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.7,
@@ -97,14 +97,14 @@ def graft(
     alpha: float = 0.45,
 ) -> None:
     """A donor button that slides from (from_x, from_y) onto its site over v."""
-    centre = stage.at + np.array([from_x, from_y]) * (1 - v)
-    stage.canvas.disc(centre + 0.05, radius, (60, 40, 40), 0.35)
-    stage.canvas.disc(centre, radius, (206, 222, 230), alpha)
-    stage.canvas.ring(centre, radius, (244, 250, 252), 0.06)
+    centre = now.at + np.array([from_x, from_y]) * (1 - v)
+    now.canvas.disc(centre + 0.05, radius, (60, 40, 40), 0.35)
+    now.canvas.disc(centre, radius, (206, 222, 230), alpha)
+    now.canvas.ring(centre, radius, (244, 250, 252), 0.06)
 
 
 def stitches(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     radius: float = 0.72,
@@ -119,16 +119,16 @@ def stitches(
     for index in range(shown):
         angle = begin + index * 360 / count
         inner, outer = radius - length / 2, radius + length / 2
-        stage.canvas.line(
-            polar(np.array([inner, outer]), np.array([angle, angle])) + stage.at,
+        now.canvas.line(
+            polar(np.array([inner, outer]), np.array([angle, angle])) + now.at,
             PALETTE[colour],
             0.05,
         )
-        stage.canvas.disc(polar(outer, angle) + stage.at, 0.04, PALETTE[colour])
+        now.canvas.disc(polar(outer, angle) + now.at, 0.04, PALETTE[colour])
 
 
 def local_stitches(
-    stage: Stage, v: float, *, count: int = 3, length: float = 0.3, gap: float = 0.2,
+    now: Moment, v: float, *, count: int = 3, length: float = 0.3, gap: float = 0.2,
     colour: str = "black", across: bool = True,
 ) -> None:  # fmt: skip
     """Short parallel sutures over a wound at the site, one after the other."""
@@ -137,25 +137,25 @@ def local_stitches(
         ends = np.array([[-length / 2, offset], [length / 2, offset]])
         if not across:
             ends = ends[:, ::-1]
-        stage.canvas.line(at_site(stage, ends), PALETTE[colour], 0.05)
-        stage.canvas.disc(at_site(stage, ends[1:])[0], 0.04, PALETTE[colour])
+        now.canvas.line(at_site(now, ends), PALETTE[colour], 0.05)
+        now.canvas.disc(at_site(now, ends[1:])[0], 0.04, PALETTE[colour])
 
 
 def thread(
-    stage: Stage, v: float, *, colour: str = "black", sag: float = 0.3, hand: int = 0
+    now: Moment, v: float, *, colour: str = "black", sag: float = 0.3, hand: int = 0
 ) -> None:
     """A suture between the site and a tool's tip."""
-    if v <= 0.0 or hand >= len(stage.tips) or not stage.tips[hand].visible:
+    if v <= 0.0 or hand >= len(now.tips) or not now.tips[hand].visible:
         return
-    tip = stage.tip(hand)
-    side = np.array([-(tip - stage.at)[1], (tip - stage.at)[0]])
+    tip = now.tip(hand)
+    side = np.array([-(tip - now.at)[1], (tip - now.at)[0]])
     t = np.linspace(0, 1, 8)[:, None]
-    curve = stage.at * (1 - t) + tip * t + side * sag * 4 * t * (1 - t)
-    stage.canvas.line(curve, PALETTE[colour], 0.04)
+    curve = now.at * (1 - t) + tip * t + side * sag * 4 * t * (1 - t)
+    now.canvas.line(curve, PALETTE[colour], 0.04)
 
 
 def flap(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     width: float = 0.6,
@@ -165,16 +165,16 @@ def flap(
 ) -> None:
     """A rectangular scleral flap hinged at the limbus; v * `lift` = 1 is folded over it."""
     box = np.array([[0.0, -width / 2], [depth, -width / 2], [depth, width / 2], [0.0, width / 2]])
-    canvas = stage.canvas
-    canvas.polygon(at_site(stage, box), (186, 112, 92))
-    canvas.line(at_site(stage, box), PALETTE["blood"], 0.06, closed=True)
+    canvas = now.canvas
+    canvas.polygon(at_site(now, box), (186, 112, 92))
+    canvas.line(at_site(now, box), PALETTE["blood"], 0.06, closed=True)
     fold = float(np.cos(np.pi * v * lift))
     shown = box * np.array([fold, 1.0])
-    canvas.polygon(at_site(stage, shown), PALETTE[colour])
-    canvas.line(at_site(stage, shown), shade(PALETTE[colour], 0.6), 0.04, closed=True)
+    canvas.polygon(at_site(now, shown), PALETTE[colour])
+    canvas.line(at_site(now, shown), shade(PALETTE[colour], 0.6), 0.04, closed=True)
 
 
-def flap_outline(stage: Stage, v: float, *, width: float = 0.6, depth: float = 0.55) -> None:
+def flap_outline(now: Moment, v: float, *, width: float = 0.6, depth: float = 0.55) -> None:
     """The three cuts that outline a scleral flap, drawn one after the other."""
     path = np.array(
         [[0.02, -width / 2], [depth, -width / 2], [depth, width / 2], [0.02, width / 2]]
@@ -184,10 +184,10 @@ def flap_outline(stage: Stage, v: float, *, width: float = 0.6, depth: float = 0
         share = float(np.clip(done - index, 0.0, 1.0))
         if share > 0.05:
             ends = np.stack([path[index], path[index] + (path[index + 1] - path[index]) * share])
-            stage.canvas.line(at_site(stage, ends), PALETTE["blood"], 0.08)
+            now.canvas.line(at_site(now, ends), PALETTE["blood"], 0.08)
 
 
-def deep_window(stage: Stage, v: float, *, width: float = 0.4, depth: float = 0.42) -> None:
+def deep_window(now: Moment, v: float, *, width: float = 0.4, depth: float = 0.42) -> None:
     """A second, smaller bed cut under the folded flap: dark blue-grey, nearly through."""
     box = np.array(
         [
@@ -197,24 +197,24 @@ def deep_window(stage: Stage, v: float, *, width: float = 0.4, depth: float = 0.
             [0.06, width / 2],
         ]
     )
-    stage.canvas.polygon(at_site(stage, box), (62, 66, 92))
-    stage.canvas.line(at_site(stage, box), (250, 232, 214), 0.05, closed=True)
+    now.canvas.polygon(at_site(now, box), (62, 66, 92))
+    now.canvas.line(at_site(now, box), (250, 232, 214), 0.05, closed=True)
 
 
-def window(stage: Stage, v: float, *, size: float = 0.3) -> None:
+def window(now: Moment, v: float, *, size: float = 0.3) -> None:
     """Trabeculectomy: a block is cut at the limbus and lifted out, aqueous and blood follow."""
     hole = np.array(
         [[-0.08, -size / 2], [size * 0.7, -size / 2], [size * 0.7, size / 2], [-0.08, size / 2]]
     )
-    canvas = stage.canvas
+    canvas = now.canvas
     if v > 0.35:
-        canvas.polygon(at_site(stage, hole), (12, 6, 8))
-        canvas.disc(stage.at, 0.5 * (v - 0.35), PALETTE["blood"], 0.5)
-    canvas.line(at_site(stage, hole), PALETTE["blood"], 0.06, closed=True)
+        canvas.polygon(at_site(now, hole), (12, 6, 8))
+        canvas.disc(now.at, 0.5 * (v - 0.35), PALETTE["blood"], 0.5)
+    canvas.line(at_site(now, hole), PALETTE["blood"], 0.06, closed=True)
 
 
 def patch(
-    stage: Stage,
+    now: Moment,
     v: float,
     *,
     width: float = 0.5,
@@ -227,71 +227,71 @@ def patch(
 ) -> None:
     """A flat piece laid at the site; it slides in from `from_out` further outside."""
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([height, width]) / 2
-    points = at_site(stage, rotate(half, turn) + np.array([from_out * (1 - v), 0.0]))
-    stage.canvas.polygon(points, PALETTE[colour], alpha)
-    stage.canvas.line(points, PALETTE[border], 0.04, closed=True)
+    points = at_site(now, rotate(half, turn) + np.array([from_out * (1 - v), 0.0]))
+    now.canvas.polygon(points, PALETTE[colour], alpha)
+    now.canvas.line(points, PALETTE[border], 0.04, closed=True)
 
 
 def bare(
-    stage: Stage, v: float, *, span: float = 80.0, depth: float = 0.4, colour: str = "white"
+    now: Moment, v: float, *, span: float = 80.0, depth: float = 0.4, colour: str = "white"
 ) -> None:
     """Conjunctiva cut along the limbus and rolled back: bare sclera grows behind the edge."""
     if v <= 0.03:
         return
-    middle = bearing(stage)
+    middle = bearing(now)
     start, stop = middle - span * v / 2, middle + span * v / 2
     outer = arc(1.06 + depth * v, start, stop)
-    canvas = stage.canvas
+    canvas = now.canvas
     canvas.polygon(np.concatenate([arc(1.04, stop, start), outer]), PALETTE[colour])
     canvas.line(outer, PALETTE["conjunctiva"], 0.14)
     canvas.line(outer, PALETTE["blood"], 0.05)
 
 
 def groove(
-    stage: Stage, v: float, *, radius: float = 1.2, span: float = 50.0, width: float = 0.08,
+    now: Moment, v: float, *, radius: float = 1.2, span: float = 50.0, width: float = 0.08,
     colour: str = "blood",
 ) -> None:  # fmt: skip
     """A cut parallel to the limbus, growing from one end."""
-    begin = bearing(stage) - span / 2
-    stage.canvas.ring((0, 0), radius, PALETTE[colour], width, 1.0, begin, begin + span * v)
+    begin = bearing(now) - span / 2
+    now.canvas.ring((0, 0), radius, PALETTE[colour], width, 1.0, begin, begin + span * v)
 
 
-def tunnel(stage: Stage, v: float, *, width: float = 0.5, depth: float = 0.5) -> None:
+def tunnel(now: Moment, v: float, *, width: float = 0.5, depth: float = 0.5) -> None:
     """A pocket dissected towards the cornea from the site: its roof shows as a pale shadow."""
     box = np.array(
         [[0.0, -width / 2], [-depth * v, -width / 2], [-depth * v, width / 2], [0.0, width / 2]]
     )
-    stage.canvas.polygon(at_site(stage, box), (240, 214, 150), 0.75)
-    stage.canvas.line(at_site(stage, box[[0, 3]]), PALETTE["blood"], 0.07)
+    now.canvas.polygon(at_site(now, box), (240, 214, 150), 0.75)
+    now.canvas.line(at_site(now, box[[0, 3]]), PALETTE["blood"], 0.07)
 
 
 def dots(
-    stage: Stage, v: float, *, radius: float = 1.0, count: int = 6, size: float = 0.09,
+    now: Moment, v: float, *, radius: float = 1.0, count: int = 6, size: float = 0.09,
     colour: str = "purple", begin: float = 0.0,
 ) -> None:  # fmt: skip
     """Marks on a circle around the pupil, one after the other."""
     for index in range(round(count * v)):
-        stage.canvas.disc(polar(radius, begin + index * 360 / count), size, PALETTE[colour])
+        now.canvas.disc(polar(radius, begin + index * 360 / count), size, PALETTE[colour])
 
 
 def burns(
-    stage: Stage, v: float, *, count: int = 5, size: float = 0.08, colour: str = "burn",
+    now: Moment, v: float, *, count: int = 5, size: float = 0.08, colour: str = "burn",
     gap: float = 0.2,
 ) -> None:  # fmt: skip
     """Cautery spots along the limbus at the site."""
     for index in range(round(count * v)):
         spot = at_site(
-            stage, np.array([[0.1 * (stage.random[index] - 0.5), (index - (count - 1) / 2) * gap]])
+            now, np.array([[0.1 * (now.random[index] - 0.5), (index - (count - 1) / 2) * gap]])
         )[0]
-        stage.canvas.disc(spot, size, PALETTE[colour])
+        now.canvas.disc(spot, size, PALETTE[colour])
 
 
-def muscle(stage: Stage, v: float, *, width: float = 0.5) -> None:
+def muscle(now: Moment, v: float, *, width: float = 0.5) -> None:
     """A rectus muscle: striated red band from the site outwards, lifted as v grows."""
     for index in range(6):
         y = (index / 5 - 0.5) * width
         line = np.array([[-0.1, y], [0.3, y * (1 - 0.35 * v)], [1.0, y]])
-        stage.canvas.line(at_site(stage, line), shade((188, 52, 50), 0.8 + 0.25 * (index % 2)), 0.1)
+        now.canvas.line(at_site(now, line), shade((188, 52, 50), 0.8 + 0.25 * (index % 2)), 0.1)
 
 
 EFFECTS = (

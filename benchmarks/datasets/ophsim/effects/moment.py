@@ -40,7 +40,7 @@ PALETTE: Final[dict[str, Colour]] = {
 
 
 @dataclass
-class Stage:
+class Moment:
     """One frame being drawn. Positions are in eye units."""
 
     canvas: Canvas
@@ -59,11 +59,11 @@ class Stage:
         return np.array([self.tips[hand].x, self.tips[hand].y])
 
 
-def bearing(stage: Stage) -> float:
+def bearing(now: Moment) -> float:
     """Direction from the pupil's centre to the site, degrees."""
-    return float(np.rad2deg(np.arctan2(stage.at[1], stage.at[0])))
+    return float(np.rad2deg(np.arctan2(now.at[1], now.at[0])))
 
 
-def at_site(stage: Stage, points: Points) -> Points:
+def at_site(now: Moment, points: Points) -> Points:
     """Site frame to eye: +x points away from the pupil, +y along the limbus."""
-    return rotate(points, bearing(stage)) + stage.at
+    return rotate(points, bearing(now)) + now.at
