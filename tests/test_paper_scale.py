@@ -115,7 +115,7 @@ def test_all_stages_of_the_papers_configuration(
         "classifiers.slowfast.recipe.warmup_epochs": 0,
         "classifiers.mvit_v2.recipe.warmup_epochs": 0,
         "classifiers.slowfast.recipe.batch_size": 16, "classifiers.mvit_v2.recipe.batch_size": 16,
-        "runtime.workers": 1,
+        "runtime.workers": 1, "runtime.processes": 1, "runtime.sharding": "replicate",
         **{f"quality.{name}": path for name, path in encoders(tmp_path).items()},
     }  # fmt: skip
     try:

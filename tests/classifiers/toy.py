@@ -85,18 +85,11 @@ class ToyClips(ClipSource):
 
 
 class ToyMixture(Mixture):
-    """The train split of every source; `rare` weights class 0 by that much."""
-
-    rare: float = 1.0
+    """The train split of every source."""
 
     def execute(self, folder: Path) -> dict[str, Any]:
         chosen = [
-            Chosen(
-                source=number,
-                clip_id=clip.clip_id,
-                label=clip.label("phase"),
-                weight=self.rare if clip.label("phase") == 0 else 1.0,
-            )
+            Chosen(source=number, clip_id=clip.clip_id, label=clip.label("phase"))
             for number, source in enumerate(self.sources)
             for clip in source.manifest().of_split("train").clips
         ]

@@ -25,8 +25,8 @@ def test_a_mixture_runs_its_sources_and_reads_back(tmp_path: Path) -> None:
     sources = (RedClips(infra=infra), RedClips(count=3, infra=infra))
     mixture = FirstOfEach(sources=sources, infra=infra)
     expected = [
-        Chosen(source=0, clip_id="red-0", label=0, weight=1.0),
-        Chosen(source=1, clip_id="red-0", label=1, weight=1.0),
+        Chosen(source=0, clip_id="red-0", label=0),
+        Chosen(source=1, clip_id="red-0", label=1),
     ]
     assert mixture.chosen() == expected
     text = (mixture.folder / MIXTURE_NAME).read_text()
@@ -38,7 +38,7 @@ def test_a_mixture_runs_its_sources_and_reads_back(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("changes", [{"weight": 0.0}, {"label": -1}, {"source": -1}, {"x": 1}])
+@pytest.mark.parametrize("changes", [{"until": 0.0}, {"label": -1}, {"source": -1}, {"x": 1}])
 def test_a_choice_that_cannot_be(changes: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):
         Chosen.model_validate({"source": 0, "clip_id": "a", "label": 0, **changes})
