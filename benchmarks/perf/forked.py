@@ -79,6 +79,7 @@ def _be_the_command(words: list[str], output: Path) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        _forget_handlers()
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES_BYTES, ADDRESSES_BYTES))
         target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
@@ -89,6 +90,14 @@ def _be_the_command(words: list[str], output: Path) -> NoReturn:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _forget_handlers() -> None:
+    """Signals end the command as they end a process of its own, whatever its parent does at one."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)) and number != signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _stream(number: int, errors: str) -> io.TextIOWrapper:

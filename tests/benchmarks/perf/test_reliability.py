@@ -46,6 +46,14 @@ def test_how_a_command_in_a_child_ends(how: str, code: int, fault: str, tmp_path
     assert ("Traceback" in found.output) == (how == "fail")
 
 
+def test_a_signal_ends_the_command_though_its_parent_would_outlive_it(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        assert ending("crash", tmp_path).code == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     found = ending("hang", tmp_path, limit_s=3.0)
     assert found.code == HUNG and found.fault.startswith("killed after")
