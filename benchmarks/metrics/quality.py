@@ -42,7 +42,7 @@ class GenerationQuality(Stage):
     prompted: whether the clips answer to their captions; without, there is no CLIPScore.
     """
 
-    version: ClassVar[str] = "3"  # intervals
+    version: ClassVar[str] = "4"  # intervals from each clip's influence
 
     real: ClipSource
     real_split: Split | None = None
