@@ -24,7 +24,8 @@ from core.runtime import derive_seed, seed_everything
 from core.stage import ClipSource
 from core.video import FPS, Frames, write_video
 from core.workers import free_gpus, map_unordered
-from generator.base import ClipShape, Generator, Sampler, Sampling
+from generator.base import ClipShape, Generator, Sampler
+from generator.sampling import Sampling
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from core.distributed import rank
 from core.sheet import write_sheet
 from core.video import Frames
 from generator.backbone.autoencoder import decode, to_frames
-from generator.base import Sampling
 from generator.latents import LatentDataset
+from generator.sampling import Sampling
 
 
 class Preview(pydantic.BaseModel, frozen=True, extra="forbid"):

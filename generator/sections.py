@@ -6,10 +6,11 @@ import pydantic
 
 from core.optimisation import Optimisation
 from core.runtime import Precision
-from generator.base import ClipShape, Sampling
+from generator.base import ClipShape
 from generator.denoising import DiffusionSettings
 from generator.encoding import FrameRule
 from generator.preview import Preview
+from generator.sampling import Sampling
 
 
 class Section(pydantic.BaseModel, frozen=True, extra="forbid"):

@@ -133,7 +133,8 @@ def _encode(encoders: LoadedEncoders, clips: Clips, captions: Sequence[str]) -> 
 def _values(
     encoders: LoadedEncoders, real: Arrays, other: Arrays, protocol: FrameProtocol
 ) -> dict[str, float]:
-    metrics = quality(real, other, protocol=protocol, **encoders.describe())
+    described: dict[str, Any] = dict(encoders.describe())
+    metrics = quality(real, other, protocol=protocol, **described)
     return {
         title: entry["value"]
         for prefix, title in SHOWN.items()

@@ -25,8 +25,9 @@ from benchmarks.plan import PROJECT_ROOT
 from core.runtime import Precision, Runtime
 from core.video import Frames
 from generator.backbone.autoencoder import psnr_db
-from generator.base import ClipShape, Faster, Sampling
+from generator.base import ClipShape
 from generator.ophora.pipeline import OphoraSampler
+from generator.sampling import Faster, Sampling
 
 NANO = PROJECT_ROOT / "generator" / "weights" / "ophora_base"
 PROMPTS = (

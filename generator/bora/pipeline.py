@@ -17,17 +17,11 @@ from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
 from generator.backbone.text import encode_text
-from generator.base import (
-    ClipShape,
-    Sampling,
-    Weights,
-    check_frame_latents,
-    load_denoiser,
-    share_folder,
-)
+from generator.base import ClipShape, Weights, check_frame_latents, load_denoiser, share_folder
 from generator.bora.stdit import STDiT
 from generator.encoding import load_text_encoder
 from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
+from generator.sampling import Sampling
 
 
 class STDiTSettings(pydantic.BaseModel, frozen=True, extra="forbid"):

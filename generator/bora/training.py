@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Literal
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from generator.base import GivenGenerator, Sampling, load_denoiser, share_folder
+from generator.base import GivenGenerator, load_denoiser, share_folder
 from generator.bora.pipeline import BoraSampler
 from generator.bora.stdit import STDiT
 from generator.denoising import DiffusionSettings, Example
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.iddpm import noise_and_bound_loss
+from generator.sampling import Sampling
 
 
 class BoraTraining(DenoiserTraining):

@@ -16,16 +16,10 @@ from core.files import read_json, write_json
 from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
-from generator.base import (
-    ClipShape,
-    Sampling,
-    Weights,
-    check_frame_latents,
-    load_denoiser,
-    share_folder,
-)
+from generator.base import ClipShape, Weights, check_frame_latents, load_denoiser, share_folder
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import NoiseSchedule, guide, iddpm_scheduler, sample, starting_noise
+from generator.sampling import Sampling
 
 CLASSES_NAME = "classes.json"  # captions that a class-conditional Endora knows, in label order
 

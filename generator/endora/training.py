@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import seed_everything
-from generator.base import GivenGenerator, Sampling, Weights, load_denoiser, share_folder
+from generator.base import GivenGenerator, Weights, load_denoiser, share_folder
 from generator.denoising import DiffusionSettings, Example, frames_of
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.endora.pipeline import EndoraSampler, known_classes, label_of
 from generator.endora.prior import DinoPrior, PriorSettings, load_vit
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
+from generator.sampling import Sampling
 
 
 class EndoraTraining(DenoiserTraining):

@@ -18,7 +18,7 @@ from diffusers import (
 )
 
 from core.errors import UserError
-from generator.base import Faster, Sampling
+from generator.sampling import Faster, Sampling
 
 
 def check_installed(faster: Faster) -> None:

@@ -19,10 +19,11 @@ from core.files import write_text
 from core.runtime import dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import load_autoencoder
-from generator.base import ClipShape, Sampling, Weights
+from generator.base import ClipShape, Weights
 from generator.encoding import load_text_encoder
 from generator.opening import check_folder
 from generator.ophora.faster import prepare
+from generator.sampling import Sampling
 
 # Source: scheduler config of THUDM/CogVideoX-2b
 COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {

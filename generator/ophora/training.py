@@ -20,11 +20,12 @@ from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import CogVideoXPatchEmbed
 from torch import Tensor
 
-from generator.base import GivenGenerator, Sampling, share_folder
+from generator.base import GivenGenerator, share_folder
 from generator.denoising import Example, SampleLoss
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.ophora.adapters import add_lora, save_lora
 from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading, write_usage
+from generator.sampling import Sampling
 
 
 class OphoraTraining(DenoiserTraining):

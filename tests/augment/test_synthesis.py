@@ -10,8 +10,8 @@ import pytest
 from augment.synthesis import CaptionSynthesis, ClassSynthesis, SynthesisSettings
 from core.errors import UserError
 from core.video import probe, read_span
-from generator.base import Sampling
 from generator.ophora.training import GivenOphora
+from generator.sampling import Sampling
 from tests.generator.tiny import SHAPE, CaptionedClips, common, ophora_base, weights
 
 SAMPLING = Sampling(steps=1, guidance_scale=2.0, batch_size=3)

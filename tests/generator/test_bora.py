@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from core.errors import UserError
 from core.files import write_json
-from generator.base import ClipShape, Sampling
+from generator.base import ClipShape
 from generator.bora.given import ReleasedBora, load_released, read_checkpoint, theirs_of
 from generator.bora.pipeline import STDiTSettings
 from generator.bora.stdit import STDiT
 from generator.bora.training import GivenBora
+from generator.sampling import Sampling
 from tests.generator.tiny import (
     CAPTIONS,
     IMAGE_VAE,

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from core.errors import UserError
-from generator.base import ClipShape, Sampling, load_denoiser
+from generator.base import ClipShape, load_denoiser
 from generator.endora.given import ReleasedEndora, load_released
 from generator.endora.pipeline import EndoraSettings
 from generator.endora.training import GivenEndora
 from generator.endora.transformer import EndoraTransformer
 from generator.iddpm import noise_and_bound_loss
+from generator.sampling import Sampling
 from tests.generator.tiny import (
     CAPTIONS,
     ENDORA,

@@ -15,10 +15,11 @@ from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXP
 from augment.synthesis import check_shape
 from core.errors import UserError
 from core.video import Frames
-from generator.base import ClipShape, Faster, Sampling
+from generator.base import ClipShape
 from generator.ophora.faster import check_installed, prepare
 from generator.ophora.pipeline import load_pipeline
 from generator.ophora.training import GivenOphora
+from generator.sampling import Faster, Sampling
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

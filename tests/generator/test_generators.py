@@ -23,7 +23,6 @@ from generator.base import (
     TRAINING_RECORD,
     ClipShape,
     GivenWeights,
-    Sampling,
     Weights,
     load_denoiser,
     weights_named,
@@ -39,6 +38,7 @@ from generator.opening import COGVIDEOX, LORA_NAME, Wanted
 from generator.ophora.adapters import LORA_FOLDER, AdaptedWeights
 from generator.ophora.pipeline import OphoraAssembly, guidance_at, load_pipeline, reading
 from generator.ophora.training import GivenOphora, OphoraTraining, placed
+from generator.sampling import Sampling
 from tests.generator.tiny import (
     CAPTIONS,
     SHAPE,

@@ -10,11 +10,12 @@ from PIL import Image
 
 from core.errors import UserError
 from core.training import LOG_NAME
-from generator.base import ClipShape, Sampling
+from generator.base import ClipShape
 from generator.bora.training import BoraTraining, GivenBora
 from generator.diffusion import DenoiserTraining
 from generator.ophora.training import OphoraTraining
 from generator.preview import EmbeddingSampler, Preview
+from generator.sampling import Sampling
 from tests.generator.tiny import (
     CAPTIONS,
     bora_base,

@@ -8,8 +8,8 @@ import torch
 
 from benchmarks.perf import generator_sampling, generator_training
 from core.optimisation import Optimisation
-from generator.base import Sampling
 from generator.ophora.pipeline import load_pipeline
+from generator.sampling import Sampling
 from tests.generator.tiny import SHAPE, ophora_base
 
 
