@@ -133,7 +133,7 @@ def _run_nodes(work: _Work) -> None:
     store = dist.TCPStore(
         host, int(os.environ.get("MASTER_PORT", 0)), is_master=True, wait_for_workers=False
     )
-    store.set(_WORK, pickle.dumps(work))
+    store.set(_WORK, pickle.dumps(work).hex())
     starter = work.runtime.on_each_node.format(nodes=work.runtime.nodes)
     address = f"{host}:{store.port}"
     code = _NODE.format(path=[path or os.getcwd() for path in sys.path], address=address)
@@ -188,7 +188,8 @@ def serve(address: str) -> int:
     node = Node(store, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
     wrong_input = failed = ""
     try:
-        _run_ranks(pickle.loads(store.get(_WORK)), address, is_host=False)
+        work = pickle.loads(bytes.fromhex(store.get(_WORK).decode()))
+        _run_ranks(work, address, is_host=False)
     except UserError as error:
         wrong_input = str(error)
     except BaseException as error:
