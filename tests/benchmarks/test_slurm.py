@@ -10,10 +10,12 @@ import pytest
 
 from benchmarks.dispatch import Cluster, run_as_jobs
 from core.errors import UserError
+from core.launching import launch
 from core.runtime import Runtime
 from core.training import LOG_NAME
 from tests.benchmarks.slurm import ask, missing, running_slurm, wait_for
 from tests.core.stages import Count
+from tests.core.together import lose_a_node
 from tests.generator.tiny import denoiser_training
 from tests.generator.watched import WatchedTraining
 
@@ -77,6 +79,14 @@ def test_a_preempted_job_on_two_nodes_resumes_to_the_same_bytes(
     step = int(second.removeprefix("from step ").removesuffix(" with 2 ranks"))
     assert STEPS // 3 <= step < STEPS
     assert weights(queued) == weights(here) != {}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_a_node_that_dies_is_named() -> None:
+    """Outside of a job, srun asks for the nodes itself."""
+    with pytest.raises(UserError, match=r"^node n[12]: lost in a training on 2 nodes "):
+        launch(lose_a_node, runtime=Runtime(nodes=2, device="cpu"), ranks=2)
 
 
 @pytest.mark.slow
