@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import torch
@@ -129,13 +130,10 @@ def _rank_main(call: bytes, runtime: Runtime) -> None:
 
 def _run_nodes(work: _Work) -> None:
     """Start `serve` on every node and wait for all of them.  Raises: as `launch`."""
-    host = os.environ.get("MASTER_ADDR") or socket.gethostname()
-    store = dist.TCPStore(
-        host, int(os.environ.get("MASTER_PORT", 0)), is_master=True, wait_for_workers=False
-    )
+    store = _open_store()
     store.set(_WORK, pickle.dumps(work).hex())
     starter = work.runtime.on_each_node.format(nodes=work.runtime.nodes)
-    address = f"{host}:{store.port}"
+    address = f"{store.host}:{store.port}"
     code = _NODE.format(path=[path or os.getcwd() for path in sys.path], address=address)
     environment = dict(os.environ)
     if cores := environment.get("SLURM_CPUS_PER_TASK"):  # not handed on to srun since Slurm 22.05
@@ -154,7 +152,7 @@ def _run_nodes(work: _Work) -> None:
             ) from None
         with launcher:
             try:
-                failed = launcher.wait() != 0
+                failed = launcher.wait() != 0 or store.add(_BEGUN, 0) < work.runtime.nodes
                 if failed:
                     time.sleep(_ORDER_TO_STOP_S)
             except BaseException:
@@ -162,6 +160,20 @@ def _run_nodes(work: _Work) -> None:
                 raise
     if failed:
         explain(store, work.runtime.nodes)
+
+
+def _open_store() -> dist.TCPStore:
+    """Where the launchers meet: here, at an address as torchrun's variables name it."""
+    host = os.environ.get("MASTER_ADDR") or socket.gethostname()
+    port = os.environ.get("MASTER_PORT") or "0"
+    wait = timedelta(seconds=60)
+    try:
+        return dist.TCPStore(host, int(port), is_master=True, wait_for_workers=False, timeout=wait)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"MASTER_ADDR {host}, MASTER_PORT {port}: {str(error).splitlines()[0]}: set them to a "
+            "name that all nodes know this machine by, and to a free port (0: any)"
+        ) from None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +18,12 @@ import torch.distributed as dist
 from core.errors import UserError
 from core.launching import Node, explain, launch
 from core.runtime import Runtime
-from core.training import LOG_NAME
+from core.training import CHECKPOINT_NAME, LOG_NAME
 from tests.core.each_node import PREFIX
 from tests.core.stages import Together, refuse
-from tests.core.together import fit_curve, lose_a_node
+from tests.core.together import fit_curve
 
+ONE = Runtime(device="cpu")
 TWO_NODES = Runtime(nodes=2, on_each_node=PREFIX, device="cpu", sharding="shard")
 
 CODE = """
@@ -62,24 +64,17 @@ def losses(folder: Path) -> torch.Tensor:
 
 
 @pytest.mark.slow
-def test_two_nodes_go_on_where_one_process_stopped_and_end_where_it_would(tmp_path: Path) -> None:
-    """Two launchers of two ranks each, with a part of the network each. Checkpoints hold all of it:
-    of one rank for four, and of four for one."""
-    alone = fit_curve(tmp_path / "alone", Runtime(device="cpu"))
-    with pytest.raises(KeyboardInterrupt):
-        fit_curve(tmp_path / "nodes", Runtime(device="cpu"), stop_at=10)
-    launch(fit_curve, tmp_path / "nodes", TWO_NODES, runtime=TWO_NODES, ranks=4)
-    together = fit_curve(tmp_path / "nodes", Runtime(device="cpu"))
-    assert (losses(tmp_path / "alone") - losses(tmp_path / "nodes")).abs().max() < 1e-5
-    for one, four in zip(alone.parameters(), together.parameters(), strict=True):
-        torch.testing.assert_close(one, four, rtol=0, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_ranks_end_when_a_node_dies_and_a_line_says_which() -> None:
-    """Nobody stops the launcher that is left: see tests/core/each_node.py."""
+def test_two_nodes_train_as_one_process_and_one_goes_on_when_a_node_dies(tmp_path: Path) -> None:
+    """Two launchers of two ranks each, with a part of the network each. Nobody stops the launcher
+    that is left (tests/core/each_node.py). Four ranks' checkpoint holds the whole state."""
+    alone, runtime = fit_curve(tmp_path / "alone", ONE), TWO_NODES
     with pytest.raises(UserError, match=r"^node \S+: lost in a training on 2 nodes .*last checkp"):
-        launch(lose_a_node, runtime=TWO_NODES, ranks=2)
+        launch(fit_curve, tmp_path / "nodes", runtime, 15, runtime=runtime, ranks=4)
+    assert torch.load(tmp_path / "nodes" / CHECKPOINT_NAME)["step"] == 15
+    later = fit_curve(tmp_path / "nodes", ONE)
+    assert (losses(tmp_path / "alone") - losses(tmp_path / "nodes")).abs().max() < 1e-5
+    for one, other in zip(alone.parameters(), later.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +104,16 @@ def test_ranks_that_nodes_cannot_share_are_one_line() -> None:
     missing = Runtime(nodes=2, on_each_node="no-such-launcher {nodes}")
     with pytest.raises(UserError, match=r"^runtime\.nodes 2: .*no-such-launcher.*cluster\.max_no"):
         launch(refuse, "never", runtime=missing, ranks=2)
+    idle = Runtime(nodes=2, on_each_node="true {nodes}")
+    with pytest.raises(UserError, match=r"^runtime\.nodes 2: only 0 began \(none\)"):
+        launch(refuse, "never", runtime=idle, ranks=2)
+
+
+def test_a_port_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("MASTER_PORT", port)
+        with pytest.raises(UserError, match=rf"^MASTER_ADDR \S+, MASTER_PORT {port}: .*free port"):
+            launch(refuse, "never", runtime=TWO_NODES, ranks=2)

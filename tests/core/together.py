@@ -22,8 +22,9 @@ SETTINGS = Optimisation(
 )
 
 
-def fit_curve(folder: Path, runtime: Runtime, stop_at: int | None = None) -> nn.Module:
-    """Fit y = x^2 from 20 points in 20 steps, logged step by step; optionally die at a step."""
+def fit_curve(folder: Path, runtime: Runtime, lose_at: int | None = None) -> nn.Module:
+    """Fit y = x^2 from 20 points in 20 steps, logged step by step; optionally lose a node before a
+    step is done."""
     points = torch.linspace(-1, 1, 20)[:, None]
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
@@ -31,8 +32,8 @@ def fit_curve(folder: Path, runtime: Runtime, stop_at: int | None = None) -> nn.
 
     def loss(batch: Batch) -> Tensor:
         nonlocal calls
-        if calls == stop_at:
-            raise KeyboardInterrupt
+        if calls == lose_at:
+            lose_a_node()
         calls += 1
         x = points[batch.index]
         noise = 0.01 * batch.normal((1,))
