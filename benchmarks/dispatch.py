@@ -8,12 +8,14 @@ tables. Interrupted, it leaves the jobs running; given again, it waits for them.
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import pydantic
-from submitit.core.utils import UncompletedJobError
+from submitit import Job, SlurmJob
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from core.errors import UserError
 from core.progress import clock, say
@@ -23,6 +25,11 @@ from core.workers import map_unordered
 
 # In a job's last words: what the user or the machine it ran on has to mend.
 _FAULT = re.compile(r"(?m)^(?:core\.errors\.\w+|OSError|PermissionError): (.+)$")
+
+_LOOK_S = 5.0
+# Of Slurm's states those that no job comes back from: a preempted one can.
+_ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
+_ENDED |= {"OUT_OF_MEMORY", "TIMEOUT"}
 
 
 class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -35,11 +42,14 @@ class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
     timeout_min: int = pydantic.Field(default=24 * 60, ge=1)
     """Longest time of a job in minutes."""
     cpus_per_task: int | None = pydantic.Field(default=None, ge=1)
-    """Cores a job; also sets `runtime.workers`."""
+    """Cores a job, on each of its nodes; also sets `runtime.workers`."""
     gpus_per_node: int | None = pydantic.Field(default=None, ge=0)
-    """GPUs a job."""
+    """GPUs a job, on each of its nodes."""
+    max_nodes: int = pydantic.Field(default=1, ge=1)
+    """Most nodes of a job. A training has as many as its ranks need, each rank a GPU, or a core
+    where there are none; all else has one."""
     mem_gb: float | None = pydantic.Field(default=None, gt=0)
-    """Memory a job in GB."""
+    """Memory a job in GB, on each of its nodes."""
     slurm_partition: str | None = None
     """Queue that jobs are sent to."""
     slurm_account: str | None = None
@@ -49,11 +59,37 @@ class Cluster(pydantic.BaseModel, frozen=True, extra="forbid"):
     slurm_constraint: str | None = None
     """Features that a node must have, e.g. a kind of GPU."""
 
-    def changes(self) -> dict[str, Any]:
-        """What differs between a stage and its copy that runs as a job."""
-        fields = self.model_dump(exclude_none=True)
-        found = {f"infra.{name}": value for name, value in fields.items() if name != "kind"}
+    @pydantic.model_validator(mode="after")
+    def _several_nodes_are_slurms(self) -> Cluster:
+        if self.max_nodes > 1 and self.kind != "slurm":
+            raise ValueError(f"max_nodes {self.max_nodes}: needs kind slurm, not {self.kind}")
+        return self
+
+    def nodes(self, ranks: int) -> int:
+        """The fewest nodes that `ranks` can be spread over evenly.
+
+        Raises: UserError: if there are too few.
+        """
+        places = self.gpus_per_node or self.cpus_per_task
+        if self.kind != "slurm" or ranks == 1 or places is None:
+            return 1
+        for nodes in range(1, self.max_nodes + 1):
+            if ranks % nodes == 0 and ranks // nodes <= places:
+                return nodes
+        field = "gpus_per_node" if self.gpus_per_node else "cpus_per_task"
+        raise UserError(
+            f"cluster.max_nodes {self.max_nodes}: {ranks} ranks cannot be spread evenly over nodes "
+            f"with {field} {places}: set max_nodes to {-(-ranks // places)} or more, or fewer ranks"
+        )
+
+    def changes(self, ranks: int) -> dict[str, Any]:
+        """What differs between a stage of so many ranks and its copy that runs as a job."""
+        fields = self.model_dump(exclude_none=True, exclude={"kind", "max_nodes"})
+        found = {f"infra.{name}": value for name, value in fields.items()}
         found["infra.cluster"] = self.kind
+        found["runtime.nodes"] = nodes = self.nodes(ranks)
+        if nodes > 1:  # exca's own `nodes` would run the stage on each of them
+            found["infra.slurm_additional_parameters"] = {"nodes": nodes}
         if self.cpus_per_task is not None:
             found["runtime.workers"] = self.cpus_per_task
         return found
@@ -125,22 +161,51 @@ def levels(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
 def run_as_jobs(stages: Sequence[Stage], cluster: Cluster) -> None:
     """Run the towers of `stages` on a cluster and wait for them.
 
-    Raises: UserError: with the job's own line, if an input was wrong, or if there is no cluster.
+    Raises: UserError: with the job's own line, if an input was wrong; if there is no cluster; if a
+    job ended without a word (out of time or memory, cancelled, its node lost).
     """
     for number, level in enumerate(levels(stages)):
         todo = [stage for stage in level if not stage.is_done()]
         try:
-            copies = [stage.infra.clone_obj(cluster.changes()) for stage in todo]
+            copies = [stage.infra.clone_obj(cluster.changes(stage.ranks)) for stage in todo]
             jobs = [copy.infra.job() for copy in copies]
         except RuntimeError as error:  # submitit: no srun on this machine
             raise UserError(f"cluster.kind {cluster.kind}: {error}") from None
-        for count, (stage, job) in enumerate(zip(todo, jobs, strict=True), start=1):
-            line = f"   level {number}, {count}/{len(todo)}: {type(stage).__name__}, job"
+        for count, (copy, job) in enumerate(zip(copies, jobs, strict=True), start=1):
+            line = f"   level {number}, {count}/{len(todo)}: {type(copy).__name__}, job"
             say(f"{line} {job.job_id}")
-            try:
-                job.result()
-            except UncompletedJobError as error:
-                wrong_input = _FAULT.search(str(error))
-                if wrong_input is None:
-                    raise
-                raise UserError(wrong_input[1]) from None
+            _finish(copy, job)
+
+
+def _finish(copy: Stage, job: Job[Any]) -> None:
+    """Wait for a job, whether or not its cluster keeps the accounts that submitit reads: a job that
+    the queue does not know any more has ended.  Raises: as `run_as_jobs`."""
+    while not job.done() and _in_queue(job):
+        time.sleep(_LOOK_S)
+    if not job.done():
+        time.sleep(_LOOK_S)  # a file of another node's can be late
+    try:
+        if not job.done():
+            raise UncompletedJobError(job.stderr() or "")
+        job.result()
+    except UncompletedJobError as error:
+        if (wrong_input := _FAULT.search(str(error))) is not None:
+            raise UserError(wrong_input[1]) from None
+        if isinstance(error, FailedJobError):
+            raise
+        copy.infra.clear_job()  # else the next run would go on waiting for it
+        raise UserError(
+            f"{type(copy).__name__}: job {job.job_id} ended without a word (out of time or memory, "
+            f"cancelled, or its node lost): the same command goes on from its last checkpoint; its "
+            f"log is {job.paths.stderr}"
+        ) from None
+
+
+def _in_queue(job: Job[Any]) -> bool:
+    if not isinstance(job, SlurmJob):
+        return True  # submitit watches processes of this machine itself
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={job.job_id}"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode and "Invalid job id" not in asked.stderr:
+        return True  # the controller does not answer at the moment
+    return not set(asked.stdout.split()) <= _ENDED

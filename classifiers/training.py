@@ -21,9 +21,9 @@ from classifiers.recipe import Recipe
 from classifiers.trained import MODEL_NAME, TrainedClassifier
 from core.batch import samples_per_rank
 from core.clip import Split
-from core.distributed import launch
 from core.files import atomic_path, read_json, write_json
 from core.frame_cache import FrameTable
+from core.launching import launch
 from core.mixture import Mixture
 from core.runtime import derive_seed
 from core.stage import ClipSource, Stage
@@ -68,12 +68,15 @@ class ClassifierTraining(TrainedClassifier):
         self.run()
         return self.folder / MODEL_NAME
 
+    @property
+    def ranks(self) -> int:
+        return self.runtime.classifier_processes
+
     def execute(self, folder: Path) -> dict[str, Any]:
-        ranks = self.runtime.classifier_processes
-        samples_per_rank(self.recipe.batch_size, ranks)
-        if ranks > 1:
+        samples_per_rank(self.recipe.batch_size, self.ranks)
+        if self.ranks > 1:
             self._inputs()  # before the ranks start: they only read what is there
-            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=self.ranks)
         run = self.fit(folder)
         data, frames = run.data, run.frames
         model = run.best_model()

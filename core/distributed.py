@@ -1,18 +1,11 @@
-"""Data-parallel training inside one stage: N processes of this machine, one a GPU.
+"""Data-parallel training: what the ranks that `core/launching.py` starts do together.
 
-    stage (parent) -> launch -> N ranks run the same function -> parent reads what rank 0 left
-
-Started and watched by torch's elastic launcher, what `torchrun` calls: if a rank dies, all stop.
-The libraries behind it take seconds to import, so they are imported where they are used.
+Alone, a process is rank 0 of 1. FSDP takes seconds to import, so it is imported where it is used.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import signal
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,9 +14,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.runtime import Runtime, Sharding
-from core.workers import die_with_parent
+from core.runtime import Sharding
 
 
 def rank() -> int:
@@ -34,61 +25,6 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes train together; 1 alone."""
     return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def launch(function: Callable[..., object], *arguments: Any, runtime: Runtime, ranks: int) -> None:
-    """Run `function(*arguments)` in so many ranks and wait for all of them.
-
-    Both must be picklable. Each rank has its own device and `runtime.threads` threads.
-    Raises: UserError: the first rank's own, if an input was wrong. RuntimeError: if a rank failed.
-    KeyboardInterrupt, SystemExit: if this process was told to stop (Ctrl-C; a cluster's SIGTERM).
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=ranks,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        run_id=uuid.uuid4().hex,
-        max_restarts=0,
-        monitor_interval=0.2,
-    )
-    try:
-        elastic_launch(config, _rank_main)(function, arguments, runtime)
-    except SignalException as error:
-        # It cannot be unpickled: as a stage's failure it would make the next run fail as well.
-        if error.sigval is signal.SIGINT:
-            raise KeyboardInterrupt from None
-        raise SystemExit(128 + error.sigval) from None
-    except ChildFailedError as error:
-        written: Any = error.get_first_failure()[1].message  # a dictionary where Python raised
-        message = str(written["message"] if isinstance(written, dict) else written)
-        name, _, said = message.partition(": ")
-        if name == UserError.__name__:
-            raise UserError(said) from None
-        raise RuntimeError(f"a training process failed: {message}") from error
-
-
-def _rank_main(
-    function: Callable[..., object], arguments: tuple[Any, ...], runtime: Runtime
-) -> None:
-    die_with_parent()
-    faulthandler.enable()  # a rank that a signal ends says where it was
-    local = int(os.environ["LOCAL_RANK"])
-    runtime.apply()
-    cuda = runtime.torch_device().type == "cuda"
-    if cuda:
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if cuda else "gloo")
-    try:
-        function(*arguments)
-        dist.barrier()  # a rank that leaves early can cut off what another still reads from it
-    finally:
-        dist.destroy_process_group()
 
 
 def share(model: nn.Module, sharding: Sharding) -> None:

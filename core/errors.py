@@ -59,14 +59,25 @@ _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
     r"|inline_container.*unexpected pos \d+ vs \d+|\d+ requested and \d+ written"
 )
+# What torch says where a GPU's memory or the machine's ends.
+_MEMORY = re.compile(
+    r"CUDA out of memory\. Tried to allocate [\d.]+ \w+"
+    r"|DefaultCPUAllocator: (?:can't allocate|not enough) memory: you tried to allocate \d+ bytes"
+)
+_LESS = (
+    "a training takes less with --set runtime.micro_batch=1, with runtime.sharding=shard over more "
+    "runtime.processes, or with ophora.gradient_checkpointing=true"
+)
 
 
 def environment_fault(error: BaseException) -> str | None:
-    """What the machine refused (a full disk, a folder of another user's) and the cure in one line;
-    None for any other error."""
+    """What the machine refused (a full disk, a folder of another user's, memory) and the cure in
+    one line; None for any other error."""
     if isinstance(error, OSError) and error.errno in CURES:
         place = "" if error.filename is None else f"{error.filename}: "
         return f"{place}{error.strerror}: {CURES[error.errno]}"
+    if (said := _MEMORY.search(str(error))) is not None:
+        return f"too little memory ({said[0]}): {_LESS}"
     if _FULL.search(str(error)):
         return f"the disk is full ({str(error).splitlines()[0]}): {_ROOM}"
     return None

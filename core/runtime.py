@@ -48,6 +48,11 @@ class Runtime(pydantic.BaseModel, frozen=True, extra="forbid"):
     another order then. All else uses every GPU whatever this is."""
     classifier_processes: int = pydantic.Field(default=1, ge=1)
     """Ranks that train one classifier together; with 1, each GPU trains a cell of its own."""
+    nodes: int = pydantic.Field(default=1, ge=1)
+    """Machines that the ranks of a training are spread over, evenly. A job has what it needs, up to
+    `cluster.max_nodes`."""
+    on_each_node: str = "srun --nodes={nodes} --ntasks-per-node=1 --kill-on-bad-exit=1"
+    """What starts a command once on each of so many nodes; the command's words follow."""
     gpu_gb: float | None = pydantic.Field(default=None, gt=0)
     """Memory of each GPU of the machine that the plan is for; null: what the GPUs here have."""
     sharding: Sharding = "replicate"

@@ -123,6 +123,11 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         found: dict[str, Any] = read_json(path) if path.is_file() else {}
         return found
 
+    @property
+    def ranks(self) -> int:
+        """How many processes work on it together, one a GPU; more than one train."""
+        return 1
+
     def upstream(self) -> Iterator[Stage]:
         """The stages that this one reads directly, in the order of its fields."""
         for name in type(self).model_fields:

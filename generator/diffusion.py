@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from core.batch import samples_per_rank
-from core.distributed import launch, world_size
+from core.distributed import world_size
 from core.errors import UserError
 from core.fitting import Inspection, fit
+from core.launching import launch
 from core.optimisation import Optimisation
 from core.runtime import autocast
 from generator.base import ClipShape, Generator, Weights
@@ -51,16 +52,19 @@ class DenoiserTraining(Generator):
         """Of the clips that it is trained on and makes."""
         return self.encoding.shape
 
+    @property
+    def ranks(self) -> int:
+        return self.runtime.processes
+
     def execute(self, folder: Path) -> dict[str, Any]:
-        samples_per_rank(self.optimisation.batch_size, self.runtime.processes)
+        samples_per_rank(self.optimisation.batch_size, self.ranks)
         # Before the ranks start: they only read what is there.
         start = self.init.weights()
         clips = sum(self.encoding.run()["rows_per_shard"])
         if self.held_out is not None:
             self.held_out.run()
-        if self.runtime.processes > 1:
-            ranks = self.runtime.processes
-            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
+        if self.ranks > 1:
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=self.ranks)
         model, result = self.fit(folder)
         self.save(model, start, folder / "weights")
         return {**result, "clips": clips, "init": self.init.run()}

@@ -181,6 +181,13 @@ class BenchmarkConfig(GeneratorSections):
                 raise ValueError(f"contrasts: {pair[0]!r} against itself")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _ranks_have_their_nodes(self) -> BenchmarkConfig:
+        if self.cluster is not None:
+            for ranks in (self.runtime.processes, self.runtime.classifier_processes):
+                self.cluster.nodes(ranks)
+        return self
+
     @property
     def slowfast_reading(self) -> str:
         """How SlowFast reads the decoded frames, in the words of Table 2's note."""

@@ -12,9 +12,10 @@ from typing import Any
 import pydantic
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
-from core.distributed import launch, rank
+from core.distributed import rank
 from core.errors import UserError
 from core.files import write_text
+from core.launching import launch
 from core.runtime import Runtime
 from core.stage import ClipSource, Stage
 

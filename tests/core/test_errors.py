@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.errors import (
     StageBusy,
@@ -52,6 +53,16 @@ def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     )
 
 
+OF_GPU = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.1 GiB"
+
+
+def of_cpu() -> RuntimeError:
+    """What torch raises here for more memory than there is."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 62, dtype=torch.uint8)
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "part"),
     [
@@ -62,6 +73,9 @@ def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
         (RuntimeError("[enforce fail at inline_container.cc:6] . unexpected pos 5 vs 4"), "full"),
         (ValueError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (OSError("1048576 requested and 131056 written"), "the disk is full"),
+        (torch.OutOfMemoryError(OF_GPU), "(CUDA out of memory. Tried to allocate 2.50 GiB): a "),
+        (RuntimeError(f"a training process failed: OutOfMemoryError: {OF_GPU}"), "micro_batch=1"),
+        (of_cpu(), "you tried to allocate 4611686018427387904 bytes): a training takes less"),
     ],
 )
 def test_what_libraries_say_of_it(error: Exception, part: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from core.distributed import launch
 from core.errors import UserError
 from core.files import read_json
+from core.launching import launch
 from core.runtime import Runtime
 from core.training import LOG_NAME
 from generator.bora.training import BoraTraining

@@ -169,7 +169,7 @@ def denoiser_training(
     root: Path, kind: type[DenoiserTraining], steps: int, **fields: Any
 ) -> DenoiserTraining:
     """A training of a tiny Ophora or Bora on real clips; `fields` over `common` and defaults."""
-    ophora = kind is OphoraTraining
+    ophora = issubclass(kind, OphoraTraining)
     base = ophora_base(root) if ophora else bora_base(root)
     encoding = Encoding(
         clips=CaptionedClips(**common(root)),
