@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
+from classifiers.checkpoints import open_file
 from classifiers.networks import Network
+from classifiers.starts import Start
+
+Mode = Literal["full", "probe"]
+
+
+class Opener(Protocol):
+    """Looks at weights that a configuration names, before anything runs."""
+
+    def __call__(
+        self,
+        network: Network,
+        weights: str,
+        *,
+        field: str,
+        root: Path,
+        shape: tuple[int, int],
+        **machinery: Any,
+    ) -> tuple[Network, Start]:
+        """The network that the weights are of (the configured one, unless they describe it), and
+        the stage that loads them.
+
+        Args: field: what names them; root: a folder that their path may be relative to; shape: the
+        run's frames and size; machinery: of the stage.
+        Raises: UserError: if they are missing, damaged, or of another network.
+        """
 
 
 @dataclass(frozen=True)
 class ClassifierFamily:
     """name: in the configuration and in file names; label: in the tables; about: a line for
-    `--list`; network: its settings, which build it."""
+    `--list`; network: its settings, which build it; open: how its weights are opened."""
 
     name: str
     label: str
     about: str
     network: type[Network]
+    open: Opener = open_file
+
+    def shown_as(self, mode: Mode) -> str:
+        """What the tables call it: a probe is not the network that the paper trained."""
+        return self.label if mode == "full" else f"{self.label}, {mode}"

@@ -219,20 +219,28 @@ class HubWeights(Weights):
     wanted: Wanted | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
+        snapshot = self.snapshot()
+        check_folder(snapshot, self.wanted)
+        share_folder(snapshot, folder / "weights")
+        return {"loaded": self.repository, "revision": self.revision}
+
+    def snapshot(self, only: str | None = None) -> Path:
+        """The repository's folder in the hub's cache; only: the pattern of the files to fetch.
+
+        Raises: UserError: if it is not there and cannot be downloaded.
+        """
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            snapshot = Path(snapshot_download(self.repository, revision=self.revision))
+            found = snapshot_download(self.repository, revision=self.revision, allow_patterns=only)
         except (HfHubHTTPError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"weights {self.repository}: not in the hub's cache, and cannot be downloaded "
                 f"({reason}); download them elsewhere and give the folder's path"
             ) from None
-        check_folder(snapshot, self.wanted)
-        share_folder(snapshot, folder / "weights")
-        return {"loaded": self.repository, "revision": self.revision}
+        return Path(found)
 
     def cost(self) -> str:
         return "download"
