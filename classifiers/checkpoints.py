@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from classifiers.networks import Classifier, Network
-from classifiers.starts import LoadReport, Start
+from classifiers.starts import LoadReport, Place, Start
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.runtime import Runtime
@@ -90,21 +90,11 @@ class Checkpoint(Start):
 
 
 def open_file(
-    network: Network,
-    weights: str,
-    *,
-    field: str,
-    root: Path,
-    shape: tuple[int, int],
-    **machinery: Any,
+    network: Network, weights: str, field: str, shape: tuple[int, int], place: Place
 ) -> tuple[Network, Start]:
-    """See `classifiers.family.Opener`: a file, which is tried on the network.
-
-    Raises: UserError: if it is not there or is of another network: better now than after days.
-    """
-    paths = (Path(weights), root / weights)
-    path = next((path for path in paths if path.is_file()), paths[0])
-    start = Checkpoint.at(path, **machinery)
+    """See `classifiers.family.Opener`: a file, which is tried on the network."""
+    path = place.locate(weights)
+    start = Checkpoint.at(path, **place.common)
     load_checkpoint(path, network.build(2, *shape))
     return network, start
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from classifiers.checkpoints import open_file
 from classifiers.networks import Network
-from classifiers.starts import Start
+from classifiers.starts import Place, Start
 
 Mode = Literal["full", "probe"]
 
@@ -17,21 +16,14 @@ class Opener(Protocol):
     """Looks at weights that a configuration names, before anything runs."""
 
     def __call__(
-        self,
-        network: Network,
-        weights: str,
-        *,
-        field: str,
-        root: Path,
-        shape: tuple[int, int],
-        **machinery: Any,
+        self, network: Network, weights: str, field: str, shape: tuple[int, int], place: Place
     ) -> tuple[Network, Start]:
         """The network that the weights are of (the configured one, unless they describe it), and
         the stage that loads them.
 
-        Args: field: what names them; root: a folder that their path may be relative to; shape: the
-        run's frames and size; machinery: of the stage.
-        Raises: UserError: if they are missing, damaged, or of another network.
+        Args: field: what names them; shape: the run's frames and size; place: where to look.
+        Raises: UserError: if they are missing, damaged, or of another network: better now than
+        after days.
         """
 
 

@@ -76,11 +76,12 @@ class ProbeHead(Classifier):
 class _Linear(nn.BatchNorm1d):
     """Features of any scale -> about -2..2, (B, D).
 
-    Source: MAE (arXiv 2111.06377), appendix on linear probing: a batch norm without weights.
+    Source: MAE (arXiv 2111.06377), appendix on linear probing: a batch norm without weights. The
+    features do not change, so its statistics are the mean over all steps: our choice.
     """
 
     def __init__(self, dim: int) -> None:
-        super().__init__(dim, eps=1e-6, affine=False)
+        super().__init__(dim, eps=1e-6, momentum=None, affine=False)
 
 
 class _Attention(nn.Module):

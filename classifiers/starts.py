@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from classifiers.networks import Classifier
 from core.stage import Stage
+from core.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,17 @@ class Start(Stage):
 
         Raises: UserError: if the weights cannot be read, or are of another network.
         """
+
+
+class Place(Protocol):
+    """Where a run looks for what its configuration names (`benchmarks.plan.data.Data`)."""
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Machinery every stage gets."""
+
+    def locate(self, name: str) -> Path:
+        """A file by its name; it may not exist."""
+
+    def weights(self, name: str, field: str) -> Weights:
+        """A folder of weights by its path or hub id.  Raises: UserError: with `field`, if none."""

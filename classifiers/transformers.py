@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from classifiers.family import ClassifierFamily
 from classifiers.networks import MEAN, STD, Classifier, Fraction, Network
-from classifiers.starts import LoadReport, Start
+from classifiers.starts import LoadReport, Place, Start
 from core.errors import UserError
 from core.files import read_object
 from core.runtime import quiet_libraries
-from generator.base import GivenWeights, HubWeights, Weights, weights_named
+from core.weights import Weights
 
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 NO_ARCHITECTURE = ("id2label", "label2id", "transformers_version", "dtype", "torch_dtype")
@@ -125,35 +125,21 @@ class TransformerWeights(Start):
 
 
 def open_folder(
-    network: Network,
-    weights: str,
-    *,
-    field: str,
-    root: Path,
-    shape: tuple[int, int],
-    **machinery: Any,
+    network: Network, weights: str, field: str, shape: tuple[int, int], place: Place
 ) -> tuple[Network, Start]:
     """See `classifiers.family.Opener`. Of a hub repository only the descriptions are fetched now;
-    a folder's weights are looked into.
-
-    Raises: UserError: if it is no video transformer, or a part of it is missing.
-    """
+    a folder's weights are looked into."""
     assert isinstance(network, VideoTransformer)
-    given = weights_named(weights, field=field, root=root, **machinery)
-    folder = given.path if isinstance(given, GivenWeights) else _described(given)
+    given = place.weights(weights, field)
+    folder = given.described()
     said = read_object(folder / "config.json")
     architecture = {name: value for name, value in said.items() if name not in NO_ARCHITECTURE}
     config = _config_of(architecture, f"{field} {weights}, config.json")
     found = network.model_copy(update={"architecture": architecture, **_normalisation(folder)})
     found.shape(*shape)
-    if isinstance(given, GivenWeights):
+    if given.at_hand() is not None:
         _read(folder, _library_class(config))
-    return found, TransformerWeights(weights=given, **machinery)
-
-
-def _described(weights: Weights) -> Path:
-    assert isinstance(weights, HubWeights)
-    return weights.snapshot("*.json")
+    return found, TransformerWeights(weights=given, **place.common)
 
 
 def _config_of(architecture: dict[str, Any], where: str) -> Any:

@@ -12,8 +12,8 @@ import pydantic
 from core.errors import UserError
 from core.files import read_json, sha256_of_files, share_file
 from core.runtime import Precision, Runtime
-from core.stage import Stage
 from core.video import Frames
+from core.weights import Weights
 from generator.opening import Wanted, check_folder, check_part
 
 if TYPE_CHECKING:
@@ -72,20 +72,6 @@ class Sampler(Protocol):
         """One clip a prompt: (B, T, H, W, 3) uint8; clip i depends on prompts[i] and seeds[i]."""
 
 
-class Weights(Stage):
-    """A stage that yields a folder of model weights in diffusers' layout.
-
-    is_given: whether it trains nothing: the weights exist already.
-    """
-
-    is_given: ClassVar[bool] = False
-
-    def weights(self) -> Path:
-        """Run the stage if need be; the folder that holds the weights."""
-        self.run()
-        return self.folder / "weights"
-
-
 class GivenWeights(Weights):
     """Weights that exist already: shipped with the project, or named by the user.
 
@@ -126,6 +112,9 @@ class GivenWeights(Weights):
 
     def weights(self) -> Path:
         self.run()
+        return self.path
+
+    def at_hand(self) -> Path:
         return self.path
 
 
@@ -223,6 +212,9 @@ class HubWeights(Weights):
         check_folder(snapshot, self.wanted)
         share_folder(snapshot, folder / "weights")
         return {"loaded": self.repository, "revision": self.revision}
+
+    def described(self) -> Path:
+        return self.snapshot("*.json")
 
     def snapshot(self, only: str | None = None) -> Path:
         """The repository's folder in the hub's cache; only: the pattern of the files to fetch.

@@ -8,7 +8,7 @@ from typing import Any
 from augment.arm import SOURCE, Arm
 from augment.training_set import TrainingSet
 from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
-from benchmarks.plan.data import PROJECT_ROOT, Data
+from benchmarks.plan.data import Data
 from classifiers.families import CLASSIFIERS
 from classifiers.networks import Network
 from classifiers.probe import ProbeTraining
@@ -107,14 +107,8 @@ class Trainings:
         config = self.data.config
         section, name = config.classifiers[kind], f"classifiers.{kind}.weights"
         if section.weights is not None:
-            return CLASSIFIERS[kind].open(
-                section.network,
-                section.weights,
-                field=name,
-                root=PROJECT_ROOT,
-                shape=(config.num_frames, config.size),
-                **self.data.common,
-            )
+            shape = (config.num_frames, config.size)
+            return CLASSIFIERS[kind].open(section.network, section.weights, name, shape, self.data)
         if section.mode == "probe":
             raise UserError(f"{name} null: a probe freezes a trained network: name its weights")
         return section.network, None

@@ -12,11 +12,12 @@ import torch
 import transformers
 from huggingface_hub import constants
 
+from benchmarks.config.files import load_config
+from benchmarks.plan.data import Data, Inputs
 from classifiers.prediction import penultimate_features, predict
 from classifiers.transformers import FAMILY, TransformerWeights, VideoTransformer
 from core.errors import UserError
 from core.files import read_json, write_json
-from core.runtime import Runtime
 from tests.classifiers.tiny_transformers import FRAMES, MODELS, SIDE, saved
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
@@ -24,15 +25,9 @@ CLIPS = np.random.default_rng(0).integers(0, 256, (2, FRAMES, SIDE, SIDE, 3), dt
 
 def opened(weights: Path | str, cache: Path) -> tuple[Any, Any]:
     """The network and the stage that loads it."""
-    return FAMILY.open(
-        VideoTransformer(),
-        str(weights),
-        field="classifiers.transformers.weights",
-        root=cache,
-        shape=(8, 64),
-        infra={"folder": str(cache)},
-        runtime=Runtime(),
-    )
+    place = Data(load_config("smoke"), Inputs(cache))
+    field = "classifiers.transformers.weights"
+    return FAMILY.open(VideoTransformer(), str(weights), field, (8, 64), place)
 
 
 def loaded(weights: Path | str, cache: Path) -> Any:
@@ -52,11 +47,11 @@ def pixels_of(name: str) -> torch.Tensor:
         videos = [torch.from_numpy(clip).permute(0, 3, 1, 2) for clip in CLIPS]
         found = processor(videos, do_resize=False, do_center_crop=False, return_tensors="pt")
         pixels: torch.Tensor = found["pixel_values_videos"]
-        return pixels
-    if "ViViT" not in name:
-        return torch.stack([processor(video, return_tensors="pt")["pixel_values"][0]
-                            for video in videos])  # fmt: skip
-    pixels = processor(videos, return_tensors="pt")["pixel_values"]
+    elif "ViViT" in name:
+        pixels = processor(videos, return_tensors="pt")["pixel_values"]
+    else:
+        of_each = [processor(video, return_tensors="pt")["pixel_values"][0] for video in videos]
+        pixels = torch.stack(of_each)
     return pixels
 
 
