@@ -41,7 +41,8 @@ class _SlowFastClassifier(Classifier):
     def tokens(self, clips: Tensor) -> Tensor:
         """Positions of the slow pathway, each with what the fast one saw at its time."""
         slow, fast = self._pathways(clips)
-        fast = nn.functional.adaptive_avg_pool3d(fast, slow.shape[2:])
+        frames, height, width = slow.shape[2:]
+        fast = nn.functional.adaptive_avg_pool3d(fast, (frames, height, width))
         return torch.cat([slow, fast], dim=1).flatten(2).transpose(1, 2)
 
     def _pathways(self, clips: Tensor) -> list[Tensor]:

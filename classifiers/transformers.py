@@ -31,6 +31,9 @@ Colours = tuple[float, float, float]
 
 
 class _VideoTransformer(Classifier):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Colours, std: Colours, **parts: Any) -> None:
         super().__init__(**parts)
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
@@ -199,7 +202,7 @@ def _read(folder: Path, kind: Any) -> tuple[dict[str, Tensor], LoadReport]:
     )
 
 
-def _normalisation(folder: Path) -> dict[str, Colours]:
+def _normalisation(folder: Path) -> dict[str, tuple[float, ...]]:
     """Mean and deviation (of pixels 0-1) that the folder's image processor normalises with.
 
     Raises: UserError: if it has none, or one that says something else.
