@@ -25,7 +25,9 @@ from core.runtime import quiet_libraries
 from core.weights import Weights
 
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
-NO_ARCHITECTURE = ("id2label", "label2id", "transformers_version", "dtype", "torch_dtype")
+NO_ARCHITECTURE = (
+    *("id2label", "label2id", "_name_or_path", "transformers_version", "dtype", "torch_dtype"),
+)
 HEAD = "classifier."
 Colours = tuple[float, float, float]
 
@@ -78,9 +80,12 @@ class VideoTransformer(Network):
     def shape(self, num_frames: int, size: int) -> tuple[int, int]:
         """Its own: position embeddings fit no other.
 
-        Raises: UserError: if there is no architecture, or its clips are not square.
+        Raises: UserError: if there is no architecture, or its clips are not square or of RGB.
         """
         config = self._config()
+        colours = getattr(config, "num_channels", None) or getattr(config, "in_chans", 3)
+        if colours != 3:
+            raise UserError(f"weights: config.json says {colours} channels; name a model of RGB")
         frames = getattr(config, "num_frames", None) or config.frames_per_clip
         side = getattr(config, "image_size", None) or config.crop_size
         sides = {side} if isinstance(side, int) else set(side)

@@ -19,6 +19,7 @@ from classifiers.recipe import Recipe
 from classifiers.slowfast import SlowFast
 from classifiers.starts import Start
 from classifiers.trained import MODEL_NAME
+from classifiers.training import ClassifierTraining
 from core.errors import UserError
 from core.files import read_json
 from core.runtime import Runtime
@@ -151,6 +152,14 @@ def test_a_video_transformer_is_probed_and_trained(tmp_path: Path) -> None:
     result = stage.run()
     assert (stage.num_frames, stage.size) == (FRAMES, SIDE) and result["train_clips"] == 8
     assert isinstance(stage.model(), ProbeHead)
+    fields = {name: getattr(stage, name) for name in ClassifierTraining.model_fields}
+    recipe = RECIPE.model_copy(update={"epochs": 1, "val_interval": 1})
+    whole = ClassifierTraining(**fields | {"start": weights, "recipe": recipe})
+    assert whole.run()["start"]["head"] == ["classifier.weight", "classifier.bias"]
+    table = whole.inputs_of(whole.evaluation).table()
+    rows = [table.rows[c["clip_id"]] for c in read_json(whole.folder / "clips_test.json")]
+    logits = predict(whole.model(), table.frames, rows)
+    np.testing.assert_array_equal(logits, np.load(whole.folder / "logits_test.npy"))
     attentive = probe_in(
         tmp_path, network, weights, shape=network.shape(8, 16), head="attentive"
     ).inputs_of(stage.evaluation)

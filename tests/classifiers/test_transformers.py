@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,21 @@ def test_what_is_no_video_transformer_is_refused_in_one_line(tmp_path: Path) -> 
     said = read_json(model / "config.json")
     write_json(model / "config.json", said | {"image_size": [32, 48]})
     assert "image_size [32, 48]; name a square model" in fault(model)
+    write_json(model / "config.json", said | {"num_channels": 1})
+    assert "1 channels; name a model of RGB" in fault(model)
+    write_json(model / "config.json", said | {"hidden_size": "wide"})
+    assert "no videomae can be built" in fault(model)
     write_json(model / "config.json", said)
     (model / "model.safetensors").write_bytes(b"cut short")
     assert "cannot be read" in fault(model)
     with pytest.raises(UserError, match=r"weights null: name a video transformer"):
         VideoTransformer().shape(8, 64)
+
+
+def test_the_library_is_imported_where_it_is_used() -> None:
+    lines = Path(str(inspect.getsourcefile(VideoTransformer))).read_text().splitlines()
+    assert any("from transformers import" in line for line in lines)
+    assert not any(line.startswith(("import transformers", "from transformers")) for line in lines)
 
 
 def test_weights_are_known_by_their_contents(tmp_path: Path) -> None:
