@@ -52,5 +52,8 @@ def test_the_pages_commands_run(tmp_path: Path) -> None:
     assert {row["training_data"] for row in table["rows"]} == {"Source", "Source + mine"}
     assert all(row["top1"]["paper"] is None for row in table["rows"])
     assert f"Weights: Video transformer, probe of {model}, frozen, a linear head." in table["notes"]
+    figures = tmp_path / "results" / "probe" / "figures"
+    assert (figures / "gain_phase_video_transformer_probe_matched_epochs.svg").is_file()
+    assert not [path for path in figures.iterdir() if " " in path.name]
     cells = tmp_path / "results" / "probe" / "cells" / "phase" / "transformers_probe"
     assert {path.name for path in cells.iterdir()} == {"source", "mine"}
