@@ -34,7 +34,7 @@ class FrozenFeatures(Stage):
     weights: of its backbone. form: "pooled", (N, D) float32, what the network's own linear layer
     would see; "tokens", (N, L, D) float16, of places and times, for a head that attends.
     Leaves `features.npy` and the clips' ids as the frame cache has them; in the result is what
-    became of the weights. Killed, it goes on behind the last row that it wrote.
+    became of the weights. Killed, it goes on behind the last batch that it wrote.
     Raises: UserError: if the disk has no room, or a feature is NaN or inf.
     """
 
@@ -69,7 +69,8 @@ class FrozenFeatures(Stage):
         check_room(path.parent, len(frames) * row_bytes, "the features of a frozen network")
         with path.open("ab") as file:
             written = file.tell() - len(head)
-            done = max(written, 0) // row_bytes
+            # Whole batches: in another company a clip's last bits may differ.
+            done = max(written, 0) // (row_bytes * BATCH_CLIPS) * BATCH_CLIPS
             if written < 0:
                 file.truncate(0)
                 file.write(head)
@@ -78,20 +79,24 @@ class FrozenFeatures(Stage):
             with Progress("features of a frozen network", len(frames), "clips", done) as progress:
                 for start in range(done, len(frames), BATCH_CLIPS):
                     rows = self._of(model, frames[start : start + BATCH_CLIPS])
-                    file.write(rows.astype(dtype).tobytes())
+                    file.write(rows.tobytes())
                     progress.advance(len(rows))
             file.flush()
             os.fsync(file.fileno())
 
     @torch.inference_mode()
-    def _of(self, model: Classifier, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, T, size, size, 3) uint8 -> (B, D) or (B, L, D) float32."""
+    def _of(self, model: Classifier, frames: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:
+        """(B, T, size, size, 3) uint8 -> (B, D) or (B, L, D), of the form's type."""
         device = next(model.parameters()).device
         clips = model.prepare(torch.from_numpy(np.array(frames)).to(device))
         found = model.features(clips) if self.form == "pooled" else model.tokens(clips)
-        if not bool(torch.isfinite(found).all()):
-            raise UserError(f"{type(self.network).__name__}: its weights give NaN or inf features")
-        return np.asarray(found.float().cpu().numpy(), np.float32)
+        rows = found.float().cpu().numpy().astype(DTYPES[self.form])
+        if not np.isfinite(rows).all():
+            raise UserError(
+                f"{type(self.network).__name__}: its weights give features that are NaN or inf "
+                "(tokens: in half precision): name other weights, or a linear head"
+            )
+        return rows
 
     def cost(self) -> str:
         return f"clips through {type(self.network).__name__} once"
