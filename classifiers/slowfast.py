@@ -127,4 +127,5 @@ FAMILY = ClassifierFamily(
     label="SlowFast",
     about="SlowFast (pytorchvideo), 8 uniform frames",
     network=SlowFast,
+    gflops=25.2,
 )

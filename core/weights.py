@@ -1,10 +1,11 @@
-"""What a stage that has model weights looks like, whoever trains or names them."""
+"""What a stage that has model weights looks like, whoever trains or names them; the hub."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
 
+from core.errors import UserError
 from core.stage import Stage
 
 
@@ -31,3 +32,22 @@ class Weights(Stage):
         Raises: UserError: if they cannot be.
         """
         return self.at_hand() or self.weights()
+
+
+def hub_snapshot(repository: str, revision: str, *, only: str | None = None) -> Path:
+    """A repository's folder in the hub's cache, downloaded if need be.
+
+    Args: only: pattern of the files to fetch, None: all.
+    Raises: UserError: if it is not there and cannot be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=only))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"weights {repository}: not in the hub's cache, and cannot be downloaded ({reason}); "
+            "download them elsewhere and give the folder's path"
+        ) from None
