@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data-root", type=Path, metavar="DIR", help="labelled data in OphNet2024's layout")
     add("--corpus-root", type=Path, metavar="DIR", help="narrated clips: clips.csv and clips/")
     add("--sources", nargs="+", metavar="NAME", help="source, bora, ophora, or NAME=DIR of videos")
-    add("--classifiers", nargs="+", metavar="NAME", help="slowfast, mvit_v2")
+    add("--classifiers", nargs="+", metavar="NAME", help="slowfast, mvit_v2, transformers")
     add("--seeds", type=int, metavar="N", help="trainings a cell, with seeds 0 to N-1")
     add("--only", metavar="STAGE", help="stop after: data, synthesis, ..., classifiers")
     add("--set", nargs="+", action="extend", default=[], metavar="A.B=C", help="change a value")

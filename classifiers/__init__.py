@@ -1,1 +1,1 @@
-"""SlowFast and MViTv2: frame cache, training, prediction."""
+"""SlowFast, MViTv2, video transformers and probes: training, prediction."""

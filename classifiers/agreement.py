@@ -25,7 +25,7 @@ class Agreement(Stage):
 
     def execute(self, folder: Any) -> dict[str, Any]:
         """Percent over classes with clips.  Raises: UserError: if no clip can be read."""
-        table = self.judge.cache_of(self.clips).table()
+        table = self.judge.inputs_of(self.clips).table()
         shown = [clip for clip in self.clips.manifest().clips if clip.clip_id in table.rows]
         if not shown:
             raise UserError("faithfulness: no clip can be read")

@@ -14,7 +14,6 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,11 +24,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from classifiers.networks import Classifier
+from classifiers.networks import Classifier, Network
+from classifiers.starts import LoadReport, Place, Start
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.runtime import Runtime
-from core.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -59,27 +58,7 @@ UNREADABLE = (
 )
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of the tensors, by name.
-
-    Of ours: loaded; interpolated (to another length); missing in the file (they keep their
-    initialisation). Of the file: unexpected (we have no place for them); head (left out).
-    """
-
-    loaded: tuple[str, ...]
-    interpolated: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    head: tuple[str, ...]
-
-    def summary(self) -> dict[str, Any]:
-        """The report for a stage's result: of the many that were loaded, just the number."""
-        lists = {name: list(names) for name, names in asdict(self).items()}
-        return {**lists, "loaded": len(self.loaded)}
-
-
-class Checkpoint(Stage):
+class Checkpoint(Start):
     """A checkpoint file of a published network, named by the user.
 
     It enters cache keys by the sha256 of its contents, never by its path.
@@ -108,6 +87,16 @@ class Checkpoint(Stage):
         """`load_checkpoint` of the file, after a look at its identity."""
         self.run()
         return load_checkpoint(self.path, model)
+
+
+def open_file(
+    network: Network, weights: str, field: str, shape: tuple[int, int], place: Place
+) -> tuple[Network, Start]:
+    """See `classifiers.family.Opener`: a file, which is tried on the network."""
+    path = place.locate(weights)
+    start = Checkpoint.at(path, **place.common)
+    load_checkpoint(path, network.build(2, *shape))
+    return network, start
 
 
 def load_checkpoint(path: Path, model: Classifier) -> LoadReport:

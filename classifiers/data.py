@@ -193,7 +193,9 @@ class Batches:
         *purpose: str,
     ) -> NDArray[np.uint8]:
         rng = np.random.default_rng(derive_seed(self.seed, "augment", step, *purpose))
-        frames = augment(self.data.frames(indices), rng, max_shift, self.recipe.flip, place)
+        frames = self.data.frames(indices)
+        if max_shift or self.recipe.flip:
+            frames = augment(frames, rng, max_shift, self.recipe.flip, place)
         if colour:
             rng = np.random.default_rng(derive_seed(self.seed, "colour", step, *purpose))
             frames = recolour(frames, rng, colour, place)

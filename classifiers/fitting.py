@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from classifiers.checkpoints import Checkpoint
 from classifiers.data import Batches, LabelledSplit, TrainingClips
 from classifiers.networks import Classifier
-from classifiers.prediction import normalise, predict
+from classifiers.prediction import predict
 from classifiers.recipe import Recipe
+from classifiers.starts import Start
 from core.distributed import gathered, mean_over_ranks, rank, whole, world_size
 from core.errors import UserError
 from core.files import write_json
@@ -43,7 +43,7 @@ class Fitting:
     """One training run; all of its state that matters is in the checkpoint.
 
     build: gives the network with freshly drawn weights. frames, val: what the epoch is chosen on.
-    start: a published checkpoint whose backbone it starts from. folder: keeps `checkpoint.pt`,
+    start: weights that its backbone starts from. folder: keeps `checkpoint.pt`,
     `epochs.jsonl` and, with `start`, `start.json`.
     """
 
@@ -58,7 +58,7 @@ class Fitting:
         *,
         seed: int,
         runtime: Runtime,
-        start: Checkpoint | None = None,
+        start: Start | None = None,
     ) -> None:
         self.build, self.recipe, self.runtime = build, recipe, runtime
         self.data, self.frames, self.val, self.folder = data, frames, val, folder
@@ -111,7 +111,7 @@ class Fitting:
     def losses(self, number: int) -> Losses:
         """The loss of a step: this rank's clips of its batch."""
         frames, labels = self.batches.part(number, rank(), world_size())
-        clips = normalise(torch.from_numpy(frames).to(self.device))
+        clips = self.model.prepare(torch.from_numpy(frames).to(self.device))
         targets = torch.from_numpy(labels).to(self.device)
         return [partial(self._loss, number, clips, targets)]
 
@@ -162,7 +162,7 @@ class Fitting:
         of clips that it is sure of is in the log as `named`: at 0 they teach nothing.
         """
         parts = self.batches.unlabelled_part(number, rank(), world_size())
-        both = normalise(torch.from_numpy(np.concatenate(parts)).to(self.device))
+        both = self.model.prepare(torch.from_numpy(np.concatenate(parts)).to(self.device))
         weak, strong = self.model(both).chunk(2)
         sure, guesses = weak.detach().float().softmax(1).max(1)
         losses = functional.cross_entropy(strong, guesses, reduction="none")
@@ -198,7 +198,7 @@ class Fitting:
     def _weights(self) -> dict[str, Tensor]:
         return {name: whole(value).clone() for name, value in self.model.state_dict().items()}
 
-    def _start_from(self, start: Checkpoint, model: Classifier) -> None:
+    def _start_from(self, start: Start, model: Classifier) -> None:
         report = start.load_into(model)
         if rank() == 0:
             write_json(self.folder / START_NAME, report.summary())

@@ -20,6 +20,11 @@ class _MViTClassifier(Classifier):
         token: Tensor = class_token
         return token
 
+    def tokens(self, clips: Tensor) -> Tensor:
+        """The class token, then the places of the last map."""
+        feature_map, class_token = self.backbone(clips)[0]
+        return torch.cat([class_token[:, None], feature_map.flatten(2).transpose(1, 2)], dim=1)
+
 
 class MViTv2(Network):
     """MViTv2 through mmaction2's `MViT`; the defaults are MViTv2-S: at 52 classes and 224 px,

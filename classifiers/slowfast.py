@@ -35,14 +35,25 @@ class _SlowFastClassifier(Classifier):
         return self
 
     def features(self, clips: Tensor) -> Tensor:
+        # The mean over all positions is the library's head pooling with kernels of the full map.
+        return torch.cat([pathway.mean((2, 3, 4)) for pathway in self._pathways(clips)], dim=1)
+
+    def tokens(self, clips: Tensor) -> Tensor:
+        """Positions of the slow pathway, each with what the fast one saw at its time."""
+        slow, fast = self._pathways(clips)
+        frames, height, width = slow.shape[2:]
+        fast = nn.functional.adaptive_avg_pool3d(fast, (frames, height, width))
+        return torch.cat([slow, fast], dim=1).flatten(2).transpose(1, 2)
+
+    def _pathways(self, clips: Tensor) -> list[Tensor]:
+        """The maps of both, slow first, (B, C, T, H, W) each."""
         # The slow pathway's frames are evenly spaced, first and last included.
         # Source: pytorchvideo, tutorial of the SlowFast hub model (PackPathway).
         frames = clips.shape[2]
         keep = torch.linspace(0, frames - 1, frames // self.alpha, device=clips.device).long()
         slow = clips.index_select(2, keep).contiguous(memory_format=torch.channels_last_3d)
-        pathways = self.backbone([slow, clips.contiguous()])
-        # The mean over all positions is the library's head pooling with kernels of the full map.
-        return torch.cat([pathway.mean((2, 3, 4)) for pathway in pathways], dim=1)
+        pathways: list[Tensor] = self.backbone([slow, clips.contiguous()])
+        return pathways
 
 
 class SlowFast(Network):

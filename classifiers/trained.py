@@ -10,6 +10,7 @@ import pydantic
 import safetensors.torch
 
 from classifiers.checkpoints import Checkpoint
+from classifiers.features import FrozenFeatures
 from classifiers.networks import Classifier, Network
 from core.errors import UserError
 from core.frame_cache import FrameCache
@@ -48,6 +49,10 @@ class TrainedClassifier(Stage):
             infra={"folder": self.infra.folder},
             runtime=self.runtime,
         )
+
+    def inputs_of(self, clips: ClipSource) -> FrameCache | FrozenFeatures:
+        """What the network reads of a source, as a stage with a table: the decoded frames."""
+        return self.cache_of(clips)
 
     def model(self) -> Classifier:
         """The trained network, ready to predict.  Raises: UserError: if the file is another's."""

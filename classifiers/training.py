@@ -12,12 +12,12 @@ import pydantic
 import safetensors.torch
 import torch
 
-from classifiers.checkpoints import Checkpoint
 from classifiers.data import LabelledSplit, TrainingClips, labelled_split
 from classifiers.fitting import LOG_NAME, START_NAME, Fitting
 from classifiers.networks import Classifier
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
+from classifiers.starts import Start
 from classifiers.trained import MODEL_NAME, TrainedClassifier
 from core.batch import samples_per_rank
 from core.clip import Split
@@ -36,9 +36,9 @@ class ClassifierTraining(TrainedClassifier):
     """Train `network` on `mixture`, choose the epoch on val, predict val and test.
 
     evaluation: labelled clips with a val and a test split; normally the same stage as the
-    mixture's first source. start: a published checkpoint that the backbone starts from, so that
-    `seed` decides the head, the order and dropout only.  Leaves `model.safetensors` (the weights of
-    the best epoch: val top-1, the earlier one of equals), `epochs.jsonl`, and for every split that
+    mixture's first source. start: weights that the backbone starts from, so that `seed` decides
+    the head, the order and dropout only.  Leaves `model.safetensors` (the weights of the best
+    epoch: val top-1, the earlier one of equals), `epochs.jsonl`, and for every split that
     `evaluation` has `logits_<split>.npy` (N, num_classes) float32, of clips without augmentation,
     `labels_<split>.npy` (N,) int64 and `clips_<split>.json` (clip and video ids); with `start` also
     `start.json`, what became of its tensors.  A loss or val logits that are not finite end the run
@@ -49,14 +49,14 @@ class ClassifierTraining(TrainedClassifier):
     recipe: Recipe
     mixture: Mixture
     evaluation: ClipSource
-    start: Checkpoint | None = None
+    start: Start | None = None
     seed: int = pydantic.Field(default=0, ge=0)
 
     def upstream(self) -> Iterator[Stage]:
-        """The fields' stages and the frame caches, so that a plan lists and runs those first."""
+        """The fields' stages and what is read of each source: a plan lists and runs those first."""
         yield from super().upstream()
         for clips in (*self.mixture.sources, self.evaluation):
-            yield self.cache_of(clips)
+            yield self.inputs_of(clips)
 
     def build(self) -> Classifier:
         """The network with freshly drawn weights, which depend on `seed` alone, not on `start`."""
@@ -119,9 +119,9 @@ class ClassifierTraining(TrainedClassifier):
 
     def _inputs(self) -> tuple[TrainingClips, FrameTable]:
         chosen = self.mixture.chosen()
-        tables = [self.cache_of(clips).table() for clips in self.mixture.sources]
+        tables = [self.inputs_of(clips).table() for clips in self.mixture.sources]
         data = TrainingClips(tables, chosen, self.num_classes, self.mixture.counted())
-        return data, self.cache_of(self.evaluation).table()
+        return data, self.inputs_of(self.evaluation).table()
 
     def _splits(self, frames: FrameTable) -> dict[Split, LabelledSplit]:
         """What is predicted: val and test, and train if `evaluation` has it."""

@@ -54,11 +54,11 @@ class FrameTable:
     unreadable: dict[str, str]
 
 
-def open_frames(folder: Path) -> FrameTable:
-    """Open a finished frame cache's folder."""
+def open_frames(folder: Path, name: str = FRAMES_NAME) -> FrameTable:
+    """Open a finished frame cache's folder, or another with ids and an array `name` in it."""
     ids = read_json(folder / IDS_NAME)
     return FrameTable(
-        frames=np.load(folder / FRAMES_NAME, mmap_mode="r"),
+        frames=np.load(folder / name, mmap_mode="r"),
         rows={clip_id: row for row, clip_id in enumerate(ids) if clip_id is not None},
         unreadable=read_json(folder / UNREADABLE_NAME),
     )

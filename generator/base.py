@@ -12,8 +12,8 @@ import pydantic
 from core.errors import UserError
 from core.files import read_json, sha256_of_files, share_file
 from core.runtime import Runtime
-from core.stage import Stage
 from core.video import Frames
+from core.weights import Weights, hub_snapshot
 from generator.opening import Wanted, check_folder, check_part
 from generator.sampling import Sampling
 
@@ -53,20 +53,6 @@ class Sampler(Protocol):
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
         """One clip a prompt: (B, T, H, W, 3) uint8; clip i depends on prompts[i] and seeds[i]."""
-
-
-class Weights(Stage):
-    """A stage that yields a folder of model weights in diffusers' layout.
-
-    is_given: whether it trains nothing: the weights exist already.
-    """
-
-    is_given: ClassVar[bool] = False
-
-    def weights(self) -> Path:
-        """Run the stage if need be; the folder that holds the weights."""
-        self.run()
-        return self.folder / "weights"
 
 
 class GivenWeights(Weights):
@@ -109,6 +95,9 @@ class GivenWeights(Weights):
 
     def weights(self) -> Path:
         self.run()
+        return self.path
+
+    def at_hand(self) -> Path:
         return self.path
 
 
@@ -211,20 +200,13 @@ class HubWeights(Weights):
     wanted: Wanted | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            snapshot = Path(snapshot_download(self.repository, revision=self.revision))
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"weights {self.repository}: not in the hub's cache, and cannot be downloaded "
-                f"({reason}); download them elsewhere and give the folder's path"
-            ) from None
+        snapshot = hub_snapshot(self.repository, self.revision)
         check_folder(snapshot, self.wanted)
         share_folder(snapshot, folder / "weights")
         return {"loaded": self.repository, "revision": self.revision}
+
+    def described(self) -> Path:
+        return hub_snapshot(self.repository, self.revision, only="*.json")
 
     def cost(self) -> str:
         return "download"

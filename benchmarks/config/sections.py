@@ -12,7 +12,9 @@ from benchmarks.datasets.ophvl_sim.writer import CorpusMix
 from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.torchscript_encoders import VideoProtocol
+from classifiers.family import Mode
 from classifiers.networks import Network
+from classifiers.probe import Head
 from classifiers.recipe import Recipe
 from generator.curation.dynamics import DynamicsSettings
 from generator.curation.privacy import OcrPrivacy, PrivacySettings
@@ -78,7 +80,13 @@ class ClassifierSection(Section):
     recipe: Recipe
     """Its hyperparameters, the same in all arms."""
     weights: str | None = None
-    """Checkpoint of the published network, by path; null starts from random weights."""
+    """Checkpoint of the published network, by path (of a video transformer a folder or hub id);
+    null starts from random weights."""
+    mode: Mode = "full"
+    """"full" trains all of it; "probe" freezes it as `weights` have it and trains a head on
+    features that are computed once."""
+    head: Head = "linear"
+    """Of a probe: "linear", on the network's own pooled features; "attentive", on its tokens."""
 
 
 class QualitySection(Section):

@@ -24,7 +24,7 @@ from benchmarks.plan.evidence import Evidence
 from benchmarks.plan.generators import Generators
 from benchmarks.plan.quality import Encoders, Quality
 from benchmarks.plan.trainings import Trainings
-from classifiers.families import CLASSIFIERS
+from classifiers.features import FrozenFeatures
 from classifiers.recipe import Schedule
 from classifiers.training import ClassifierTraining
 from core.errors import UserError, did_you_mean
@@ -100,7 +100,7 @@ class Plan:
         return [
             PlannedCell(
                 task=task,
-                classifier=CLASSIFIERS[kind].label,
+                classifier=self.trainings.label(kind),
                 arm=arm,
                 seed=seed,
                 schedule=schedule,
@@ -178,18 +178,22 @@ class Plan:
         distances = [each for arms in self.evidence.distances.values() for each in arms.values()]
         yield "generation quality", [*(row.stage for row in self.quality.rows), *distances], None
         yield "decoding", self._caches(), None
+        yield "features", self._features(), 1
         cells: list[Stage] = [cell.stage for cell in self.cells]
         yield "classifiers", cells, runtime.classifier_processes
         yield "agreement", list(self.evidence.agreements.values()), None
 
     def _caches(self) -> list[Stage]:
-        caches = {
-            stage.infra.uid(): stage
-            for cell in self.cells
-            for stage in cell.stage.upstream()
-            if isinstance(stage, FrameCache)
-        }
+        inputs = [stage for cell in self.cells for stage in cell.stage.upstream()]
+        inputs += [stage.frames for stage in self._features() if isinstance(stage, FrozenFeatures)]
+        caches = {stage.infra.uid(): stage for stage in inputs if isinstance(stage, FrameCache)}
         return list(caches.values())
+
+    def _features(self) -> list[Stage]:
+        """What probes read; none without one."""
+        inputs = [stage for cell in self.cells for stage in cell.stage.upstream()]
+        found = {stage.infra.uid(): stage for stage in inputs if isinstance(stage, FrozenFeatures)}
+        return list(found.values())
 
     def tower(self) -> list[Stage]:
         """Every stage of the run, dependencies first, each once."""

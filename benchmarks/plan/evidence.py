@@ -15,7 +15,6 @@ from benchmarks.plan.data import Data
 from benchmarks.plan.quality import Encoders
 from benchmarks.plan.trainings import Trainings
 from classifiers.agreement import Agreement
-from classifiers.families import CLASSIFIERS
 from classifiers.training import ClassifierTraining
 from core.stage import ClipSource
 
@@ -57,7 +56,7 @@ class Evidence:
         """
         seed = self.data.config.first_seed
         return {
-            (task, CLASSIFIERS[kind].label): self.trainings.on_source(task, kind, seed)
+            (task, self.trainings.label(kind)): self.trainings.on_source(task, kind, seed)
             for task, arms in self.arms.clips.items()
             for kind in self.trainings.kinds
             if SOURCE in arms

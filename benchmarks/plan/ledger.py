@@ -18,6 +18,9 @@ from benchmarks.plan import Plan
 from benchmarks.plan.cost import A100_FLOPS, UTILISATION, a100_hours, size_of
 from benchmarks.plan.curation_cost import corpus_of, model_calls
 from classifiers.families import CLASSIFIERS
+from classifiers.features import FrozenFeatures
+from classifiers.networks import Network
+from classifiers.probe import ProbeTraining
 from classifiers.training import ClassifierTraining
 from core.frame_cache import FrameCache
 from core.stage import ClipSource, Stage
@@ -155,17 +158,24 @@ def _amount(stage: Stage, count: _Count) -> Amount:
         case FrameCache():
             values = 3 * stage.num_frames * stage.width * stage.height
             return Amount(disk_gb=count.clips(stage.clips) * values / 1e9)
+        case FrozenFeatures(frames=frames):
+            passes = count.clips(frames.clips)
+            hours = _network_hours(stage.network, frames.num_frames, frames.width, passes)
+            return Amount(gpu_hours=hours)
+        case ProbeTraining():  # seconds
+            return Amount()
         case ClassifierTraining():
-            return Amount(gpu_hours=_classifier_hours(stage, count))
+            clips = sum(map(count.for_training, stage.mixture.sources))
+            passes = 3 * stage.recipe.epochs * clips  # forward, and backward twice that
+            hours = _network_hours(stage.network, stage.num_frames, stage.size, passes)
+            return Amount(gpu_hours=hours)
         case _:
             return Amount()
 
 
-def _classifier_hours(stage: ClassifierTraining, count: _Count) -> float:
-    gflops = next((f.gflops for f in CLASSIFIERS.values() if f.network is type(stage.network)), 0)
-    clips = sum(map(count.for_training, stage.mixture.sources))
-    scale = stage.num_frames * stage.size**2 / (8 * 224**2)
-    passes = 3 * stage.recipe.epochs * clips  # forward, and backward twice that
+def _network_hours(network: Network, num_frames: int, size: int, passes: int) -> float:
+    gflops = next((f.gflops for f in CLASSIFIERS.values() if f.network is type(network)), 0)
+    scale = num_frames * size**2 / (8 * 224**2)
     return passes * (gflops or 0) * scale * 1e9 / (A100_FLOPS * UTILISATION) / 3600
 
 
@@ -181,7 +191,7 @@ def _part(stage: Stage) -> str:
             return "synthesis for Table 2"
         case CaptionSynthesis():
             return "synthesis for Table 1"
-        case FrameCache() | ClassifierTraining():
+        case FrameCache() | FrozenFeatures() | ClassifierTraining():
             return "classifiers"
         case _:
             return ""

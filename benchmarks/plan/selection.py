@@ -80,7 +80,7 @@ def _classified(
     classifier: ClassifierTraining, clips: ClipSource
 ) -> dict[str, NDArray[np.floating]]:
     """By id of a clip that can be read, the classifier's probability of each class, (C,)."""
-    table = classifier.cache_of(clips).table()
+    table = classifier.inputs_of(clips).table()
     shown = [clip.clip_id for clip in clips.manifest().clips if clip.clip_id in table.rows]
     logits = predict(classifier.model(), table.frames, [table.rows[clip_id] for clip_id in shown])
     return dict(zip(shown, softmax(logits, axis=1), strict=True))

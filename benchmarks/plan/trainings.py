@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 from augment.arm import SOURCE, Arm
 from augment.training_set import TrainingSet
 from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
-from benchmarks.plan.data import PROJECT_ROOT, Data
-from classifiers.checkpoints import Checkpoint, load_checkpoint
+from benchmarks.plan.data import Data
+from classifiers.families import CLASSIFIERS
+from classifiers.networks import Network
+from classifiers.probe import ProbeTraining
 from classifiers.recipe import Schedule
+from classifiers.starts import Start
 from classifiers.training import ClassifierTraining
+from core.errors import UserError
 from core.stage import ClipSource
 
 
@@ -21,6 +24,7 @@ class Trainings:
     """Classifier stages."""
 
     data: Data
+    _opened: dict[str, tuple[Network, Start | None]] = field(default_factory=dict, compare=False)
 
     def on(
         self,
@@ -48,19 +52,28 @@ class Trainings:
             **kept,
             **self.data.common,
         )
-        return ClassifierTraining(
-            task=task,
-            num_classes=len(CLASS_NAMES[task]),
-            network=section.network,
-            recipe=section.recipe.model_copy(update={"schedule": schedule}),
-            mixture=mixture,
-            evaluation=real,
-            num_frames=config.num_frames,
-            size=config.size,
-            start=self.starts.get(kind),
-            seed=seed,
+        network, start = self.opened(kind)
+        num_frames, size = network.shape(config.num_frames, config.size)
+        training: dict[str, Any] = {
+            "task": task,
+            "num_classes": len(CLASS_NAMES[task]),
+            "network": network,
+            "recipe": section.recipe.model_copy(update={"schedule": schedule}),
+            "mixture": mixture,
+            "evaluation": real,
+            "num_frames": num_frames,
+            "size": size,
+            "seed": seed,
             **self.data.common,
-        )
+        }
+        if section.mode == "full":
+            return ClassifierTraining(start=start, **training)
+        if not arm.labelled:
+            raise UserError(
+                f"source {arm.id!r}: clips without labels teach by being augmented, and a probe "
+                f"augments none: leave it out, or set classifiers.{kind}.mode full"
+            )
+        return ProbeTraining(weights=start, head=section.head, **training)
 
     def on_source(self, task: Task, kind: str, seed: int) -> ClassifierTraining:
         """The training on the real clips alone."""
@@ -71,19 +84,31 @@ class Trainings:
         """Names of the classifiers to train."""
         return self.data.config.chosen_classifiers or tuple(self.data.config.classifiers)
 
-    @cached_property
-    def starts(self) -> dict[str, Checkpoint]:
-        """The published checkpoints to start from, by classifier; none where none is named.
+    def label(self, kind: str) -> str:
+        """What the tables call a classifier."""
+        return CLASSIFIERS[kind].shown_as(self.data.config.classifiers[kind].mode)
 
-        Raises: UserError: if one is not there or is of another network: better now than after days.
+    @property
+    def starts(self) -> dict[str, Start]:
+        """The weights to start from or to freeze, by classifier; none where none are named.
+
+        Raises: UserError: if they are not there or are of another network.
         """
-        config, found = self.data.config, {}
-        for kind in self.kinds:
-            section = config.classifiers[kind]
-            if section.weights is not None:
-                paths = (Path(section.weights), PROJECT_ROOT / section.weights)
-                path = next((path for path in paths if path.is_file()), paths[0])
-                found[kind] = Checkpoint.at(path, **self.data.common)
-                blank = section.network.build(2, config.num_frames, config.size)
-                load_checkpoint(path, blank)
-        return found
+        found = {kind: self.opened(kind)[1] for kind in self.kinds}
+        return {kind: start for kind, start in found.items() if start is not None}
+
+    def opened(self, kind: str) -> tuple[Network, Start | None]:
+        """A classifier's network and the weights that its section names."""
+        if kind not in self._opened:
+            self._opened[kind] = self._open(kind)
+        return self._opened[kind]
+
+    def _open(self, kind: str) -> tuple[Network, Start | None]:
+        config = self.data.config
+        section, name = config.classifiers[kind], f"classifiers.{kind}.weights"
+        if section.weights is not None:
+            shape = (config.num_frames, config.size)
+            return CLASSIFIERS[kind].open(section.network, section.weights, name, shape, self.data)
+        if section.mode == "probe":
+            raise UserError(f"{name} null: a probe freezes a trained network: name its weights")
+        return section.network, None

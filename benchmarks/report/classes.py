@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.report.drawing import draw
-from benchmarks.report.figures import Chart
+from benchmarks.report.figures import Chart, file_name
 from benchmarks.scoring.evaluation import Cell
 
 SHOWN_CONFUSIONS = 12
@@ -83,7 +83,7 @@ def confusion_chart(task: Task, classifier: str, shares: NDArray[np.float64]) ->
         "it is a pair that is mistaken for one another."
     )
     return Chart(
-        f"confusion_{task}_{classifier.lower()}", title, draw(title, (5.2, 4.4), paint), reading
+        f"confusion_{file_name((task, classifier))}", title, draw(title, (5.2, 4.4), paint), reading
     )
 
 

@@ -7,6 +7,7 @@ gain by distance       FVD of an arm's clips from real training clips, with Spea
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -188,9 +189,9 @@ def named(key: GainKey) -> str:
     return ", ".join(key).replace("_", " ")
 
 
-def file_name(key: GainKey) -> str:
-    """The same in the name of a file."""
-    return "_".join(key).lower()
+def file_name(key: Sequence[str]) -> str:
+    """Task, classifier, schedule or some of them in the name of a file."""
+    return re.sub(r"\W+", "_", "_".join(key).lower())
 
 
 def _marker(gain: Delta) -> dict[str, Any]:

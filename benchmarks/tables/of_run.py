@@ -13,6 +13,7 @@ from benchmarks.scoring.record import AnyRecord, ArmAudit, QualityFacts, left_ou
 from benchmarks.tables.build import build_contrasts, build_table2
 from benchmarks.tables.quality import build_table1
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
+from classifiers.families import CLASSIFIERS
 from generator.endora.family import VARIANT
 from generator.families import GENERATORS
 
@@ -45,6 +46,7 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
         notes=[
             *left_out_note(record),
             *_synthesis_note(record),
+            *_weights_note(record.config),
             *audits_note(arms, record.audits),
             *record.notes,
         ],
@@ -92,6 +94,18 @@ def _synthesis_note(record: AnyRecord) -> list[str]:
         return []
     settings = record.config.synthesis
     return [f"Synthetic clips: {settings.clips_per_class} a class, classes: {settings.policy}."]
+
+
+def _weights_note(config: BenchmarkConfig) -> list[str]:
+    """What the classifiers started from, and what probes have frozen; none if from nothing."""
+    clauses = []
+    for name in config.chosen_classifiers or config.classifiers:
+        section = config.classifiers[name]
+        if section.weights is not None:
+            head = f", frozen, a {section.head} head" if section.mode == "probe" else ""
+            label = CLASSIFIERS[name].shown_as(section.mode)
+            clauses.append(f"{label} of {section.weights}{head}")
+    return [f"Weights: {'; '.join(clauses)}."] if clauses else []
 
 
 def audits_note(arms: Sequence[tuple[Task, Arm]], audits: Iterable[ArmAudit]) -> list[str]:
