@@ -76,6 +76,7 @@ def cell_of(plan: Plan, planned: PlannedCell) -> Cell:
         seed=planned.seed,
         schedule=planned.schedule,
         training=stage.run(),
+        taxonomy=plan.config.taxonomy,
         provenance=Provenance(
             device=str(plan.config.runtime.torch_device()),
             threads=plan.config.runtime.threads,

@@ -16,7 +16,7 @@ from functools import cached_property
 from augment.arm import Arm
 from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.arms import Arms
 from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
@@ -32,7 +32,7 @@ from core.frame_cache import FrameCache
 from core.stage import Stage
 from core.video import check_decoder
 
-__all__ = ["CLASS_NAMES", "PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
+__all__ = ["PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
 
 
 @dataclass(frozen=True)

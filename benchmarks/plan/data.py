@@ -83,7 +83,13 @@ class Data:
     def labelled(self) -> dict[Task, LabelledClips]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
+        taxonomy = self.config.taxonomy
         if root is None:
+            if not taxonomy.is_default:
+                raise UserError(
+                    f"taxonomy {taxonomy.name} needs --data-root DIR: the simulator draws "
+                    "OphNet2024's classes"
+                )
             simulator = OphSim(**self.config.ophsim.model_dump(), **self.common)
             return {
                 task: OphNet(task=task, name="OphSim", written_by=simulator, **self.common)
@@ -91,7 +97,8 @@ class Data:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: read_at(root, task=task, **self.hashing) for task in self.config.tasks}
+        how = {"taxonomy": taxonomy, **self.hashing}
+        return {task: read_at(root, task=task, **how) for task in self.config.tasks}
 
     @property
     def name(self) -> str:

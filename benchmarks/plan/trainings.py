@@ -8,7 +8,7 @@ from pathlib import Path
 
 from augment.arm import SOURCE, Arm
 from augment.training_set import TrainingSet
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.data import PROJECT_ROOT, Data
 from classifiers.checkpoints import Checkpoint, load_checkpoint
 from classifiers.recipe import Schedule
@@ -50,7 +50,7 @@ class Trainings:
         )
         return ClassifierTraining(
             task=task,
-            num_classes=len(CLASS_NAMES[task]),
+            num_classes=config.taxonomy.num_classes(task),
             network=section.network,
             recipe=section.recipe.model_copy(update={"schedule": schedule}),
             mixture=mixture,

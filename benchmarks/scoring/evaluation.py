@@ -14,7 +14,7 @@ from typing import Any
 import pydantic
 
 from augment.arm import Arm
-from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION, Task
+from benchmarks.datasets.labels import Task, Taxonomy, default_taxonomy
 from benchmarks.scoring.scores import Predictions, SplitScores, split_scores
 from classifiers.families import CLASSIFIERS, by_label
 from classifiers.recipe import Schedule
@@ -23,11 +23,6 @@ from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
-# Every operation has one phase. Others, which OphNet files under 25 phases, counts as without.
-PARENTS: dict[Task, tuple[int | None, ...] | None] = {
-    "phase": None,
-    "operation": PHASE_OF_OPERATION,
-}
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -103,14 +98,17 @@ def evaluate(
     training: Mapping[str, Any],
     provenance: Provenance,
     schedule: Schedule = "matched_epochs",
+    taxonomy: Taxonomy | None = None,
 ) -> Cell:
     """The cell of a finished classifier training whose predictions lie in `folder`.
 
-    Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage.
+    Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage;
+    taxonomy: whose hierarchy counts, None for OphNet2024's.
     Raises: UserError: if predictions are missing or inconsistent.
     """
     # The stage predicts its evaluation source, the real clips, on train as well.
     train_labels = Predictions.load(folder, "train").labels
+    parents = (taxonomy or default_taxonomy()).parents(task)
     return Cell(
         task=task,
         classifier=classifier,
@@ -118,7 +116,7 @@ def evaluate(
         seed=seed,
         schedule=schedule,
         splits={
-            split: split_scores(Predictions.load(folder, split), train_labels, PARENTS[task])
+            split: split_scores(Predictions.load(folder, split), train_labels, parents)
             for split in EVALUATED_SPLITS
         },
         training=TrainingFacts.model_validate(training),

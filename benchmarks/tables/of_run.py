@@ -47,6 +47,7 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
             *audits_note(arms, record.audits),
             *record.notes,
         ],
+        taxonomy=record.config.taxonomy,
     )
 
 
