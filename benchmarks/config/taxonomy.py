@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from augment.prompts import PromptBook
-from benchmarks.datasets.labels import Taxonomy
+from benchmarks.datasets.labels import Task, Taxonomy
 
 
 def named_taxonomy(name: str) -> Taxonomy:
@@ -14,7 +14,7 @@ def named_taxonomy(name: str) -> Taxonomy:
     """
     taxonomy = Taxonomy.load(name)
     book = PromptBook.load(taxonomy.path)
-    leaf = "operation" if "operation" in taxonomy.classes else "phase"
+    leaf: Task = "operation" if "operation" in taxonomy.classes else "phase"
     for leaf_id in book.operations:
         if not 0 <= leaf_id < taxonomy.num_classes(leaf):
             raise ValueError(f"taxonomy {name}: prompts of {leaf} {leaf_id}: no such class")

@@ -13,6 +13,7 @@ Prompts stand with their classes or, by class id, in a second document of the fi
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -62,7 +63,15 @@ class Taxonomy(Strict):
     classes: dict[Task, tuple[LabelClass, ...]] = pydantic.Field(min_length=1)
     """By task."""
     path: Path
-    """The file that it was read from, and where its prompts are."""
+    """The file that it was read from, and where its prompts are; not part of what it is."""
+    sha256: str
+    """Of the file's text."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taxonomy) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
 
     @pydantic.model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -117,9 +126,10 @@ class Taxonomy(Strict):
             if str(name) not in known:
                 raise UserError(f"taxonomy {name}: {did_you_mean(str(name), known)} Or give a path")
         try:
-            text = path.read_text(encoding="utf-8-sig").partition(SEPARATOR)[0]
-            raw = yaml.load(text, _loader(path))
-            return cls(path=path.resolve(), **(raw | {"classes": _classes(raw)}))
+            text = path.read_text(encoding="utf-8-sig")
+            raw = yaml.load(text.partition(SEPARATOR)[0], _loader(path))
+            given = {"classes": _classes(raw), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+            return cls(path=path.resolve(), **(raw | given))
         except OSError as error:
             raise UserError(f"taxonomy {path}: {error.strerror}: name another file") from None
         except pydantic.ValidationError as error:
@@ -173,7 +183,7 @@ class Taxonomy(Strict):
     @property
     def is_default(self) -> bool:
         """Whether it is OphNet2024's, which the simulator draws and the paper's numbers are of."""
-        return self.model_copy(update={"path": default_taxonomy().path}) == default_taxonomy()
+        return self == default_taxonomy()
 
 
 def taxonomy_names() -> list[str]:
@@ -197,7 +207,7 @@ def _classes(raw: Any) -> dict[Task, tuple[LabelClass, ...]]:
     """Raises: ValueError: if the file has another form."""
     if not isinstance(raw, dict) or not isinstance(raw.get("classes"), dict):
         raise ValueError("expected `name` and `classes`, with a list of classes for each task")
-    if "path" in raw:
+    if "path" in raw or "sha256" in raw:
         raise ValueError("unknown key: a file has `name` and `classes`")
     found: dict[Task, tuple[LabelClass, ...]] = {}
     for task, members in raw["classes"].items():

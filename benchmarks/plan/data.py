@@ -34,6 +34,7 @@ def locate(name: str) -> Path:
 class Inputs:
     """What the user brings, beside the configuration.
 
+    test_root, test_mapping: a second data set to test on, and the file that maps its labels.
     read: False for a plan that is only printed, which hashes no file that is not known yet.
     """
 
@@ -41,6 +42,8 @@ class Inputs:
     data_root: Path | None = None
     corpus_root: Path | None = None
     read: bool = True
+    test_root: Path | None = None
+    test_mapping: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ import pydantic
 
 from augment.arm import Arm
 from benchmarks.datasets.labels import Task, Taxonomy, default_taxonomy
-from benchmarks.scoring.scores import Predictions, SplitScores, split_scores
+from benchmarks.scoring.scores import Predictions, Scored, SplitScores, split_scores
 from classifiers.families import CLASSIFIERS, by_label
 from classifiers.recipe import Schedule
-from core.clip import Split
 from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
 
-EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
+EVALUATED_SPLITS: tuple[Scored, ...] = ("val", "test")
+EXTERNAL: Scored = "external"  # a second data set, where the run has one
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -52,14 +52,15 @@ class Provenance(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One training of one classifier on one training set, scored on val and test."""
+    """One training of one classifier on one training set, scored on val and test, and on a second
+    data set where the run has one."""
 
     task: Task
     classifier: str
     arm: Arm
     seed: int = pydantic.Field(ge=0)
     schedule: Schedule = "matched_epochs"
-    splits: dict[Split, SplitScores]
+    splits: dict[Scored, SplitScores]
     training: TrainingFacts
     provenance: Provenance
 
@@ -69,7 +70,7 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
             labels = [family.label for family in CLASSIFIERS.values()]
             hint = did_you_mean(self.classifier, labels)
             raise ValueError(f"unknown classifier {self.classifier!r}: {hint}")
-        if tuple(self.splits) != EVALUATED_SPLITS:
+        if tuple(self.splits) not in (EVALUATED_SPLITS, (*EVALUATED_SPLITS, EXTERNAL)):
             raise ValueError(f"expected scores on val and test, got {list(self.splits)}")
         return self
 
@@ -99,15 +100,20 @@ def evaluate(
     provenance: Provenance,
     schedule: Schedule = "matched_epochs",
     taxonomy: Taxonomy | None = None,
+    external: Path | None = None,
 ) -> Cell:
     """The cell of a finished classifier training whose predictions lie in `folder`.
 
     Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage;
-    taxonomy: whose hierarchy counts, None for OphNet2024's.
+    taxonomy: whose hierarchy counts, None for OphNet2024's; external: the
+    folder of the predictions on a second data set.
     Raises: UserError: if predictions are missing or inconsistent.
     """
     # The stage predicts its evaluation source, the real clips, on train as well.
     train_labels = Predictions.load(folder, "train").labels
+    places: dict[Scored, Path | str] = dict.fromkeys(EVALUATED_SPLITS, folder)
+    if external is not None:
+        places[EXTERNAL] = external
     parents = (taxonomy or default_taxonomy()).parents(task)
     return Cell(
         task=task,
@@ -116,8 +122,8 @@ def evaluate(
         seed=seed,
         schedule=schedule,
         splits={
-            split: split_scores(Predictions.load(folder, split), train_labels, parents)
-            for split in EVALUATED_SPLITS
+            split: split_scores(Predictions.load(place, split), train_labels, parents)
+            for split, place in places.items()
         },
         training=TrainingFacts.model_validate(training),
         provenance=provenance,

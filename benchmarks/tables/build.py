@@ -14,9 +14,9 @@ from typing import Any
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.labels import TASKS, Task, Taxonomy, default_taxonomy
 from benchmarks.metrics.quality import METRICS
-from benchmarks.scoring.evaluation import EVALUATED_SPLITS, Cell
+from benchmarks.scoring.evaluation import EVALUATED_SPLITS, EXTERNAL, Cell
 from benchmarks.scoring.record import Audit
-from benchmarks.scoring.scores import percent
+from benchmarks.scoring.scores import Scored, percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
     Group,
@@ -40,11 +40,11 @@ from benchmarks.tables.schema import (
     Table2,
 )
 from classifiers.recipe import Schedule
-from core.clip import Split
 from core.errors import UserError
 
 PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
+SCORED = (*EVALUATED_SPLITS, EXTERNAL)
 # A metric's prefix -> the paper's column.
 PAPER_COLUMNS = {f"{name}_": metric.paper for name, metric in METRICS.items() if metric.paper}
 
@@ -56,9 +56,9 @@ def paper_tables() -> dict[str, Any]:
     return tables
 
 
-def paper_accuracy(arm: Arm, classifier: str, split: Split, task: Task, name: str) -> float | None:
+def paper_accuracy(arm: Arm, classifier: str, split: Scored, task: Task, name: str) -> float | None:
     """The paper's Table 2 value, percent; None where it has none (a user's own videos)."""
-    for row in paper_tables()["table2"]:
+    for row in paper_tables()["table2"] if split in EVALUATED_SPLITS else ():
         if (row["training_data"], row["classifier"]) == (arm.label, classifier):
             return float(row[f"{split}_{task}_{name}"])
     return None
@@ -98,7 +98,7 @@ def build_table2(
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
     groups, taxonomy = _groups(cells), taxonomy or default_taxonomy()
-    order, with_paper = _order(list(groups)), taxonomy.is_default
+    order, with_paper = _order(groups), taxonomy.is_default
     deltas = differences_from_source(groups, order)
     rows = [_accuracy_row(groups, place, deltas.get(place), audits, with_paper) for place in order]
     return Table2(
@@ -130,7 +130,7 @@ def build_contrasts(
     groups = _groups(cells)
     tests = [
         (group, split, second)
-        for group, split in _order(list(groups))
+        for group, split in _order(groups)
         for first, second in pairs
         if group.arm == first
     ]
@@ -167,7 +167,7 @@ def _groups(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
     return groups
 
 
-def _order(groups: list[Group]) -> list[Place]:
+def _order(groups: Groups) -> list[Place]:
     classifiers = list(dict.fromkeys(group.classifier for group in groups))
     arms = list(dict.fromkeys(group.arm for group in groups))
     schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
@@ -177,12 +177,13 @@ def _order(groups: list[Group]) -> list[Place]:
         return (
             TASKS.index(group.task),
             schedules.index(group.schedule),
-            EVALUATED_SPLITS.index(split),
+            SCORED.index(split),
             arms.index(group.arm),
             classifiers.index(group.classifier),
         )
 
-    return sorted(((group, split) for group in groups for split in EVALUATED_SPLITS), key=place)
+    places = ((group, split) for group, cells in groups.items() for split in cells[0].splits)
+    return sorted(places, key=place)
 
 
 def _accuracy_row(
