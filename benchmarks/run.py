@@ -15,6 +15,7 @@ from benchmarks.plan import Inputs, Plan
 from benchmarks.plan.cost import a100_hours, training_gb
 from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.report.build import draw
+from benchmarks.report.licences import licence_warnings
 from benchmarks.report.provenance import generator_origins
 from benchmarks.report.sweep import SWEEP_NAME, write_sweep
 from benchmarks.report.terminal import cell_row, final_screen, plan_line
@@ -97,6 +98,8 @@ def write_results(plan: Plan, folder: Path) -> tuple[Record, Tables]:
     write_record(record, folder)
     for name, origin in generator_origins(record.generators):
         say(f"{name}: {origin}")
+    for text in licence_warnings(record.materials):
+        say(f"warning: {text}")
     show(tables)
     return record, tables
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from augment.arm import REAL_TEST, Arm
 from benchmarks.audits.findings import AUDITS_NAME, valid_audits
+from benchmarks.collect.materials import materials_of
 from benchmarks.collect.shown import collect_shown
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.dispatch import stage_name
@@ -62,6 +63,7 @@ def collect(plan: Plan, folder: Path) -> Record:
         quality=tuple(quality_rows(plan)),
         audits=tuple(valid_audits(plan, folder / AUDITS_NAME).values()),
         external=_external(plan),
+        materials=materials_of(plan),
         stages=tuple(facts_of(stage) for stage in plan.tower()),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.datasets.labels import Task
 
@@ -21,7 +22,7 @@ def missing_warnings(
     ]
 
 
-def class_warnings(task: Task, classes: Mapping[str, Sequence[int]]) -> list[str]:
+def class_warnings(task: Task, classes: Mapping[Any, Sequence[int]]) -> list[str]:
     """Of val and test, classes that no training clip has.  Args: classes: ids by split."""
     found = []
     for split in ("val", "test"):

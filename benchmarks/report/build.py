@@ -68,6 +68,7 @@ def build_report(
         mistakes=[each.chart for each in mistakes],
         mistaken=[row for each in mistakes for row in each.rows],
         mistaken_header=(*CONFUSION_HEADER, *mistakes[0].arms) if mistakes else (),
+        materials=record.materials,
         run=record.model_dump(mode="json"),
     )
 

@@ -64,6 +64,15 @@ class ArmAudit(Strict):
     broken: tuple[str, ...]
 
 
+class Material(Strict):
+    """Weights or data that a run used. licence: None where nobody says; source: who says it."""
+
+    name: str
+    kind: str
+    licence: str | None
+    source: str
+
+
 class ExternalFacts(Strict):
     """A second data set that every cell was tested on.
 
@@ -143,6 +152,8 @@ class Findings(Strict):
     """Those that are of the run's own clips."""
     external: ExternalFacts | None = None
     """The second data set, where there is one."""
+    materials: tuple[Material, ...] = ()
+    """Weights and data with their licences."""
     notes: tuple[str, ...] = ()
     """Sentences for below Table 2 that follow from nothing else here."""
 

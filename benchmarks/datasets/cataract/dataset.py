@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import exca
 import pydantic
 
-from benchmarks.datasets.cataract.published import FORMS, SPLITS_NAME, Span, splits_of
+from benchmarks.datasets.cataract.published import FORMS, SPLITS_NAME, FormName, Span, splits_of
 from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.label_times import check_labels
 from benchmarks.datasets.labels import Taxonomy, default_taxonomy, plain
@@ -34,7 +34,7 @@ class CataractPhases(LabelledClips):
 
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
 
-    form: Literal["cataract_1k", "cataract_101"]
+    form: FormName
     classes: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
     root: Path
     content_sha256: str
@@ -42,7 +42,7 @@ class CataractPhases(LabelledClips):
     @classmethod
     def at(
         cls,
-        form: Literal["cataract_1k", "cataract_101"],
+        form: FormName,
         root: Path,
         *,
         task: Task,

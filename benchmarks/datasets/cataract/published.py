@@ -26,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast, get_args
+from typing import Final, Literal, cast, get_args
 
 from core.clip import Split
 from core.errors import UserError, did_you_mean
@@ -35,6 +35,9 @@ from core.table import read_table
 SPLITS_NAME: Final = "splits.csv"
 PHASES_OF_CASE: Final = tuple(f"{above}*_annotations_phases.csv" for above in ("", "*/", "*/*/"))
 HELD_OUT: Final = 0.2  # of the cases, for val and for test each. Source: our choice
+
+
+FormName = Literal["cataract_1k", "cataract_101"]
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _given_splits(path: Path, cases: Sequence[str]) -> dict[str, Split]:
     return found
 
 
-FORMS: Final[dict[str, Form]] = {
+FORMS: Final[dict[FormName, Form]] = {
     "cataract_1k": Form(
         "Cataract-1K",
         "cataract_1k",
