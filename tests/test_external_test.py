@@ -75,6 +75,7 @@ def test_classes_by_test_label(tmp_path: Path) -> None:
         ("Rhexis: Capsulorhexis", "Rhexis: Capsulorexis", "no phase 'Capsulorexis': did you mean"),
         ("Rhexis: Capsulorhexis", "Rexis: Capsulorhexis", "Cataract-101 has no phase 'Rexis'"),
         ("[Tonifying", "[Incision, Tonifying", "phase 'Incision' is there twice"),
+        ("taxonomy: cataract_101", "", "taxonomy: Field required"),
         ("dropped:", "left_out:", "left_out: Extra inputs"),
         ("phase: [Toni", "tool: [Toni", "dropped.tool"),
         (

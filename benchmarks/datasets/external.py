@@ -19,7 +19,7 @@ import pydantic
 import yaml
 
 from benchmarks.datasets.family import LabelledClips
-from benchmarks.datasets.labels import DEFAULT, Task, Taxonomy
+from benchmarks.datasets.labels import Task, Taxonomy
 from core.clip import MANIFEST_NAME
 from core.errors import UserError, did_you_mean
 from core.stage import ClipSource
@@ -32,7 +32,7 @@ Label = int | str
 class LabelMapping(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A mapping file. Labels and classes by name or id."""
 
-    taxonomy: str = DEFAULT
+    taxonomy: str
     phase: dict[Label, Label] = {}
     operation: dict[Label, Label] = {}
     dropped: dict[Task, tuple[Label, ...]] = {}

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Self
 import exca
 import pydantic
 
-from benchmarks.datasets.cataract.published import FORMS, SPLITS_NAME, FormName, Span, splits_of
+from benchmarks.datasets.cataract.published import (
+    FORMS,
+    SPLITS_NAME,
+    FormName,
+    Span,
+    lasting,
+    splits_of,
+)
 from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.label_times import check_labels
 from benchmarks.datasets.labels import Taxonomy, default_taxonomy, plain
@@ -62,13 +69,14 @@ class CataractPhases(LabelledClips):
         known = FORMS[form]
         if task != "phase":
             raise UserError(f"--data-root {root}: {known.name} has phases only: set tasks=[phase]")
-        spans, tables = known.read(root)
+        given, tables = known.read(root)
+        spans, _ = lasting(given)
         _check_labels(spans, taxonomy, known.taxonomy)
         splits_of(root, [span.video_id for span in spans])
         found = find_videos(root, spans)
         check_left_out(**_loss(root, spans, found))
-        given = [root / SPLITS_NAME] if (root / SPLITS_NAME).is_file() else []
-        files = [*tables, *given, *found.values()]
+        of_splits = [root / SPLITS_NAME] if (root / SPLITS_NAME).is_file() else []
+        files = [*tables, *of_splits, *found.values()]
         name = known.name
         return cls(
             task=task,
@@ -90,7 +98,7 @@ class CataractPhases(LabelledClips):
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write the manifest; return clips, videos and classes per split, and warnings."""
         root = self.root.resolve()
-        spans, _ = FORMS[self.form].read(root)
+        spans, empty = lasting(FORMS[self.form].read(root)[0])
         found, splits = find_videos(root, spans), splits_of(root, [s.video_id for s in spans])
         class_of = {
             plain(name): label for label, names in enumerate(self.classes) for name in names
@@ -130,6 +138,7 @@ class CataractPhases(LabelledClips):
             "left_out": note_left_out(**_loss(root, spans, found)),
             "warnings": [
                 *missing_warnings(lost, len(videos), len(spans)),
+                *empty,
                 *cut,
                 *class_warnings(self.task, seen),
             ],

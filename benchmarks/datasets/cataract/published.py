@@ -13,9 +13,10 @@ Cataract-101, separated by semicolons; a row says where a phase starts, which la
     phases.csv         Phase;Meaning
     videos/case_<id>.mp4
 
+A frame number counts from 0. Phases repeat; one that starts where the next one does has no length.
 Source: Ghamsarian et al. 2024, Scientific Data 11, 373 (Cataract-1K) with the reader of repository
 Negin-Ghamsarian/Cataract-1K (action_frame_extractor.py); Schoeffmann et al. 2018, MMSys
-(Cataract-101).
+(Cataract-101) with the README of its archive.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def _files_of_cases(root: Path) -> list[Path]:
 def _spans_of_case(path: Path) -> Iterator[Span]:
     for line, cells in read_table(path, ("caseId", "comment", "sec", "endSec")):
         start_s, end_s = (_number(path, line, cells, name) for name in ("sec", "endSec"))
-        if end_s <= start_s:
-            raise UserError(f"{path}, line {line}, endSec {end_s}: must come after sec {start_s}")
+        if end_s < start_s:
+            raise UserError(f"{path}, line {line}, endSec {end_s:g}: is before sec {start_s:g}")
         yield Span(path, line, _case(cells["caseId"]), start_s, end_s, cells["comment"])
 
 
@@ -131,7 +132,7 @@ def _spans_between(
 ) -> Iterator[Span]:
     ends = [frame for frame, _, _ in starts[1:]] + [frames]
     for (frame, line, label), end in zip(starts, ends, strict=True):
-        if end <= frame or not fps:
+        if end < frame or not fps:
             raise UserError(
                 f"{path}, line {line}, FrameNo {frame:g}: the next phase or the video's end comes "
                 f"at {end:g} ({fps:g} frames a second): correct the row"
@@ -154,6 +155,17 @@ def _number(path: Path, line: int, cells: Mapping[str, str], column: str) -> flo
     if not math.isfinite(value) or value < 0:
         raise UserError(f"{path}, line {line}, {column} {cells[column]!r}: not a number from 0 on")
     return value
+
+
+def lasting(spans: Sequence[Span]) -> tuple[list[Span], list[str]]:
+    """Those that have a length, and a warning about the others."""
+    kept = [span for span in spans if span.end_s > span.start_s]
+    empty = [span for span in spans if span.end_s == span.start_s]
+    if not empty:
+        return kept, []
+    return kept, [
+        f"{len(empty)} of {len(spans)} phases have no length: left out ({empty[0].where})"
+    ]
 
 
 def _each_once(spans: list[Span]) -> list[Span]:

@@ -65,6 +65,15 @@ def test_the_last_phase_of_cataract_101_ends_with_its_video(tmp_path: Path) -> N
     assert spans[4].label == "Phacoemulsificiation"  # as published
 
 
+def test_a_phase_without_length_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    """Two phases that start at one frame; the first one has none to itself."""
+    root = cataract_101(tmp_path / "data")
+    edit(root / "annotations.csv", "269;5;1", "269;10;1")
+    result = stage(root, "cataract_101", tmp_path).run()
+    assert sum(result["clips"].values()) == 29
+    assert result["warnings"][0].startswith("1 of 30 phases have no length: left out (")
+
+
 def test_splits_are_by_case_and_can_be_given(tmp_path: Path) -> None:
     drawn = splits_of(tmp_path, [f"case_{number}" for number in range(56)])
     counts = [list(drawn.values()).count(split) for split in ("train", "val", "test")]
@@ -81,7 +90,7 @@ def test_splits_are_by_case_and_can_be_given(tmp_path: Path) -> None:
         ("annotations.csv", "269;5;1", "269;5;11", "line 2, Phase '11': not in"),
         ("annotations.csv", "269;5;1", "999;5;1", "line 2, VideoID '999': not in"),
         ("annotations.csv", "269;5;1", "269;x;1", "line 2, FrameNo 'x': not a number"),
-        ("annotations.csv", "269;5;1", "269;10;1", "the next phase or the video's end comes at 10"),
+        ("annotations.csv", "269;50;10", "269;70;10", "or the video's end comes at 55"),
         ("phases.csv", "3;Rhexis", "3;Rexis", "phase 'Rexis' is no class of the taxonomy"),
         ("videos.csv", "Frames", "Length", "column 'Frames' is missing"),
     ],
@@ -101,7 +110,7 @@ def test_faults_in_cataract_1k_are_lines(tmp_path: Path) -> None:
     path = root / "annotations" / "case_4687" / "case_4687_annotations_phases.csv"
     text = path.read_text()
     for old, new, fault in (
-        ("0,0.4", "0.4,0.4", "must come after sec"),
+        (",0.5,0.9", ",0.9,0.5", "endSec 0.5: is before sec 0.9"),
         ("4687,Viscoelastic,5,9,0.5,0.9", "4687,Incision,0,4,0,0.4", "the same span is on"),
     ):
         edit(path, old, new)

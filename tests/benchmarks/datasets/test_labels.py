@@ -7,14 +7,26 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from augment.arm import SOURCE
 from augment.prompts import PromptBook, hash_of_prompts
-from augment.synthesis import SynthesisSettings, class_requests
+from augment.synthesis import ClassSynthesis, SynthesisSettings, class_requests
 from benchmarks.config.files import load_config
-from benchmarks.datasets.labels import TASKS, Taxonomy, default_taxonomy, taxonomy_names
+from benchmarks.datasets.labels import (
+    TASKS,
+    TAXONOMY_ROOT,
+    Taxonomy,
+    default_taxonomy,
+    taxonomy_names,
+)
+from benchmarks.plan import Inputs, Plan
+from benchmarks.scoring.evaluation import evaluate
 from core.errors import UserError
+from tests.benchmarks.datasets.cataract_folders import cataract_101
+from tests.benchmarks.scores import PROVENANCE, TRAINING
 from tests.command import ROOT
 
 PAGE = ROOT / "docs" / "own_labels.md"
@@ -91,6 +103,49 @@ def test_a_record_keeps_the_whole_of_ones_own_and_the_name_of_the_default(tmp_pa
     path.unlink()  # the record is read elsewhere
     assert type(config).model_validate(kept).taxonomy == config.taxonomy
     assert load_config("ophnet_phase").model_dump(mode="json")["taxonomy"] == "ophnet2024"
+
+
+def test_operations_of_ones_own_are_scored_by_its_hierarchy(tmp_path: Path) -> None:
+    """Main incision and Side port are of one phase: a guess of the other one is consistent."""
+    labels, guesses = np.array([0, 0, 2, 3, 4, 5]), np.array([0, 1, 0, 3, 4, 5])
+    for split in ("train", "val", "test"):
+        np.save(tmp_path / f"labels_{split}.npy", labels)
+        np.save(tmp_path / f"logits_{split}.npy", np.eye(7, dtype=np.float32)[guesses])
+        ids = [{"clip_id": str(clip), "video_id": "a"} for clip in range(len(labels))]
+        (tmp_path / f"clips_{split}.json").write_text(json.dumps(ids))
+    cell = evaluate(
+        tmp_path,
+        task="operation",
+        classifier="SlowFast",
+        arm=SOURCE,
+        seed=0,
+        training=TRAINING,
+        provenance=PROVENANCE,
+        taxonomy=Taxonomy.load(from_page(tmp_path)),
+    )
+    scores = cell.splits["test"]
+    assert (scores.top1, scores.hierarchical_consistency) == (66.67, 83.33)
+
+
+def test_a_generator_is_asked_for_ones_own_classes(tmp_path: Path) -> None:
+    """The stage of synthesis reads the file's prompts; what they say is in its key."""
+    data = cataract_101(tmp_path / "data")
+    base = "ophora.weights=generator/weights/ophora_base"
+    own = tmp_path / "own.yaml"
+    text = (TAXONOMY_ROOT / "cataract_101.yaml").read_text()
+    keys = []
+    for old, new in (("Incision", "Incision"), ("a keratome is pushed", "a blade is pushed")):
+        own.write_text(text.replace(old, new))
+        settings = ["sources=[source,ophora]", base, f"taxonomy={own}"]
+        plan = Plan(load_config("smoke", settings), Inputs(tmp_path / "r", data))
+        (clips,) = plan.arms.synthetic["phase"].values()
+        assert isinstance(clips, ClassSynthesis)
+        asked = clips.requests()
+        assert {request.labels["phase"] for request in asked} == set(range(10))
+        assert asked[0].prompt.startswith(new) or old == new
+        assert plan.cells[0].stage.num_classes == 10
+        keys.append(clips.infra.uid())
+    assert keys[0] != keys[1]
 
 
 SIX = [{"name": letter, "prompts": [f"prompt {letter}"]} for letter in "ABCDEF"]
