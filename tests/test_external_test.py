@@ -36,6 +36,7 @@ def test_the_command_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cataract_1k(tmp_path / "Cataract-1K")
     cataract_101(tmp_path / "Cataract-101")
     text = PAGE.read_text(encoding="utf-8").split("```\n")[1].split("```")[0]
+    text = text.replace("\\\n", " ")
     words = [word.replace("ophnet_phase", "smoke") for word in shlex.split(text)[2:]]
     few = ["--classifiers", "slowfast", "--results", "results", "--set", *TINY]
     done = run_here("run_benchmark", *words, *few)
