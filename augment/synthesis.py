@@ -19,11 +19,11 @@ from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UserError
 from core.left_out import counted
 from core.progress import Progress
-from core.runtime import Precision, derive_seed, seed_everything
+from core.runtime import derive_seed, seed_everything
 from core.stage import ClipSource
-from core.video import FPS, write_video
+from core.video import FPS, Frames, write_video
 from core.workers import free_gpus, map_unordered
-from generator.base import Generator, Sampler, Sampling
+from generator.base import ClipShape, Generator, Sampler, Sampling
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class ClassSynthesis(ClipSource):
     Source: Ophora, Sec. 3, downstream tasks (100 videos for each phase and operation).
     """
 
+    version: ClassVar[str] = "2"  # CogVideoX is sampled by its DPM scheduler
     _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "prompts")
 
     source: str = pydantic.Field(min_length=1)
@@ -127,6 +128,8 @@ class ClassSynthesis(ClipSource):
 
 class CaptionSynthesis(ClipSource):
     """One clip for each caption of a split of `clips`: what generation quality is measured on."""
+
+    version: ClassVar[str] = "2"  # CogVideoX is sampled by its DPM scheduler
 
     source: str = pydantic.Field(min_length=1)
     generator: Generator
@@ -201,22 +204,37 @@ def synthesise(
     return {"clips": len(clips), "generator": generator.run(), "left_out": {}}
 
 
-# This process's sampler by its generator's key and precision; loading it takes longer than a batch.
-_LOADED: dict[tuple[str, Precision], Sampler] = {}
+# This process's sampler by its generator's key; loading it takes longer than a batch.
+_LOADED: dict[tuple[str, Sampling], Sampler] = {}
 
 
 def _make_batch(
     generator: Generator, sampling: Sampling, folder: Path, batch: Sequence[Request]
 ) -> None:
-    key = (generator.infra.uid(), sampling.precision)
+    key = (generator.infra.uid(), sampling)
     if key not in _LOADED:
         _LOADED.clear()
         generator.runtime.apply()
         seed_everything(0)
-        _LOADED[key] = generator.sampler(sampling.precision)
+        _LOADED[key] = generator.sampler(sampling)
     videos = _LOADED[key]([r.prompt for r in batch], [r.seed for r in batch], sampling)
+    check_shape(videos, len(batch), generator.shape)
     for request, frames in zip(batch, videos, strict=True):
         write_video(_file(folder, request), frames, FPS)
+
+
+def check_shape(videos: Frames, num_clips: int, shape: ClipShape) -> None:
+    """Refuse clips that are not what was asked for.
+
+    Raises: UserError: naming both sizes; an autoencoder's tiles, for one, can change the size.
+    """
+    asked = (num_clips, shape.num_frames, shape.height, shape.width, 3)
+    if videos.shape != asked:
+        raise UserError(
+            f"clips of {shape} were asked for, but the generator made an array of "
+            f"{videos.shape} instead of {asked}: none is written; give weights made for that "
+            "size, or sample without `faster.tiled`"
+        )
 
 
 def _batches(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:

@@ -14,6 +14,7 @@ from benchmarks.dispatch import run_as_jobs, run_wave, stage_name
 from benchmarks.plan import Inputs, Plan
 from benchmarks.plan.cost import a100_hours, training_gb
 from benchmarks.plan.curation_cost import curation_cost
+from benchmarks.plan.ledger import ledger
 from benchmarks.report.build import draw
 from benchmarks.report.licences import licence_warnings
 from benchmarks.report.provenance import generator_origins
@@ -122,7 +123,7 @@ def show(tables: Tables) -> None:
 
 def describe(plan: Plan) -> str:
     """The plan as a table: stage, state, cost, key (the end of its folder's name in the cache)."""
-    rows, hours = [], 0.0
+    rows = []
     for stage in plan.tower():
         done = stage.is_done()
         cost = stage.cost()
@@ -130,16 +131,13 @@ def describe(plan: Plan) -> str:
             cost = curation_cost(stage)
         gpu = a100_hours(stage) if plan.config.scale == "paper" else None
         if gpu is not None:
-            hours += gpu
             cost += f", about {gpu:,.0f} A100-hours"
             memory = training_gb(stage)
             cost += f", {memory:,.0f} GB a GPU" if memory is not None else ""
         rows.append([stage_name(stage), "done" if done else "to do", cost, stage.folder.name[-8:]])
     table: str = tabulate.tabulate(rows, ["stage", "state", "cost", "key"])
-    if hours:
-        table += (
-            f"\n\nGenerators, all together: about {hours:,.0f} A100-hours (benchmarks/plan/cost.py)"
-        )
+    if plan.config.scale == "paper":
+        table += f"\n\n{ledger(plan)}"
     if any(getattr(stage, "content_sha256", None) == UNKNOWN for stage in plan.tower()):
         table += "\nsome files have not been hashed yet, which the run does first: keys will change"
     for name in plan.data.missing:

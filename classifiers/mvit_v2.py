@@ -102,4 +102,5 @@ FAMILY = ClassifierFamily(
     label="MViTv2",
     about="MViTv2 (mmaction2), 8 uniform frames",
     network=MViTv2,
+    gflops=57.0,
 )

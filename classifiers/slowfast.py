@@ -116,4 +116,5 @@ FAMILY = ClassifierFamily(
     label="SlowFast",
     about="SlowFast (pytorchvideo), 8 uniform frames",
     network=SlowFast,
+    gflops=25.2,
 )

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.fitting import Inspection, fit
 from core.optimisation import Optimisation
 from core.runtime import autocast
-from generator.base import Generator, Weights
+from generator.base import ClipShape, Generator, Weights
 from generator.denoising import (
     HELD_OUT_BATCH,
     DiffusionSettings,
@@ -45,6 +45,11 @@ class DenoiserTraining(Generator):
     diffusion: DiffusionSettings = DiffusionSettings()
     optimisation: Optimisation
     preview: Preview | None = None
+
+    @property
+    def shape(self) -> ClipShape:
+        """Of the clips that it is trained on and makes."""
+        return self.encoding.shape
 
     def execute(self, folder: Path) -> dict[str, Any]:
         samples_per_rank(self.optimisation.batch_size, self.runtime.processes)

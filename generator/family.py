@@ -32,7 +32,8 @@ class TableRow:
 class Size:
     """A denoiser at its published size; `patch` covers (frames, rows, columns) of pixels.
 
-    attention_layers: of its layers, how many attend over all tokens.
+    attention_layers: of its layers, how many attend over all tokens. latent_channels, compression
+    (frames, rows, columns) and text_width: of the frozen parts that it reads.
     """
 
     parameters: float
@@ -41,6 +42,9 @@ class Size:
     width: int
     text_tokens: int
     patch: tuple[int, int, int]
+    latent_channels: int = 4
+    compression: tuple[int, int, int] = (1, 8, 8)
+    text_width: int = 4096
 
     def forward_flops(self, shape: ClipShape) -> float:
         """Operations of one forward pass over one clip."""
@@ -52,6 +56,12 @@ class Size:
         frames, rows, columns = self.patch
         latent_frames = -(-shape.num_frames // frames)
         return latent_frames * (shape.height // rows) * (shape.width // columns) + self.text_tokens
+
+    def encoded_bytes(self, shape: ClipShape, text_tokens: int) -> int:
+        """Of one clip's latents and caption on disk, as float16."""
+        frames, rows, columns = self.compression
+        latents = -(-shape.num_frames // frames) * (shape.height // rows) * (shape.width // columns)
+        return 2 * (latents * self.latent_channels + text_tokens * self.text_width)
 
 
 class Materials(Protocol):

@@ -57,10 +57,10 @@ class GeneratorSection(Section):
     """Sample sheets while it trains; see `generator.preview.Preview`."""
 
 
-def guided_constantly(sampling: Sampling) -> Sampling:
-    """A validator of `sampling`.  Raises: ValueError: for CogVideoX's dynamic guidance."""
-    if sampling.guidance_mode != "constant":
-        raise ValueError(
-            f"guidance_mode {sampling.guidance_mode!r}: only Ophora knows others than 'constant'"
-        )
+def sampled_plainly(sampling: Sampling) -> Sampling:
+    """A validator of `sampling`.  Raises: ValueError: for what only CogVideoX's pipeline knows."""
+    for name in ("guidance_mode", "scheduler", "faster"):
+        value, default = getattr(sampling, name), Sampling.model_fields[name].default
+        if value != default:
+            raise ValueError(f"{name} {value!r}: only Ophora knows others than {default!r}")
     return sampling

@@ -63,6 +63,8 @@ def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def take_data(finished: Path, results: Path) -> None:
     """Give `results` the drawn, curated and encoded clips of a finished run; nothing trained."""
-    for pattern in ("benchmarks.datasets.*", "generator.curation.*", "generator.encoding.*"):
-        for stages in (finished / "cache").glob(pattern):
-            shutil.copytree(stages, results / "cache" / stages.name)
+    for stage in ("OphSim", "OphNet", "OphVLSim", "Curation", "PrivacyFilter", "Encoding"):
+        folders = list((finished / "cache").glob(f"{stage},*"))
+        assert folders, f"no stage {stage} among {sorted((finished / 'cache').iterdir())}"
+        for folder in folders:
+            shutil.copytree(folder, results / "cache" / folder.name)

@@ -57,10 +57,12 @@ class Namings:
 class MetricFamily:
     """name: begins the names of its values; about: a line for `--list`; measure: from the arrays
     of `ClipFeatures` of real and generated clips to values by name. printed: whether the printed
-    table shows it; csv and json show all. paper: the paper's column that it answers to."""
+    table shows it; csv and json show all. paper: the paper's column that it answers to. with_text:
+    whether real clips with burned-in text are a second reference of it, where a run has any."""
 
     name: str
     about: str
     measure: Callable[[Arrays, Arrays, Namings], dict[str, Entry]]
     printed: bool = False
     paper: str | None = None
+    with_text: bool = False

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+SINGULAR = 1e-10  # of the largest eigenvalue: below it, rounding
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,23 @@ def frechet_distance(real: Gaussian, generated: Gaussian) -> float:
     shift = real.mean - generated.mean
     spread = np.trace(real.covariance) + np.trace(generated.covariance)
     return max(0.0, float(shift @ shift + spread - 2.0 * np.sqrt(overlap).sum()))
+
+
+def transport(covariance: Array, other: Array) -> Array:
+    """T with T C1 T = C2, symmetric: the linear map between normal distributions of covariances
+    C1 and C2, which is also minus the derivative of -2 tr (C1 C2)^(1/2) by C1.
+
+    Where C1 is singular (N <= D), T acts on the features' span alone.
+    Source: Dowson & Landau 1982, "The Frechet distance between multivariate normal distributions".
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > values[-1] * SINGULAR
+    spread = np.sqrt(values[kept])
+    root, inverse = vectors[:, kept] * spread, vectors[:, kept] / spread
+    overlap, axes = np.linalg.eigh(root.T @ other @ root)
+    middle = (axes * np.sqrt(overlap.clip(min=0.0))) @ axes.T
+    found: Array = inverse @ middle @ inverse.T
+    return found
 
 
 def _root(covariance: Array) -> Array:

@@ -28,13 +28,15 @@ from core.errors import UserError
 from core.stage import ClipSource, Stage
 
 CLIP_SCORE = "clipscore"
+WITH_TEXT = "_with_text"  # in the name of a metric, after its family's
 
 
 class GenerationQuality(Stage):
     """All metrics of `generated` against `real`.
 
-    real: held-out clips, those of `real_split` where it is given; generated: clips whose caption is
-    the prompt; image_encoder: behind FID and KID, None takes the image features of
+    real: held-out clips, those of `real_split` where it is given; with_text: the same before those
+    with burned-in text were taken out, a second reference of FID and FVD; generated: clips whose
+    caption is the prompt; image_encoder: behind FID and KID, None takes the image features of
     `image_text_encoder`. The result holds `metrics`: name -> value, n, encoder, encoder_sha256,
     num_frames, width, height, fps, codec, ci95 of the Frechet distances and CLIPScore (over clips,
     see `benchmarks.metrics.intervals`), and a warning where n is not above the dimension of the
@@ -42,10 +44,11 @@ class GenerationQuality(Stage):
     prompted: whether the clips answer to their captions; without, there is no CLIPScore.
     """
 
-    version: ClassVar[str] = "3"  # intervals
+    version: ClassVar[str] = "4"  # intervals from each clip's influence
 
     real: ClipSource
     real_split: Split | None = None
+    with_text: ClipSource | None = None
     generated: ClipSource
     video_encoder: MetricEncoder
     image_text_encoder: MetricEncoder
@@ -60,6 +63,8 @@ class GenerationQuality(Stage):
             raise UserError("a generated clip has no caption: CLIPScore needs the prompt of each")
         encoders = {name: fields for name, fields in found.items() if name.endswith("_encoder")}
         protocol = self.settings.protocol
+        if self.with_text is not None:
+            encoders["with_text"] = self._features(self.with_text, self.real_split).arrays()
         metrics = quality(real.arrays(), generated.arrays(), protocol=protocol, **encoders)
         if not self.prompted:
             metrics = {k: entry for k, entry in metrics.items() if not k.startswith(CLIP_SCORE)}
@@ -86,8 +91,12 @@ def quality(
     video_encoder: dict[str, str],
     image_text_encoder: dict[str, str],
     image_encoder: dict[str, str],
+    with_text: Arrays | None = None,
 ) -> dict[str, Entry]:
-    """All metrics from the arrays of `ClipFeatures`; a metric's name holds its protocol."""
+    """All metrics from the arrays of `ClipFeatures`; a metric's name holds its protocol.
+
+    Args: with_text: of a second reference, for the metrics that have one.
+    """
     video = Naming(video_encoder, protocol, len(generated["video"]))
     namings = Namings(
         video=video,
@@ -96,8 +105,11 @@ def quality(
         pixels=Naming({"name": "pixels"}, protocol, video.n),
     )
     found: dict[str, Entry] = {}
-    for metric in METRICS.values():
+    for name, metric in METRICS.items():
         found |= metric.measure(real, generated, namings)
+        if with_text is not None and metric.with_text:
+            measured = metric.measure(with_text, generated, namings)
+            found |= {f"{name}{WITH_TEXT}{k.removeprefix(name)}": v for k, v in measured.items()}
     return found
 
 
@@ -197,6 +209,7 @@ METRICS: dict[str, MetricFamily] = {
             lambda real, made, by: _frechet("fid", real["frames"], made["frames"], by.images),
             printed=True,
             paper="FID",
+            with_text=True,
         ),
         MetricFamily(
             "fvd",
@@ -204,6 +217,7 @@ METRICS: dict[str, MetricFamily] = {
             lambda real, made, by: _frechet("fvd", real["video"], made["video"], by.video),
             printed=True,
             paper="FVD",
+            with_text=True,
         ),
         MetricFamily(
             "kvd",

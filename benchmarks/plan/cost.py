@@ -38,14 +38,14 @@ def a100_hours(stage: Stage) -> float | None:
     """A100-hours of a stage at its published size, None for stages that need no GPU or whose
     network's size is not known."""
     if isinstance(stage, DenoiserTraining):
-        size = _size(stage)
+        size = size_of(stage)
         if size is None:
             return None
         passes = 4 if _checkpointed(stage) else 3
         flops = passes * size.forward_flops(stage.encoding.shape)
         return flops * stage.optimisation.samples / (A100_FLOPS * UTILISATION) / 3600
     if isinstance(stage, ClassSynthesis | CaptionSynthesis):
-        size = _size(stage.generator)
+        size = size_of(stage.generator)
         if size is None:
             return None
         clips = stage.num_clips if isinstance(stage, CaptionSynthesis) else len(stage.requests())
@@ -64,7 +64,7 @@ def _sampling_step_s(generator: Generator, size: Size) -> float:
 
 def training_gb(stage: Stage) -> float | None:
     """Memory in GB that each GPU needs to train a generator at its published size, else None."""
-    size, runtime = _size(stage), stage.runtime
+    size, runtime = size_of(stage), stage.runtime
     if size is None or not isinstance(stage, DenoiserTraining):
         return None
     states = size.parameters * (20 if stage.optimisation.ema_decay else 16)
@@ -117,7 +117,8 @@ def _fitting(stage: Stage, limit: float) -> str:
     return ""
 
 
-def _size(generator: Stage) -> Size | None:
+def size_of(generator: Stage) -> Size | None:
+    """The published size of a generator's denoiser; None for other stages."""
     family = family_of(generator, list(GENERATORS.values()))
     return None if family is None else family.size
 

@@ -46,7 +46,7 @@ class Corpus:
 def curation_cost(stage: Curation | PrivacyFilter) -> str:
     """One line for the plan's table: clips, hours, and for a language model calls and tokens."""
     source = stage.narrated if isinstance(stage, Curation) else stage.clips
-    corpus = _corpus(source)
+    corpus = corpus_of(source)
     if corpus is None:
         return ""
     parts = [f"at most {corpus.clips:,} clips"]
@@ -66,11 +66,23 @@ def curation_cost(stage: Curation | PrivacyFilter) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _corpus(source: ClipSource) -> Corpus | None:
+def model_calls(stage: Curation | PrivacyFilter, clips: int) -> int:
+    """Calls of a language model that filtering so many clips takes, at most; of frames, as many a
+    clip as the clips at hand have, else one."""
+    if isinstance(stage, Curation):
+        return 0 if isinstance(stage.refine, RulesRefine) else clips
+    if not isinstance(stage.privacy, OpenAIPrivacy):
+        return 0
+    corpus = corpus_of(stage.clips)
+    return _frame_calls(stage, Corpus(clips, corpus.sample if corpus else []))[0]
+
+
+def corpus_of(source: ClipSource) -> Corpus | None:
+    """What is known of a corpus before it is curated; None: nothing."""
     if source.is_done():
         return _listed(source.manifest())
     if isinstance(source, Curation):
-        return _corpus(source.narrated)
+        return corpus_of(source.narrated)
     if isinstance(source, NarratedFolder):
         listing = list_narrated(source.root)
         found = [

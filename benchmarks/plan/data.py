@@ -152,6 +152,16 @@ class Data:
         """Whether the user brought labelled data and no narrated clips."""
         return self.inputs.data_root is not None and self.inputs.corpus_root is None
 
+    @property
+    def held_out_with_text(self) -> ClipSource | None:
+        """The held-out clips before those with text were taken out, which is what the paper
+        compares with; None where none can bear text."""
+        held_out = self.held_out[0]
+        assert isinstance(held_out, PrivacyFilter)
+        drawn = self.inputs.corpus_root is None
+        bears_text = not drawn or self.config.quality.corpus.mix.text_share > 0
+        return held_out.clips if bears_text else None
+
     @cached_property
     def held_out(self) -> tuple[ClipSource, Split | None]:
         """Clean captioned clips that no generator saw, and the split that holds them."""

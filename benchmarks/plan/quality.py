@@ -116,6 +116,7 @@ class Quality:
         return GenerationQuality(
             real=real,
             real_split=split,
+            with_text=self.data.held_out_with_text,
             generated=self.generators.clips_of_captions(name, model),
             **self.encoders.all,
             settings=QualitySettings(num_clips=section.num_clips, protocol=section.protocol),

@@ -1,22 +1,17 @@
-"""Build both tables from plain data: cells for Table 2, metric values for Table 1."""
+"""Build Table 2 and the contrasts from cells."""
 
 from __future__ import annotations
 
-import functools
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any
 
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.labels import TASKS, Task, Taxonomy, default_taxonomy
-from benchmarks.metrics.quality import METRICS
 from benchmarks.scoring.evaluation import EVALUATED_SPLITS, EXTERNAL, Cell
 from benchmarks.scoring.record import Audit
-from benchmarks.scoring.scores import Scored, percent
+from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
 from benchmarks.tables.differences import (
     Group,
@@ -28,52 +23,20 @@ from benchmarks.tables.differences import (
     notes_on_ceilings,
     notes_on_tests,
 )
+from benchmarks.tables.paper import paper_accuracy
 from benchmarks.tables.schema import (
     AccuracyRow,
     Contrast,
     Contrasts,
     Delta,
-    Metric,
-    QualityRow,
     Score,
-    Table1,
     Table2,
 )
 from classifiers.recipe import Schedule
 from core.errors import UserError
 
-PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
 SCORED = (*EVALUATED_SPLITS, EXTERNAL)
-# A metric's prefix -> the paper's column.
-PAPER_COLUMNS = {f"{name}_": metric.paper for name, metric in METRICS.items() if metric.paper}
-
-
-@functools.cache
-def paper_tables() -> dict[str, Any]:
-    """Tables 1 and 2 of the Ophora paper, as printed there."""
-    tables: dict[str, Any] = json.loads(PAPER_PATH.read_text(encoding="utf-8"))
-    return tables
-
-
-def paper_accuracy(arm: Arm, classifier: str, split: Scored, task: Task, name: str) -> float | None:
-    """The paper's Table 2 value, percent; None where it has none (a user's own videos)."""
-    for row in paper_tables()["table2"] if split in EVALUATED_SPLITS else ():
-        if (row["training_data"], row["classifier"]) == (arm.label, classifier):
-            return float(row[f"{split}_{task}_{name}"])
-    return None
-
-
-def paper_quality(model: str, metric: str) -> float | None:
-    """The value that a metric answers to in Ophora's Table 1 or, for Endora's variants, in Endora's
-    Table 3; None where there is none."""
-    column = next((c for prefix, c in PAPER_COLUMNS.items() if metric.startswith(prefix)), None)
-    for table in (paper_tables()["table1"], paper_tables()["endora_table3"]):
-        for row in table["rows"]:
-            if row[0] == model and column in table["columns"]:
-                value = row[table["columns"].index(column)]
-                return None if value is None else float(value)
-    return None
 
 
 def build_table2(
@@ -245,50 +208,3 @@ def _notes_on_accuracy(
         notes.append(f"Diverged trainings, shown as they are: {', '.join(diverged)}.")
     notes.append(f"Unreadable clips, skipped: {unreadable}.")
     return notes
-
-
-def build_table1(
-    entries: Sequence[tuple[str, str | None, Mapping[str, Mapping[str, Any]]]],
-    *,
-    data: str,
-    scale: str,
-    protocol: str,
-    notes: Sequence[str] = (),
-) -> Table1:
-    """Table 1 from (model, fine-tuned on, metrics) entries, in the order given.
-
-    Args: metrics: as in the result of `GenerationQuality`: name -> value, n, encoder, ...
-    Raises: pydantic.ValidationError: if rows were measured with different metrics.
-    """
-    rows = [
-        QualityRow(
-            model=model,
-            fine_tuned_on=fine_tuned_on,
-            metrics={
-                name: Metric(**fields, paper=paper_quality(model, name))
-                for name, fields in metrics.items()
-            },
-        )
-        for model, fine_tuned_on, metrics in entries
-    ]
-    table = Table1(data=data, scale=scale, protocol=protocol, rows=tuple(rows))
-    below = (*_notes_on_quality(table), *notes, PAPER_NOTE)
-    return table.model_copy(update={"notes": below})
-
-
-def _notes_on_quality(table: Table1) -> list[str]:
-    printed = [
-        (name, row.metrics[name])
-        for row in table.rows
-        for name in table.printed
-        if name in row.metrics
-    ]
-    warnings = {f"{name}: {metric.warning}." for name, metric in printed if metric.warning}
-    reached = {
-        f"{name} of the real clips with their own captions: {metric.real:.2f}."
-        for name, metric in printed
-        if metric.real is not None
-    }
-    further = len(table.names) - len(table.printed)
-    elsewhere = [f"In table1.csv and table1.json: further metrics ({further})."] if further else []
-    return [*sorted(warnings), *sorted(reached), *elsewhere]

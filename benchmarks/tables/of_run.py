@@ -10,7 +10,8 @@ from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import Cell
 from benchmarks.scoring.record import AnyRecord, ArmAudit, QualityFacts, left_out, outcome
-from benchmarks.tables.build import build_contrasts, build_table1, build_table2
+from benchmarks.tables.build import build_contrasts, build_table2
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from generator.endora.family import VARIANT
 from generator.families import GENERATORS

@@ -73,7 +73,8 @@ class AutoencoderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
             "norm_num_groups": self.norm_groups,
         }
         if self.dimension == 3:
-            size = {"sample_height": shape.height, "sample_width": shape.width}
+            # Half of these sizes is a tile: whole clips, since smaller tiles would not meet.
+            size = {"sample_height": 2 * shape.height, "sample_width": 2 * shape.width}
             ratio = {"temporal_compression_ratio": self.temporal_compression}
             return AutoencoderKLCogVideoX(**shared, **size, **ratio)
         blocks: dict[str, Any] = {

@@ -9,7 +9,7 @@ from generator.bora.given import ReleasedBora
 from generator.bora.training import BoraTraining, GivenBora
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
 from generator.opening import STDIT, Wanted
-from generator.sections import DiffusionTrainingSection, GeneratorSection, guided_constantly
+from generator.sections import DiffusionTrainingSection, GeneratorSection, sampled_plainly
 
 # STDiT attends within frames and along time, never over all tokens.
 STDIT_XL_2 = Size(7.2e8, 28, 0, 1152, 0, (1, 16, 16))
@@ -34,7 +34,7 @@ class BoraSection(GeneratorSection):
     guided_channels: int | None = 3
     """The released sampler guides the first 3 of 4 latent channels; null guides all."""
 
-    _constant_guidance = pydantic.field_validator("sampling")(guided_constantly)
+    _plain_sampling = pydantic.field_validator("sampling")(sampled_plainly)
 
     @pydantic.model_validator(mode="after")
     def _released_weights_have_their_parts(self) -> BoraSection:

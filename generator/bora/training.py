@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from core.runtime import Precision
-from generator.base import GivenGenerator, load_denoiser, share_folder
+from generator.base import GivenGenerator, Sampling, load_denoiser, share_folder
 from generator.bora.pipeline import BoraSampler
 from generator.bora.stdit import STDiT
 from generator.denoising import DiffusionSettings, Example
@@ -69,9 +68,9 @@ class BoraTraining(DenoiserTraining):
         share_folder(start, target, leave_out="transformer")
         model.save_pretrained(target / "transformer")
 
-    def sampler(self, precision: Precision = "fp32") -> BoraSampler:
-        device, shape = self.runtime.torch_device(), self.encoding.shape
-        return BoraSampler.load(self.weights(), shape, device, self.guided_channels, precision)
+    def sampler(self, sampling: Sampling) -> BoraSampler:
+        place = (self.shape, self.runtime.torch_device())
+        return BoraSampler.load(self.weights(), *place, self.guided_channels, sampling.precision)
 
 
 class GivenBora(GivenGenerator):
@@ -79,6 +78,6 @@ class GivenBora(GivenGenerator):
 
     guided_channels: int | None = 3
 
-    def sampler(self, precision: Precision = "fp32") -> BoraSampler:
-        device = self.runtime.torch_device()
-        return BoraSampler.load(self.weights(), self.shape, device, self.guided_channels, precision)
+    def sampler(self, sampling: Sampling) -> BoraSampler:
+        place = (self.shape, self.runtime.torch_device())
+        return BoraSampler.load(self.weights(), *place, self.guided_channels, sampling.precision)

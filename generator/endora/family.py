@@ -29,7 +29,7 @@ from generator.sections import (
     DiffusionTrainingSection,
     GeneratorSection,
     Section,
-    guided_constantly,
+    sampled_plainly,
 )
 
 ENDORA_XL_2 = Size(673_681_568, 28, 0, 1152, 0, (1, 16, 16))
@@ -74,7 +74,7 @@ class EndoraSection(GeneratorSection):
     dino: str | None = None
     """Folder of the frozen ViT that the prior looks through."""
 
-    _constant_guidance = pydantic.field_validator("sampling")(guided_constantly)
+    _plain_sampling = pydantic.field_validator("sampling")(sampled_plainly)
 
     @pydantic.model_validator(mode="after")
     def _prior_sees_through_a_vit(self) -> EndoraSection:

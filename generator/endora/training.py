@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.frame_cache import FrameCache
-from core.runtime import Precision, seed_everything
-from generator.base import GivenGenerator, Weights, load_denoiser, share_folder
+from core.runtime import seed_everything
+from generator.base import GivenGenerator, Sampling, Weights, load_denoiser, share_folder
 from generator.denoising import DiffusionSettings, Example, frames_of
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.endora.pipeline import EndoraSampler, known_classes, label_of
@@ -127,9 +127,9 @@ class EndoraTraining(DenoiserTraining):
         share_folder(start, target, leave_out="transformer")
         model.denoiser.save_pretrained(target / "transformer")
 
-    def sampler(self, precision: Precision = "fp32") -> EndoraSampler:
-        device, shape = self.runtime.torch_device(), self.encoding.shape
-        return EndoraSampler.load(self.weights(), shape, device, precision)
+    def sampler(self, sampling: Sampling) -> EndoraSampler:
+        device = self.runtime.torch_device()
+        return EndoraSampler.load(self.weights(), self.shape, device, sampling.precision)
 
 
 class WithPrior(nn.Module):
@@ -168,7 +168,6 @@ class WithPrior(nn.Module):
 class GivenEndora(GivenGenerator):
     """A trained Endora that the user names; nothing is trained."""
 
-    def sampler(self, precision: Precision = "fp32") -> EndoraSampler:
-        return EndoraSampler.load(
-            self.weights(), self.shape, self.runtime.torch_device(), precision
-        )
+    def sampler(self, sampling: Sampling) -> EndoraSampler:
+        device = self.runtime.torch_device()
+        return EndoraSampler.load(self.weights(), self.shape, device, sampling.precision)

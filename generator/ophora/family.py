@@ -13,10 +13,11 @@ from generator.encoding import Encoding
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
 from generator.opening import COGVIDEOX, Wanted
 from generator.ophora.adapters import AdaptedWeights
+from generator.ophora.faster import check_installed
 from generator.ophora.training import GivenOphora, OphoraTraining
 from generator.sections import DiffusionTrainingSection, GeneratorSection
 
-COGVIDEOX_2B = Size(1_693_783_872, 30, 30, 1920, 226, (4, 16, 16))
+COGVIDEOX_2B = Size(1_693_783_872, 30, 30, 1920, 226, (4, 16, 16), 16, (4, 8, 8))
 
 
 class OphoraSection(GeneratorSection):
@@ -69,6 +70,7 @@ class Ophora(Family[OphoraSection]):
         return ("ophora_tpt",) if model == "ophora" and trained else ()
 
     def build(self, model: str, section: OphoraSection, materials: Materials) -> Generator:
+        check_installed(section.sampling.faster)
         builders = {
             "cogvideox": self.base,
             "cogvideox_ophvl": self._on_ophvl,

@@ -15,12 +15,14 @@ from torch import Tensor
 from transformers import T5Tokenizer
 
 from core.errors import UserError
-from core.runtime import Precision, dtype_of, seed_everything
+from core.files import write_text
+from core.runtime import dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import load_autoencoder
 from generator.base import ClipShape, Sampling, Weights
 from generator.encoding import load_text_encoder
 from generator.opening import check_folder
+from generator.ophora.faster import prepare
 
 # Source: scheduler config of THUDM/CogVideoX-2b
 COGVIDEOX_2B_SCHEDULE: dict[str, Any] = {
@@ -118,6 +120,7 @@ class OphoraAssembly(Weights):
             scheduler=CogVideoXDPMScheduler(**self.transformer.schedule()),
         )
         pipeline.save_pretrained(folder / "weights")
+        write_usage(folder / "weights", transformer)
         return {"parameters": sum(p.numel() for p in transformer.parameters())}
 
 
@@ -137,6 +140,38 @@ def load_pipeline(
         raise UserError(f"weights {folder}: no CogVideoX pipeline can be read: {reason}") from None
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+USAGE = """---
+library_name: diffusers
+pipeline_tag: text-to-video
+---
+A CogVideoX pipeline for clips of {frames} frames of {width}x{height} pixels.
+
+diffusers' own call needs `max_sequence_length`: its default is longer than the captions read here.
+
+```python
+from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
+
+pipeline = CogVideoXPipeline.from_pretrained(".")
+pipeline.scheduler = CogVideoXDPMScheduler.from_config(
+    pipeline.scheduler.config, timestep_spacing="trailing"
+)
+video = pipeline("a caption", max_sequence_length={tokens}).frames[0]
+```
+"""
+
+
+def write_usage(folder: Path, transformer: CogVideoXTransformer3DModel) -> None:
+    """Write the folder's README.md: how diffusers samples it without this suite."""
+    config = transformer.config
+    text = USAGE.format(
+        frames=config.sample_frames,
+        width=8 * config.sample_width,
+        height=8 * config.sample_height,
+        tokens=config.max_text_seq_length,
+    )
+    write_text(folder / "README.md", text)
 
 
 def reading(model: CogVideoXTransformer3DModel, text_tokens: int) -> CogVideoXTransformer3DModel:
@@ -164,10 +199,11 @@ class OphoraSampler:
 
     @classmethod
     def load(
-        cls, folder: Path, shape: ClipShape, device: torch.device, precision: Precision = "fp32"
+        cls, folder: Path, shape: ClipShape, device: torch.device, sampling: Sampling
     ) -> OphoraSampler:
         """The sampler of a pipeline folder."""
-        return cls(load_pipeline(folder, dtype_of(precision, device)).to(device), shape)
+        pipeline = load_pipeline(folder, dtype_of(sampling.precision, device))
+        return cls(prepare(pipeline, sampling, device), shape)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Frames:
         """See `generator.base.Sampler`."""

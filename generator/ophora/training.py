@@ -20,12 +20,11 @@ from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import CogVideoXPatchEmbed
 from torch import Tensor
 
-from core.runtime import Precision
-from generator.base import GivenGenerator, share_folder
+from generator.base import GivenGenerator, Sampling, share_folder
 from generator.denoising import Example, SampleLoss
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.ophora.adapters import add_lora, save_lora
-from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading
+from generator.ophora.pipeline import OphoraSampler, load_pipeline, reading, write_usage
 
 
 class OphoraTraining(DenoiserTraining):
@@ -82,10 +81,11 @@ class OphoraTraining(DenoiserTraining):
             save_lora(model, target)
         share_folder(start, target, leave_out="transformer")
         model.save_pretrained(target / "transformer")
+        write_usage(target, model)
 
-    def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
+    def sampler(self, sampling: Sampling) -> OphoraSampler:
         device = self.runtime.torch_device()
-        return OphoraSampler.load(self.weights(), self.encoding.shape, device, precision)
+        return OphoraSampler.load(self.weights(), self.shape, device, sampling)
 
 
 def velocity_loss(transformer: CogVideoXTransformer3DModel, scheduler: Any) -> SampleLoss:
@@ -133,6 +133,6 @@ def _patches(patches: CogVideoXPatchEmbed) -> int:
 class GivenOphora(GivenGenerator):
     """A trained CogVideoX pipeline that the user names; nothing is trained."""
 
-    def sampler(self, precision: Precision = "fp32") -> OphoraSampler:
+    def sampler(self, sampling: Sampling) -> OphoraSampler:
         device = self.runtime.torch_device()
-        return OphoraSampler.load(self.weights(), self.shape, device, precision)
+        return OphoraSampler.load(self.weights(), self.shape, device, sampling)

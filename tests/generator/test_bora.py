@@ -258,8 +258,8 @@ def test_released_weights_become_a_folder_that_draws(tmp_path: Path) -> None:
         transformer=STDIT,
         **common(tmp_path),
     )
-    sampler = GivenBora(given=bora, shape=SHAPE, **common(tmp_path)).sampler()
     sampling = Sampling(steps=2, guidance_scale=2.0, batch_size=2)
+    sampler = GivenBora(given=bora, shape=SHAPE, **common(tmp_path)).sampler(sampling)
     first, again = (sampler(CAPTIONS[:2], [1, 2], sampling) for _ in range(2))
     assert first.shape == (2, SHAPE.num_frames, SHAPE.height, SHAPE.width, 3)
     assert np.array_equal(first, again)

@@ -120,7 +120,8 @@ def test_a_released_checkpoint_becomes_a_folder_that_draws(tmp_path: Path) -> No
     loaded = load_denoiser(EndoraTransformer, stage.weights()).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in released.state_dict().items())
     given = GivenEndora(given=stage, shape=SHAPE, **common(tmp_path))
-    clips = given.sampler()(["", ""], [1, 2], Sampling(steps=2, guidance_scale=1.0))
+    plain = Sampling(steps=2, guidance_scale=1.0)
+    clips = given.sampler(plain)(["", ""], [1, 2], plain)
     assert clips.shape == (2, 9, 32, 32, 3)
     moved = tmp_path / "moved.pt"
     moved.write_bytes((tmp_path / "endora.pt").read_bytes())
@@ -132,6 +133,6 @@ def test_a_prompt_that_is_no_class_is_refused(tmp_path: Path) -> None:
     base = class_endora_base(tmp_path)
     given = GivenEndora(given=base, shape=SHAPE, **common(tmp_path))
     sampling = Sampling(steps=2, guidance_scale=2.0)
-    assert given.sampler()(CAPTIONS, [1, 2, 3], sampling).shape[0] == 3
+    assert given.sampler(sampling)(CAPTIONS, [1, 2, 3], sampling).shape[0] == 3
     with pytest.raises(UserError, match="not a class of this Endora"):
-        given.sampler()(["a red disk grows slowly"], [1], sampling)
+        given.sampler(sampling)(["a red disk grows slowly"], [1], sampling)

@@ -111,7 +111,7 @@ def test_contract(base: Weights, tmp_path: Path) -> None:
     before, after = result["held_out_loss"]["before"], result["held_out_loss"]["after"]
     assert np.isfinite([before, after]).all() and before != after
     assert result["steps"] == 3 and result["samples"] == 12 and np.isfinite(result["last_loss"])
-    sampler = generator.sampler()
+    sampler = generator.sampler(SAMPLING)
     clips = sampler(CAPTIONS[:2], [1, 2], SAMPLING)
     assert clips.shape == (2, *(SHAPE.num_frames, SHAPE.height, SHAPE.width, 3))
     assert clips.dtype == np.uint8
@@ -124,9 +124,10 @@ def test_contract(base: Weights, tmp_path: Path) -> None:
 
 def test_half_precision_samples_nearly_the_same(base: Weights, tmp_path: Path) -> None:
     generator = trained(base, tmp_path)
+    halved = SAMPLING.model_copy(update={"precision": "bf16"})
     exact, half = (
-        generator.sampler(precision)(CAPTIONS[:2], [1, 2], SAMPLING).astype(float)
-        for precision in ("fp32", "bf16")
+        generator.sampler(sampling)(CAPTIONS[:2], [1, 2], sampling).astype(float)
+        for sampling in (SAMPLING, halved)
     )
     assert 0 < np.abs(half - exact).mean() < 6  # of 255 levels
 
@@ -150,7 +151,7 @@ def test_single_frames_train_a_generator_of_clips(base: Weights, tmp_path: Path)
     stills, clips = generator.run(), trained(base, tmp_path).run()
     assert stills["held_out_loss"]["before"] == clips["held_out_loss"]["before"]  # whole clips
     assert stills["last_loss"] != clips["last_loss"]
-    assert generator.sampler()(CAPTIONS[:1], [1], SAMPLING).shape[1] == SHAPE.num_frames
+    assert generator.sampler(SAMPLING)(CAPTIONS[:1], [1], SAMPLING).shape[1] == SHAPE.num_frames
 
     data = generator.encoding.load()
     seen = []
@@ -197,8 +198,8 @@ def test_given_weights_sample_as_the_training_does(base: Weights, tmp_path: Path
     given = GIVEN[type(generator)](
         given=weights(generator.weights(), tmp_path), shape=SHAPE, **common(tmp_path)
     )
-    expected = generator.sampler()(CAPTIONS[:1], [5], SAMPLING)
-    assert np.array_equal(given.sampler()(CAPTIONS[:1], [5], SAMPLING), expected)
+    expected = generator.sampler(SAMPLING)(CAPTIONS[:1], [5], SAMPLING)
+    assert np.array_equal(given.sampler(SAMPLING)(CAPTIONS[:1], [5], SAMPLING), expected)
 
 
 def test_low_rank_updates_end_in_a_plain_pipeline(tmp_path: Path) -> None:
@@ -283,13 +284,13 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     wrong = {"ophora": bora_base(tmp_path).weights(), "bora": ophora_base(tmp_path).weights()}
     ophora = GivenOphora(given=weights(wrong["ophora"], tmp_path), shape=SHAPE, **common(tmp_path))
     with pytest.raises(UserError, match="no CogVideoX pipeline can be read"):
-        ophora.sampler()
+        ophora.sampler(SAMPLING)
     bora = GivenBora(given=weights(wrong["bora"], tmp_path), shape=SHAPE, **common(tmp_path))
     with pytest.raises(UserError, match="no STDiT can be read"):
-        bora.sampler()
+        bora.sampler(SAMPLING)
     given = weights(wrong["ophora"], tmp_path)
     with pytest.raises(UserError, match="no EndoraTransformer can be read"):
-        GivenEndora(given=given, shape=SHAPE, **common(tmp_path)).sampler()
+        GivenEndora(given=given, shape=SHAPE, **common(tmp_path)).sampler(SAMPLING)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +300,8 @@ def test_ophora_folder_is_a_plain_cogvideox_pipeline(
     precision: Precision, dtype: torch.dtype, tmp_path: Path
 ) -> None:
     generator = trained(ophora_base(tmp_path), tmp_path)
-    ours = generator.sampler(precision)(CAPTIONS[:1], [7], SAMPLING)
+    sampling = SAMPLING.model_copy(update={"precision": precision})
+    ours = generator.sampler(sampling)(CAPTIONS[:1], [7], sampling)
     pipeline = CogVideoXPipeline.from_pretrained(generator.weights(), dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     video = pipeline(
@@ -340,7 +342,7 @@ def test_captions_of_another_length_are_read_by_the_same_weights(tmp_path: Path)
         optimisation=Optimisation(steps=1, batch_size=2, lr=1e-3),
         **common(tmp_path),
     )
-    assert training.sampler()(CAPTIONS[:1], [1], SAMPLING).shape[0] == 1
+    assert training.sampler(SAMPLING)(CAPTIONS[:1], [1], SAMPLING).shape[0] == 1
     config = read_json(training.weights() / "transformer" / "config.json")
     assert config["max_text_seq_length"] == TEXT_TOKENS + 5
 
@@ -358,7 +360,7 @@ def test_an_ophora_without_full_temporal_compression(compression: int, tmp_path:
     generator = trained(base, tmp_path)
     assert isinstance(generator, OphoraTraining)
     assert generator.encoding.load().latent_shape == (1 + 8 // compression, 4, 4, 4)
-    clips = generator.sampler()(CAPTIONS[:2], [1, 2], SAMPLING)
+    clips = generator.sampler(SAMPLING)(CAPTIONS[:2], [1, 2], SAMPLING)
     assert clips.shape == (2, 9, 32, 32, 3)
 
 
@@ -370,7 +372,7 @@ def test_guidance_by_step_index_falls_from_all_to_none() -> None:
 
 
 def test_guidance_modes_sample_differently(tmp_path: Path) -> None:
-    sampler = trained(ophora_base(tmp_path), tmp_path).sampler()
+    sampler = trained(ophora_base(tmp_path), tmp_path).sampler(SAMPLING)
     modes = ("constant", "official", "step_index")
     clips = [
         sampler(CAPTIONS[:1], [7], Sampling(steps=3, guidance_scale=3.0, guidance_mode=mode))

@@ -60,7 +60,7 @@ def test_encoded_captions_draw_what_captions_draw(
     stage = training(tmp_path, kind)
     data = stage.encoding.load()
     assert data.captions == [CAPTIONS[index % 3] for index in range(6)]
-    sampler = stage.sampler()
+    sampler = stage.sampler(SAMPLING)
     by_caption = sampler(data.captions[:2], [7, 8], SAMPLING).astype(int)
     _, text, mask = data.rows([0, 1])
     embedded: EmbeddingSampler = sampler  # type: ignore[assignment]
@@ -75,4 +75,4 @@ def test_a_bora_of_another_clip_shape_is_refused(tmp_path: Path) -> None:
     other = ClipShape(num_frames=9, width=48, height=32)
     given = GivenBora(given=weights(folder, tmp_path), shape=other, **common(tmp_path))
     with pytest.raises(UserError, match=r"9 frames of 32x32, not of 9 frames of 48x32$"):
-        given.sampler()
+        given.sampler(SAMPLING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.metrics.frechet import frechet_distance, gaussian_of
+from benchmarks.metrics.frechet import frechet_distance, gaussian_of, transport
 from benchmarks.metrics.intervals import frechet_interval, mean_interval
 
 CLIPS, FRAMES, WIDTH = 60, 3, 4
@@ -36,6 +36,26 @@ def test_a_frechet_interval_is_as_wide_as_the_distance_varies() -> None:
     real, generated = (side.reshape(-1, WIDTH) for side in draws[0])
     low, high = frechet_interval(real, generated, values[0])
     assert (high - low) / 2 < 0.75 * reach
+
+
+def test_fewer_clips_than_features_widen_it_as_much_as_fresh_draws_differ() -> None:
+    mix = np.random.default_rng(7).normal(size=(64, 64)) / 8
+    pairs = [
+        tuple(np.random.default_rng([n, side]).normal(size=(24, 64)) @ mix for side in range(2))
+        for n in range(40)
+    ]
+    values = [frechet_distance(*(gaussian_of([side]) for side in pair)) for pair in pairs]
+    intervals = [frechet_interval(*pair, value) for pair, value in zip(pairs, values, strict=True)]
+    reach = np.mean([(high - low) / 2 for low, high in intervals])
+    assert reach == pytest.approx(1.96 * np.std(values), rel=0.35)
+
+
+def test_the_map_carries_one_covariance_to_the_other() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (a @ a.T for a in rng.normal(size=(2, 6, 9)))
+    carried = transport(one, other)
+    assert np.allclose(carried @ one @ carried, other) and np.allclose(carried, carried.T)
+    assert np.allclose(transport(one, one), np.eye(6))
 
 
 def test_a_frechet_interval_does_not_reach_below_zero() -> None:

@@ -96,10 +96,14 @@ def test_only_clips_of_the_split_are_read(folder: Path) -> None:
     assert stage.run()["metrics"]  # of those 12 against any 12
 
 
-def quality(folder: Path, generated: DiscClips, **settings: Any) -> dict[str, dict[str, Any]]:
+def quality(
+    folder: Path, generated: DiscClips, with_text: DiscClips | None = None, **settings: Any
+) -> dict[str, dict[str, Any]]:
+    there = {"infra.folder": str(folder)}
     stage = GenerationQuality(
         real=DiscClips(count=36, seed=7, infra={"folder": folder}),
-        generated=generated.infra.clone_obj({"infra.folder": str(folder)}),
+        with_text=None if with_text is None else with_text.infra.clone_obj(there),
+        generated=generated.infra.clone_obj(there),
         video_encoder=video_training(folder),
         image_text_encoder=clip_training(folder),
         settings=QualitySettings(**({"num_clips": 36, "protocol": PROTOCOL} | settings)),
@@ -175,6 +179,19 @@ def test_metrics_mean_what_they_say(folder: Path) -> None:
     assert swapped[score]["value"] < fresh[score]["value"] - 3
     assert swapped[fvd]["value"] == fresh[fvd]["value"]  # prompts do not enter FVD
     assert same[score]["value"] == same[score]["real"]
+
+
+def test_frechet_distances_have_a_second_reference_where_clips_bear_text(folder: Path) -> None:
+    generated, others = DiscClips(count=36, seed=8), DiscClips(count=36, seed=9)
+    alone = quality(folder, generated)
+    both = quality(folder, generated, with_text=others)
+    fid, fvd = "fid_with_text_ophclip_nano_36x9", "fvd_with_text_slowfast_nano_36x9"
+    assert set(both) - set(alone) == {fid, fvd}
+    assert {name: both[name] for name in alone} == alone
+    assert list(both).index(fid) == list(both).index("fid_ophclip_nano_36x9") + 1
+    assert both[fvd]["value"] != both["fvd_slowfast_nano_36x9"]["value"]
+    same = quality(folder, generated, with_text=DiscClips(count=36, seed=7))  # the reference itself
+    assert same[fid] == same["fid_ophclip_nano_36x9"]
 
 
 def test_too_few_clips_and_missing_prompts_are_refused(folder: Path) -> None:

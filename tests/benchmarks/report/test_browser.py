@@ -15,7 +15,8 @@ from benchmarks.report.classes import ClassTable
 from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.page import Report, write_report
 from benchmarks.report.shown import embedded
-from benchmarks.tables.build import build_table1, build_table2
+from benchmarks.tables.build import build_table2
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import markdown
 from benchmarks.tables.schema import Table2, Tables
 from core.clip import Clip, Manifest

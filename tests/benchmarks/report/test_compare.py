@@ -18,7 +18,8 @@ from benchmarks.report.compare import (
     run_rows,
     write_comparison,
 )
-from benchmarks.tables.build import build_table1, build_table2
+from benchmarks.tables.build import build_table2
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import write_table
 from core.errors import UserError
 from tests.benchmarks.browsing import open_page, violations

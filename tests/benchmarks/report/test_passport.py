@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.tables.build import build_table1, build_table2
+from benchmarks.tables.build import build_table2
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import write_table
 from tests.benchmarks.scores import make_cell
 from tests.command import ROOT, run_here

@@ -8,8 +8,9 @@ import pytest
 
 from augment.arm import SOURCE
 from benchmarks.scoring.evaluation import Cell
-from benchmarks.tables.build import build_contrasts, build_table1, build_table2
+from benchmarks.tables.build import build_contrasts, build_table2
 from benchmarks.tables.plain import csv_text
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import latex, markdown, write_tables
 from benchmarks.tables.schema import Table2, Tables
 from core.errors import UserError

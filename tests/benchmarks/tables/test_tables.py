@@ -12,14 +12,10 @@ import pytest
 
 from benchmarks.report.compare import accuracy_rows, read_runs
 from benchmarks.scoring.evaluation import Cell
-from benchmarks.tables.build import (
-    build_table1,
-    build_table2,
-    paper_accuracy,
-    paper_quality,
-    paper_tables,
-)
+from benchmarks.tables.build import build_table2
+from benchmarks.tables.paper import paper_accuracy, paper_quality, paper_tables
 from benchmarks.tables.plain import csv_text
+from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import latex, markdown, write_table
 from benchmarks.tables.schema import AccuracyRow, Delta, Table1, Table2
 from core.errors import UserError
@@ -354,3 +350,22 @@ def test_the_paper_s_tables_are_complete() -> None:
     gains = [after - before for after, before in zip(ophora, source, strict=True)]
     assert gains == pytest.approx([4.00, 3.88, 4.01, 3.89])
     json.dumps(tables, allow_nan=False)
+
+
+def test_the_papers_numbers_stand_beside_the_reference_with_text() -> None:
+    fields = {
+        "value": 1.0, "n": 4, "encoder": "e", "encoder_sha256": None, "num_frames": 9, "width": 96,
+        "height": 64, "fps": 8.0, "codec": "h264",
+    }  # fmt: skip
+    names = ("fid_e_4x9", "fid_with_text_e_4x9", "fvd_e_4x9", "kvd_e_4x9")
+    entries = [("Ophora", "Ophora-160K", dict.fromkeys(names, fields))]
+    table = build_table1(entries, data="OphVL-sim", scale="nano", protocol="p")
+    beside = {name: metric.paper for name, metric in table.rows[0].metrics.items()}
+    assert beside == dict(zip(names, (None, 33.72, 276.96, None), strict=True))
+    assert sum("those without" in note for note in table.notes) == 1
+    plain = build_table1(
+        [("Ophora", None, {"fid_e_4x9": fields})], data="OphVL-sim", scale="nano", protocol="p"
+    )
+    assert plain.rows[0].metrics["fid_e_4x9"].paper == 33.72
+    assert not any("those without" in note for note in plain.notes)
+    assert plain.notes[-1].startswith("The paper's numbers are on clips of Ophora-160K")
