@@ -14,6 +14,7 @@ import yaml
 from augment.arm import SOURCE
 from augment.prompts import PromptBook, hash_of_prompts
 from augment.synthesis import ClassSynthesis, SynthesisSettings, class_requests
+from benchmarks.config.catalogue import catalogue
 from benchmarks.config.files import load_config
 from benchmarks.datasets.labels import (
     TASKS,
@@ -68,6 +69,7 @@ def test_the_default_is_the_table_of_ophnet2024() -> None:
 def test_the_ones_that_come_with_the_suite_can_be_asked_for() -> None:
     sizes = {name: Taxonomy.load(name).num_classes("phase") for name in taxonomy_names()}
     assert sizes == {"cataract_101": 10, "cataract_1k": 12, "ophnet2024": 52}
+    assert "ophnet2024    OphNet2024: 52 phases, 107 operations" in catalogue()
     for name in ("cataract_101", "cataract_1k"):
         own = Taxonomy.load(name)
         asked = class_requests(
