@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     add("--config", metavar="NAME_OR_PATH", help="a configuration (see --list) or a YAML file")
     add("--data-root", type=Path, metavar="DIR", help="labelled data in OphNet2024's layout")
     add("--corpus-root", type=Path, metavar="DIR", help="narrated clips: clips.csv and clips/")
+    add("--test-root", type=Path, metavar="DIR", help="a second labelled data set to test on")
+    add("--test-mapping", type=Path, metavar="FILE", help="its labels; else DIR/mapping.yaml")
     add("--sources", nargs="+", metavar="NAME", help="source, bora, ophora, or NAME=DIR of videos")
     add("--classifiers", nargs="+", metavar="NAME", help="slowfast, mvit_v2, transformers")
     add("--seeds", type=int, metavar="N", help="trainings a cell, with seeds 0 to N-1")
@@ -81,7 +83,12 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--config is missing; {did_you_mean('', config_names())}")
     config = load_config(options.config, overrides_of(options))
     inputs = Inputs(
-        options.results, options.data_root, options.corpus_root, read=not options.dry_run
+        options.results,
+        options.data_root,
+        options.corpus_root,
+        read=not options.dry_run,
+        test_root=options.test_root,
+        test_mapping=options.test_mapping,
     )
     for folder in (options.results, options.results / "cache", options.results / config.name):
         try_folder(folder, "--results")

@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 
 import pydantic
 
-from augment.prompts import PROMPTS_PATH, PromptBook, PromptPolicy
+from augment.prompts import PROMPTS_PATH, PromptBook, PromptPolicy, hash_of_prompts
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UserError
-from core.files import sha256_of_file
 from core.left_out import counted
 from core.progress import Progress
 from core.runtime import derive_seed, seed_everything
@@ -82,9 +81,9 @@ class ClassSynthesis(ClipSource):
     """Class-conditioned clips for augmentation: `clips_per_class` for every class of `task`.
 
     source: the generator's name in manifests and tables. operations_of_class: operation ids by
-    class id, which choose the prompts. prompts: the file that holds them; its sha256, not its
-    place, is in the key. class_names: for a generator that knows classes instead of captions: a
-    class is asked for by its name, in the order of the ids.
+    class id, which choose the prompts. prompts: the file that holds them; the sha256 of what it
+    says of them, not its place, is in the key. class_names: for a generator that knows classes
+    instead of captions: a class is asked for by its name, in the order of the ids.
     Source: Ophora, Sec. 3, downstream tasks (100 videos for each phase and operation).
     """
 
@@ -100,7 +99,7 @@ class ClassSynthesis(ClipSource):
     sampling: Sampling
     prompts: Path = PROMPTS_PATH
     prompts_sha256: str = pydantic.Field(
-        default_factory=lambda data: sha256_of_file(data["prompts"])
+        default_factory=lambda data: hash_of_prompts(data["prompts"])
     )
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from benchmarks.plan.cost import a100_hours, training_gb
 from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.plan.ledger import ledger
 from benchmarks.report.build import draw
+from benchmarks.report.licences import licence_warnings
 from benchmarks.report.provenance import generator_origins
 from benchmarks.report.sweep import SWEEP_NAME, write_sweep
 from benchmarks.report.terminal import cell_row, final_screen, plan_line
@@ -98,6 +99,8 @@ def write_results(plan: Plan, folder: Path) -> tuple[Record, Tables]:
     write_record(record, folder)
     for name, origin in generator_origins(record.generators):
         say(f"{name}: {origin}")
+    for text in licence_warnings(record.materials):
+        say(f"warning: {text}")
     show(tables)
     return record, tables
 

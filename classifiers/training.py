@@ -83,7 +83,7 @@ class ClassifierTraining(TrainedClassifier):
         _save_weights(folder / MODEL_NAME, model)
         splits = self._splits(frames)
         for name, split in splits.items():
-            _save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
+            save_predictions(folder, name, split, predict(model, frames.frames, split.rows))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         without: dict[str, Any] = {}
         if len(data.unlabelled):
@@ -145,7 +145,8 @@ def _save_weights(path: Path, model: Classifier) -> None:
         safetensors.torch.save_file(tensors, temporary)
 
 
-def _save_predictions(folder: Path, name: str, split: LabelledSplit, logits: np.ndarray) -> None:
+def save_predictions(folder: Path, name: str, split: LabelledSplit, logits: np.ndarray) -> None:
+    """Write `logits_<name>.npy`, `labels_<name>.npy` and `clips_<name>.json` (ids)."""
     for kind, array in (("logits", logits), ("labels", split.labels)):
         with atomic_path(folder / f"{kind}_{name}.npy") as temporary:
             np.save(temporary, array)

@@ -47,6 +47,7 @@ def test_options_are_the_promised_ones() -> None:
     assert options == {
         "-h", "--config", "--data-root", "--corpus-root", "--sources", "--classifiers", "--seeds",
         "--only", "--set", "--results", "--no-wait", "--dry-run", "--list", "--compare", "--report",
+        "--test-root", "--test-mapping",
     }  # fmt: skip
 
 

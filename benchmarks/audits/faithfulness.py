@@ -27,9 +27,9 @@ from benchmarks.audits.options import parser
 from benchmarks.audits.reconstruction import Reconstruction
 from benchmarks.config.files import load_as, load_config
 from benchmarks.datasets.ophvl_sim.narration import DESCRIPTIONS_PATH
-from benchmarks.datasets.taxonomy import Task
+from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
 from benchmarks.dispatch import run_wave
-from benchmarks.plan import CLASS_NAMES, Inputs, Plan
+from benchmarks.plan import Inputs, Plan
 from benchmarks.tables.render import plain_table
 from classifiers.agreement import Agreement
 from core.clip import Manifest

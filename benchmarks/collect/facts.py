@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from augment.arm import REAL_TEST, Arm
 from benchmarks.audits.findings import AUDITS_NAME, valid_audits
+from benchmarks.collect.materials import materials_of
 from benchmarks.collect.shown import collect_shown
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.dispatch import stage_name
 from benchmarks.plan import PROJECT_ROOT, Plan, PlannedCell
 from benchmarks.report.shown import write_shown
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
-from benchmarks.scoring.record import ClipSet, QualityFacts, Record, StageFacts
+from benchmarks.scoring.record import ClipSet, ExternalFacts, QualityFacts, Record, StageFacts
 from benchmarks.scoring.scores import Predictions
 from classifiers.agreement import agreement
 from core.frame_cache import FrameCache
@@ -61,6 +62,8 @@ def collect(plan: Plan, folder: Path) -> Record:
         sweeps={whole: tuple(parts) for whole, parts in plan.arms.sweeps.items()},
         quality=tuple(quality_rows(plan)),
         audits=tuple(valid_audits(plan, folder / AUDITS_NAME).values()),
+        external=_external(plan),
+        materials=materials_of(plan),
         stages=tuple(facts_of(stage) for stage in plan.tower()),
     )
 
@@ -76,12 +79,35 @@ def cell_of(plan: Plan, planned: PlannedCell) -> Cell:
         seed=planned.seed,
         schedule=planned.schedule,
         training=stage.run(),
+        taxonomy=plan.config.taxonomy,
+        external=_predicted(planned),
         provenance=Provenance(
             device=str(plan.config.runtime.torch_device()),
             threads=plan.config.runtime.threads,
             versions=library_versions(),
             key=stage.folder.name,
         ),
+    )
+
+
+def _predicted(planned: PlannedCell) -> Path | None:
+    """Where the predictions on a second data set lie; makes them if need be."""
+    if planned.external is None:
+        return None
+    planned.external.run()
+    return planned.external.folder
+
+
+def _external(plan: Plan) -> ExternalFacts | None:
+    root, clips, mapping = plan.external.root, plan.external.clips, plan.external.mapping
+    if root is None or not plan.cells:
+        return None
+    names = dict.fromkeys(each.clips.name for each in clips.values())
+    return ExternalFacts(
+        data=" and ".join(names),
+        root=str(root),
+        mapping=None if mapping is None else str(mapping),
+        counts={task: each.run() for task, each in clips.items()},
     )
 
 

@@ -12,7 +12,7 @@ from augment.arm import REAL_TEST
 from benchmarks.collect.pictures import caption_panels, class_panels, shared_classes
 from benchmarks.collect.players import caption_scenes, class_scenes
 from benchmarks.datasets.taxonomy import Task
-from benchmarks.plan import CLASS_NAMES, Plan, PlannedCell
+from benchmarks.plan import Plan, PlannedCell
 from benchmarks.report.curves import Curve, read_curve
 from benchmarks.report.funnel import SETS, STEPS, Step
 from benchmarks.report.shown import Mistakes, Panel, Shown
@@ -50,8 +50,9 @@ def _of_classes(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
     clips = {REAL_TEST.name: plan.data.labelled[task].manifest().of_split("test")}
     clips |= {arm.name: made.manifest() for arm, made in plan.arms.synthetic[task].items()}
     shared = shared_classes(clips, task, PANELS)
-    panels = class_panels(clips, task, CLASS_NAMES[task], shared, folder)
-    return panels, class_scenes(clips, task, CLASS_NAMES[task], folder)
+    names = plan.config.taxonomy.names(task)
+    panels = class_panels(clips, task, names, shared, folder)
+    return panels, class_scenes(clips, task, names, folder)
 
 
 def _of_captions(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:

@@ -74,6 +74,8 @@ def check(parts: Sequence[Part]) -> None:
         for name in BenchmarkConfig.model_fields:
             if name not in FREE and _used(first.config, name) != _used(part.config, name):
                 raise UserError(f"{part.folder}: {name} is not as in {first.folder}: not one run")
+        if part.record.external != first.record.external:
+            raise UserError(f"{part.folder}: external test is not as in {first.folder}")
         if part.record.data != first.record.data:
             raise UserError(f"{part.folder}: data {part.record.data}, not as in {first.folder}")
     for name in first.config.sources:

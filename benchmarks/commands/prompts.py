@@ -17,7 +17,6 @@ from augment.prompts import PromptBook
 from augment.synthesis import class_requests
 from benchmarks.config.files import load_config
 from benchmarks.config.schema import BenchmarkConfig
-from benchmarks.datasets.taxonomy import CLASS_NAMES, operations_of
 from core.errors import exit_code
 
 COLUMNS = ("class_id", "class_name", "clip", "prompt", "seed")
@@ -27,9 +26,11 @@ def write_prompts(config: BenchmarkConfig, stream: TextIO) -> None:
     """The clips of the configuration's first task, a line each under `COLUMNS`."""
     task, writer = config.tasks[0], csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for request in class_requests(PromptBook.load(), task, operations_of(task), config.synthesis):
+    taxonomy = config.taxonomy
+    book, leaves = PromptBook.load(taxonomy.path), taxonomy.leaves_of(task)
+    for request in class_requests(book, task, leaves, config.synthesis):
         class_id = request.labels[task]
-        name = CLASS_NAMES[task][class_id]
+        name = taxonomy.names(task)[class_id]
         writer.writerow([class_id, name, request.clip_id, request.prompt, request.seed])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.config.files import CONFIG_ROOT, config_names
 from benchmarks.datasets.families import DATASETS
+from benchmarks.datasets.labels import Taxonomy, taxonomy_names
 from benchmarks.metrics.quality import METRICS
 from classifiers.families import CLASSIFIERS
 from generator.families import GENERATORS
@@ -27,6 +28,7 @@ def catalogue() -> str:
         "configurations": configs,
         "sources": SOURCES,
         "data": {name: family.about for name, family in DATASETS.items()},
+        "taxonomies": {name: _sizes(Taxonomy.load(name)) for name in taxonomy_names()},
         "classifiers": {name: family.about for name, family in CLASSIFIERS.items()},
         "metrics": {name: metric.about for name, metric in METRICS.items()}
         | {"top1 / top5": ACCURACY},
@@ -37,6 +39,11 @@ def catalogue() -> str:
 def _lines(entries: dict[str, str]) -> str:
     width = max(map(len, entries))
     return "\n".join(f"  {name:<{width}}  {text}" for name, text in entries.items())
+
+
+def _sizes(taxonomy: Taxonomy) -> str:
+    sizes = (f"{len(classes)} {task}s" for task, classes in taxonomy.classes.items())
+    return f"{taxonomy.name}: {', '.join(sizes)}"
 
 
 def _first_comment(name: str) -> str:

@@ -24,7 +24,8 @@ from benchmarks.config.sections import (
     QualitySection,
     VarySection,
 )
-from benchmarks.datasets.taxonomy import Task
+from benchmarks.config.taxonomy import named_taxonomy
+from benchmarks.datasets.labels import DEFAULT, Task, Taxonomy, default_taxonomy
 from benchmarks.dispatch import Cluster
 from classifiers.families import CLASSIFIERS
 from classifiers.recipe import Schedule
@@ -60,7 +61,7 @@ class BenchmarkConfig(GeneratorSections):
     recipe_name: str = "reference"
     """What the tables call the classifiers' recipe."""
     tasks: tuple[Task, ...] = pydantic.Field(min_length=1)
-    """What is classified: OphNet's 52 phases, its 107 operations."""
+    """What is classified: phases, operations or both (OphNet2024 has 52 and 107)."""
     sources: tuple[str, ...] = DEFAULT_SOURCES
     """Rows of Table 2: "source" (real clips alone), generators, names of `arms`, NAME=DIR for a
     folder of your own clips."""
@@ -73,6 +74,9 @@ class BenchmarkConfig(GeneratorSections):
     """By the name of a classifier's family, e.g. `slowfast`."""
     chosen_classifiers: tuple[str, ...] = ()
     """Those of `classifiers` to train; empty: all."""
+    taxonomy: Taxonomy = pydantic.Field(default_factory=default_taxonomy)
+    """The classes, their hierarchy and prompts: the name of one that comes with the suite, or a
+    YAML file's path."""
     schedules: tuple[Schedule, ...] = pydantic.Field(default=("matched_epochs",), min_length=1)
     """How many steps an arm gets (`Recipe.schedule`); each one trains all arms."""
     seeds: int = pydantic.Field(default=1, ge=1, le=100)
@@ -107,6 +111,23 @@ class BenchmarkConfig(GeneratorSections):
     """How it runs on this machine."""
     cluster: Cluster | None = None
     """Runs stages as jobs; null: here."""
+
+    @pydantic.field_validator("taxonomy", mode="before")
+    @classmethod
+    def _taxonomy_is_a_file(cls, value: Any) -> Any:
+        return named_taxonomy(value) if isinstance(value, str) else value
+
+    @pydantic.field_serializer("taxonomy", when_used="json")
+    def _by_name_or_whole(self, value: Taxonomy) -> Any:
+        return DEFAULT if value.is_default else value.model_dump(mode="json")
+
+    @pydantic.model_validator(mode="after")
+    def _the_taxonomy_has_the_tasks(self) -> BenchmarkConfig:
+        for task in self.tasks:
+            if task not in self.taxonomy.classes:
+                hint = did_you_mean(task, self.taxonomy.classes)
+                raise ValueError(f"tasks: {self.taxonomy.name} has no classes of {task!r}: {hint}")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _there_is_something_to_do(self) -> BenchmarkConfig:

@@ -5,9 +5,12 @@ The first that holds a folder reads it; the last says what is missing.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets.cataract.dataset import CataractPhases
+from benchmarks.datasets.cataract.published import FORMS
 from benchmarks.datasets.family import DatasetFamily, LabelledClips
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.taxonomy import Task
@@ -15,6 +18,15 @@ from benchmarks.datasets.taxonomy import Task
 DATASETS: dict[str, DatasetFamily] = {
     family.name: family
     for family in (
+        *(
+            DatasetFamily(
+                form,
+                f"{known.name}: its csv files and videos/, --set taxonomy={known.taxonomy}",
+                holds=known.holds,
+                at=partial(CataractPhases.at, form),
+            )
+            for form, known in FORMS.items()
+        ),
         DatasetFamily(
             "ophnet",
             "OphNet2024's layout: annotation csv files and videos/",

@@ -12,7 +12,7 @@ in the untrimmed archive's folder `<root>/*_all` or in the trimmed archive's fol
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +22,7 @@ import pydantic
 
 from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.label_times import check_labels
+from benchmarks.datasets.labels import Taxonomy, default_taxonomy
 from benchmarks.datasets.ophnet_csv import (
     SPLITS,
     Segment,
@@ -29,6 +30,7 @@ from benchmarks.datasets.ophnet_csv import (
     find_annotation,
     read_segments,
 )
+from benchmarks.datasets.said import class_warnings, missing_warnings
 from benchmarks.datasets.taxonomy import NUM_CLASSES, Task
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
@@ -37,8 +39,6 @@ from core.folders import Videos
 from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
 from core.stage import Stage
-
-MAX_NAMED = 5  # names shown in a message; the result lists all of them
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,13 @@ class Listing:
         }
 
 
-def list_clips(root: Path, task: Task, source: str, max_missing_share: float = 0.01) -> Listing:
+def list_clips(
+    root: Path,
+    task: Task,
+    source: str,
+    max_missing_share: float = 0.01,
+    num_classes: Mapping[Task, int] = NUM_CLASSES,
+) -> Listing:
     """Match the rows of `root`'s annotation file with the video files that are there.
 
     A row without a file gives no clip. Whether a file decodes is seen when it is read.
@@ -82,7 +88,7 @@ def list_clips(root: Path, task: Task, source: str, max_missing_share: float = 0
     """
     root = root.absolute()
     annotation = find_annotation(root, task)
-    segments = read_segments(annotation, task)
+    segments = read_segments(annotation, task, num_classes)
     of_video: defaultdict[str, list[Segment]] = defaultdict(list)
     for segment in segments:
         of_video[segment.video_id].append(segment)
@@ -151,12 +157,6 @@ def _clip(root: Path, path: Path, row: Segment, source: str, *, trimmed: bool) -
     )
 
 
-def _some(names: Iterable[object]) -> str:
-    listed = [str(name) for name in names]
-    shown = ", ".join(listed[:MAX_NAMED])
-    return shown + (f" and {len(listed) - MAX_NAMED} more" if len(listed) > MAX_NAMED else "")
-
-
 class OphNet(LabelledClips):
     """Clips of a folder in OphNet2024's layout, found at `root` or written by the stage before.
 
@@ -164,6 +164,7 @@ class OphNet(LabelledClips):
     root: where the folder lies; not part of the key. content_sha256: what it holds (make both with
     `OphNet.at`). written_by: a simulator stage that writes the layout into its folder; its own key
     is then the identity. drop_others: leave out the clips of the class "Others", the last id.
+    num_phases, num_operations: classes of the taxonomy; ids beyond them are refused.
     max_missing_share: videos without files that are tolerated (one always is); it decides whether
     there is a result, never which one, so it is not part of the key either.
     """
@@ -177,6 +178,8 @@ class OphNet(LabelledClips):
     content_sha256: str | None = None
     written_by: Stage | None = None
     drop_others: bool = False
+    num_phases: int = pydantic.Field(default=NUM_CLASSES["phase"], ge=1)
+    num_operations: int = pydantic.Field(default=NUM_CLASSES["operation"], ge=0)
     max_missing_share: float = pydantic.Field(default=0.01, ge=0, le=1)
 
     @pydantic.model_validator(mode="after")
@@ -196,6 +199,7 @@ class OphNet(LabelledClips):
         hash_memory: Path,
         infra: exca.TaskInfra | dict[str, Any],
         runtime: Runtime,
+        taxonomy: Taxonomy | None = None,
         drop_others: bool = False,
         max_missing_share: float = 0.01,
         read: bool = True,
@@ -204,12 +208,16 @@ class OphNet(LabelledClips):
 
         The first call reads every listed video (305 GB for OphNet2024) and shows its progress; a
         later one reads new and changed files only.
-        Args: hash_memory: JSON file of known hashes; read: as in `remembered_sha256_of_files`.
+        Args: hash_memory: JSON file of known hashes; taxonomy: of the labels, None for
+        OphNet2024's; read: as in `remembered_sha256_of_files`.
         Raises: UserError: see `list_clips`; nothing is read or computed before.
         """
         root = Path(root).resolve()
         name = data_name(find_annotation(root, task))
-        files = list_clips(root, task, name, max_missing_share).files(root)
+        sizes = {
+            each: len(found) for each, found in (taxonomy or default_taxonomy()).classes.items()
+        }
+        files = list_clips(root, task, name, max_missing_share, sizes).files(root)
         description = f"hashing {name}"
         return cls(
             task=task,
@@ -219,6 +227,8 @@ class OphNet(LabelledClips):
                 root, files, hash_memory, description, read=read
             ),
             drop_others=drop_others,
+            num_phases=sizes["phase"],
+            num_operations=sizes.get("operation", 0),
             max_missing_share=max_missing_share,
             infra=infra,
             runtime=runtime,
@@ -227,7 +237,11 @@ class OphNet(LabelledClips):
     @property
     def num_classes(self) -> int:
         """Outputs of a classifier: 52 phases or 107 operations, one less without Others."""
-        return NUM_CLASSES[self.task] - self.drop_others
+        return self._sizes[self.task] - self.drop_others
+
+    @property
+    def _sizes(self) -> dict[Task, int]:
+        return {"phase": self.num_phases, "operation": self.num_operations}
 
     @property
     def data_root(self) -> Path:
@@ -248,7 +262,8 @@ class OphNet(LabelledClips):
         """
         if self.written_by is not None:
             self.written_by.run()
-        listing = list_clips(self.data_root, self.task, self.name, self.max_missing_share)
+        share = self.max_missing_share
+        listing = list_clips(self.data_root, self.task, self.name, share, self._sizes)
         clip_of_line = dict(zip(listing.lines, listing.clips, strict=True))
         workers = self.runtime.workers
         cut = check_labels(listing.annotation, clip_of_line, self.data_root, workers)
@@ -270,25 +285,10 @@ class OphNet(LabelledClips):
             "classes": classes,
             "incomplete_videos": list(listing.incomplete),
             "missing_clips": listing.num_segments - len(listing.clips),
-            "left_out": note_left_out(**listing.loss(self.data_root, self.max_missing_share)),
-            "warnings": [*_missing_warnings(listing), *cut, *_class_warnings(self.task, classes)],
+            "left_out": note_left_out(**listing.loss(self.data_root, share)),
+            "warnings": [
+                *missing_warnings(listing.incomplete, listing.num_videos, listing.num_segments),
+                *cut,
+                *class_warnings(self.task, classes),
+            ],
         }
-
-
-def _missing_warnings(listing: Listing) -> list[str]:
-    if not listing.incomplete:
-        return []
-    missing = listing.num_segments - len(listing.clips)
-    return [
-        f"{len(listing.incomplete)} of {listing.num_videos} videos lack files "
-        f"({_some(listing.incomplete)}): {missing} of {listing.num_segments} clips left out"
-    ]
-
-
-def _class_warnings(task: Task, classes: dict[str, list[int]]) -> list[str]:
-    found = []
-    for split in ("val", "test"):
-        if unseen := sorted(set(classes[split]) - set(classes["train"])):
-            kind = f"{task} class" + ("es" if len(unseen) > 1 else "")
-            found.append(f"{split} has {kind} that train lacks: {_some(unseen)}")
-    return found

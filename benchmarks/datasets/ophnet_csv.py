@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, cast, get_args
@@ -88,9 +89,12 @@ def data_name(annotation: Path) -> str:
     return annotation.name.partition(ANNOTATION["operation"])[0] or annotation.resolve().parent.name
 
 
-def read_segments(path: Path, task: Task) -> list[Segment]:
+def read_segments(
+    path: Path, task: Task, num_classes: Mapping[Task, int] = NUM_CLASSES
+) -> list[Segment]:
     """Read and check an annotation file, rows in order.
 
+    Args: num_classes: by task; ids count from 0.
     Raises: UserError: naming file, line, field, value and cure, for a missing column, an empty
     cell, an unparsable or negative number, an end not after its start, an id out of range, an
     unknown split, a video in two splits, a span given twice, a file without rows.
@@ -99,7 +103,9 @@ def read_segments(path: Path, task: Task) -> list[Segment]:
     segments: list[Segment] = []
     rows_of_video: defaultdict[str, int] = defaultdict(int)
     for line, cells in read_table(path, ("video_id", "start", "end", "split", *labels)):
-        segment = _Row(path, line, cells).segment(task, rows_of_video[cells["video_id"]])
+        segment = _Row(path, line, cells, num_classes).segment(
+            task, rows_of_video[cells["video_id"]]
+        )
         rows_of_video[segment.video_id] += 1
         segments.append(segment)
     if not segments:
@@ -113,6 +119,7 @@ class _Row:
     path: Path
     line: int
     cells: dict[str, str]
+    num_classes: Mapping[Task, int]
 
     def fail(self, field: str, cure: str) -> NoReturn:
         value = self.cells[field]
@@ -129,9 +136,9 @@ class _Row:
             start_s=start_s,
             end_s=end_s,
             split=self.split(),
-            phase_id=self.label("phase_id", NUM_CLASSES["phase"]),
+            phase_id=self.label("phase_id", self.num_classes["phase"]),
             operation_id=(
-                self.label("operation_id", NUM_CLASSES["operation"])
+                self.label("operation_id", self.num_classes["operation"])
                 if task == "operation"
                 else None
             ),

@@ -1,51 +1,40 @@
-"""The names, hierarchy and class frequencies of OphNet2024, read from `ophnet_classes.csv`.
+"""OphNet2024's names, hierarchy and class frequencies, which OphSim draws.
 
-Source: OphNet2024 (arXiv 2406.07471), annotation files `OphNet2024_loca_challenge*.csv` and the
-authors' list of names. 52 phases count "Others" (51); operation 106 is "Others".
+They are those of the taxonomy that a run has by default; a run's own is `config.taxonomy`.
 """
 
-import csv
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-Split = Literal["train", "val", "test"]
-Task = Literal["phase", "operation"]
+from benchmarks.datasets.labels import TASKS, Task, default_taxonomy
+from core.clip import Split
+
+__all__ = ["TASKS", "Split", "Task"]
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
-TASKS: Final[tuple[Task, ...]] = ("phase", "operation")
-_TABLE: Final = Path(__file__).with_name("ophnet_classes.csv")
+_TAXONOMY: Final = default_taxonomy()
 
 
-def _rows(task: Task) -> list[dict[str, str]]:
-    """Rows of one task, ordered by class id."""
-    with _TABLE.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["task"] == task]
-    rows.sort(key=lambda row: int(row["class_id"]))
-    assert [int(row["class_id"]) for row in rows] == list(range(len(rows)))
-    return rows
+def _counts(task: Task) -> Mapping[Split, tuple[int, ...]]:
+    known = [member.clips for member in _TAXONOMY.classes[task]]
+    counts = [clips for clips in known if clips is not None]
+    assert len(counts) == len(known)
+    return {split: tuple(each[place] for each in counts) for place, split in enumerate(SPLITS)}
 
 
-def _counts(rows: list[dict[str, str]]) -> Mapping[Split, tuple[int, ...]]:
-    return {split: tuple(int(row[split]) for row in rows) for split in SPLITS}
-
-
-_PHASE_ROWS: Final = _rows("phase")
-_OPERATION_ROWS: Final = _rows("operation")
-
-PHASES: Final[tuple[str, ...]] = tuple(row["name"] for row in _PHASE_ROWS)
-OPERATIONS: Final[tuple[str, ...]] = tuple(row["name"] for row in _OPERATION_ROWS)
-CLASS_NAMES: Final[Mapping[Task, tuple[str, ...]]] = {"phase": PHASES, "operation": OPERATIONS}
+CLASS_NAMES: Final[Mapping[Task, tuple[str, ...]]] = {t: _TAXONOMY.names(t) for t in TASKS}
+PHASES: Final = _TAXONOMY.names("phase")
+OPERATIONS: Final = _TAXONOMY.names("operation")
 # Both count "Others" (51, 106). The Ophora paper's "52 phases and 106 operations" counts it once
 # (Table 2 and Sec. 3.1).
-NUM_CLASSES: Final[Mapping[Task, int]] = {task: len(names) for task, names in CLASS_NAMES.items()}
+NUM_CLASSES: Final[Mapping[Task, int]] = {task: _TAXONOMY.num_classes(task) for task in TASKS}
+_PARENTS: Final = _TAXONOMY.parents("operation")
+assert _PARENTS is not None
 # None for "Others": OphNet files it under 25 different phases.
-PHASE_OF_OPERATION: Final[tuple[int | None, ...]] = tuple(
-    int(row["phase_id"]) if row["phase_id"] else None for row in _OPERATION_ROWS
-)
+PHASE_OF_OPERATION: Final[tuple[int | None, ...]] = _PARENTS
 # Clips per class and split, indexed by class id.
-PHASE_COUNTS: Final[Mapping[Split, tuple[int, ...]]] = _counts(_PHASE_ROWS)
-OPERATION_COUNTS: Final[Mapping[Split, tuple[int, ...]]] = _counts(_OPERATION_ROWS)
+PHASE_COUNTS: Final = _counts("phase")
+OPERATION_COUNTS: Final = _counts("operation")
 
 OTHERS_PHASE: Final = 51
 OTHERS_OPERATION: Final = 106
@@ -60,14 +49,4 @@ PHASES_OF_OTHERS: Final[Mapping[int, int]] = {
 
 def operations_of(task: Task) -> tuple[tuple[int, ...], ...]:
     """Operation ids by class id. "Others" (operation 106) has no phase of its own: phase 51."""
-    if task == "operation":
-        return tuple((operation,) for operation in range(len(OPERATIONS)))
-    others = len(PHASES) - 1
-    return tuple(
-        tuple(
-            operation
-            for operation, phase in enumerate(PHASE_OF_OPERATION)
-            if (others if phase is None else phase) == phase_id
-        )
-        for phase_id in range(len(PHASES))
-    )
+    return _TAXONOMY.leaves_of(task)

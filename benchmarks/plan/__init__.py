@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from augment.arm import Arm
 from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.arms import Arms
 from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
 from benchmarks.plan.evidence import Evidence
+from benchmarks.plan.external import External
 from benchmarks.plan.generators import Generators
 from benchmarks.plan.quality import Encoders, Quality
 from benchmarks.plan.trainings import Trainings
+from classifiers.external_test import ExternalTest
 from classifiers.features import FrozenFeatures
 from classifiers.recipe import Schedule
 from classifiers.training import ClassifierTraining
@@ -32,7 +35,7 @@ from core.frame_cache import FrameCache
 from core.stage import Stage
 from core.video import check_decoder
 
-__all__ = ["CLASS_NAMES", "PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
+__all__ = ["PROJECT_ROOT", "Inputs", "Plan", "PlannedCell"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class PlannedCell:
     seed: int
     schedule: Schedule
     stage: ClassifierTraining
+    external: ExternalTest | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class Plan:
     @cached_property
     def quality(self) -> Quality:
         return Quality(self.data, self.generators, self.encoders)
+
+    @cached_property
+    def external(self) -> External:
+        return External(self.data)
 
     @cached_property
     def trainings(self) -> Trainings:
@@ -98,21 +106,7 @@ class Plan:
         """Every classifier training, in the tables' order."""
         config = self.config
         return [
-            PlannedCell(
-                task=task,
-                classifier=self.trainings.label(kind),
-                arm=arm,
-                seed=seed,
-                schedule=schedule,
-                stage=self.trainings.on(
-                    arm,
-                    self.arms_of(seed).clips[task][arm],
-                    task=task,
-                    kind=kind,
-                    seed=seed,
-                    schedule=schedule,
-                ),
-            )
+            self._cell(task, schedule, arm, kind, seed)
             for task in config.tasks
             for schedule in config.schedules
             for arm, clips in self.arms.clips[task].items()
@@ -121,6 +115,18 @@ class Plan:
             for kind in self.trainings.kinds
             for seed in config.training_seeds
         ]
+
+    def _cell(self, task: Task, schedule: Schedule, arm: Arm, kind: str, seed: int) -> PlannedCell:
+        clips = self.arms_of(seed).clips[task][arm]
+        named: dict[str, Any] = {"task": task, "seed": seed, "schedule": schedule}
+        stage = self.trainings.on(arm, clips, kind=kind, **named)
+        return PlannedCell(
+            classifier=self.trainings.label(kind),
+            arm=arm,
+            stage=stage,
+            external=self.external.test_of(task, stage),
+            **named,
+        )
 
     def check(self, only: str | None = None, *, dry_run: bool = False) -> None:
         """Build every stage, so that a wrong input is found before the first one runs.
@@ -134,7 +140,7 @@ class Plan:
             )
         check_decoder(self.config.runtime.decoder)
         # Refused before a large data set's files are hashed.
-        _ = self.generators.models, self.trainings.starts
+        _ = self.generators.models, self.trainings.starts, self.external.mapping
         check_memory(stage for model in self.generators.last for stage in model.tower())
         names = [name for name, _, _ in self.waves()]
         if self.data.missing and not dry_run:
@@ -159,7 +165,7 @@ class Plan:
         runtime = self.config.runtime
         data: list[Stage] = [*self.trainings.starts.values(), *self.generators.downloads]
         if self.config.sources:
-            data += self.data.labelled.values()
+            data += [*self.data.labelled.values(), *self.external.clips.values()]
         if self.generators.any_trained:
             data += [self.data.curated, self.data.clean]
         if self.quality.rows:
@@ -181,19 +187,26 @@ class Plan:
         yield "features", self._features(), 1
         cells: list[Stage] = [cell.stage for cell in self.cells]
         yield "classifiers", cells, runtime.classifier_processes
+        external = [cell.external for cell in self.cells if cell.external is not None]
+        if external:
+            yield "external test", [*external], None
         yield "agreement", list(self.evidence.agreements.values()), None
 
     def _caches(self) -> list[Stage]:
-        inputs = [stage for cell in self.cells for stage in cell.stage.upstream()]
+        inputs = self._inputs()
         inputs += [stage.frames for stage in self._features() if isinstance(stage, FrozenFeatures)]
         caches = {stage.infra.uid(): stage for stage in inputs if isinstance(stage, FrameCache)}
         return list(caches.values())
 
     def _features(self) -> list[Stage]:
         """What probes read; none without one."""
-        inputs = [stage for cell in self.cells for stage in cell.stage.upstream()]
-        found = {stage.infra.uid(): stage for stage in inputs if isinstance(stage, FrozenFeatures)}
+        found = {s.infra.uid(): s for s in self._inputs() if isinstance(s, FrozenFeatures)}
         return list(found.values())
+
+    def _inputs(self) -> list[Stage]:
+        """What the trainings and their external tests read."""
+        tests = [test for cell in self.cells for test in (cell.stage, cell.external)]
+        return [stage for test in tests if test is not None for stage in test.upstream()]
 
     def tower(self) -> list[Stage]:
         """Every stage of the run, dependencies first, each once."""

@@ -25,7 +25,7 @@ from benchmarks.config.arms import (
 )
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, unused_splits
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task, operations_of
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import Data
 from benchmarks.plan.generators import Generators, by_class
@@ -86,7 +86,7 @@ class Arms:
             return UserVideos.at(
                 self._user_folder(name, folder),
                 task=task,
-                class_names=CLASS_NAMES[task],
+                class_names=self.data.config.taxonomy.names(task),
                 name=name,
                 **self.data.hashing,
             )
@@ -179,10 +179,11 @@ class Arms:
         )
 
     def _prompts(self, task: Task) -> tuple[tuple[str, ...], ...]:
-        book, policy = PromptBook.load(), self.data.config.synthesis.policy
+        taxonomy, policy = self.data.config.taxonomy, self.data.config.synthesis.policy
+        book = PromptBook.load(taxonomy.path)
         return tuple(
             book.prompts_for(task, class_id, operations, policy)
-            for class_id, operations in enumerate(operations_of(task))
+            for class_id, operations in enumerate(taxonomy.leaves_of(task))
         )
 
     @property

@@ -34,6 +34,7 @@ def locate(name: str) -> Path:
 class Inputs:
     """What the user brings, beside the configuration.
 
+    test_root, test_mapping: a second data set to test on, and the file that maps its labels.
     read: False for a plan that is only printed, which hashes no file that is not known yet.
     """
 
@@ -41,6 +42,8 @@ class Inputs:
     data_root: Path | None = None
     corpus_root: Path | None = None
     read: bool = True
+    test_root: Path | None = None
+    test_mapping: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,13 @@ class Data:
     def labelled(self) -> dict[Task, LabelledClips]:
         """The labelled data of each task: the user's folder, else OphSim."""
         root = self.inputs.data_root
+        taxonomy = self.config.taxonomy
         if root is None:
+            if not taxonomy.is_default:
+                raise UserError(
+                    f"taxonomy {taxonomy.name} needs --data-root DIR: the simulator draws "
+                    "OphNet2024's classes"
+                )
             simulator = OphSim(**self.config.ophsim.model_dump(), **self.common)
             return {
                 task: OphNet(task=task, name="OphSim", written_by=simulator, **self.common)
@@ -91,7 +100,8 @@ class Data:
             }
         if not root.is_dir():
             raise UserError(f"--data-root {root}: no such folder")
-        return {task: read_at(root, task=task, **self.hashing) for task in self.config.tasks}
+        how = {"taxonomy": taxonomy, **self.hashing}
+        return {task: read_at(root, task=task, **how) for task in self.config.tasks}
 
     @property
     def name(self) -> str:

@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from augment.prompts import PROMPTS_PATH
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task, operations_of
+from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.data import Data
 from core.errors import UserError
 from core.stage import Stage
@@ -71,7 +70,7 @@ class Generators:
             self.data,
             task=task,
             labelled=self.data.labelled[task],
-            names=CLASS_NAMES[task],
+            names=self.data.config.taxonomy.names(task),
         )
 
     @property
@@ -106,24 +105,25 @@ class Generators:
         name: str,
         generator: Generator,
         task: Task,
-        prompts: Path = PROMPTS_PATH,
+        prompts: Path | None = None,
         draw: int = 0,
     ) -> ClassSynthesis:
         """Clips of every class by `generator`, a model of the family `name`.
 
-        Args: draw: added to the configuration's seed of synthesis; another one, other clips.
+        Args: prompts: None: the taxonomy's; draw: added to the configuration's seed of synthesis;
+        another one, other clips.
         """
         family: Family[Any] = GENERATORS[name]
-        settings = self.data.config.synthesis
+        settings, taxonomy = self.data.config.synthesis, self.data.config.taxonomy
         return ClassSynthesis(
             source=name,
             generator=generator,
             task=task,
-            operations_of_class=operations_of(task),
+            operations_of_class=taxonomy.leaves_of(task),
             settings=settings.model_copy(update={"seed": settings.seed + draw}),
-            class_names=CLASS_NAMES[task] if family.by_class else (),
+            class_names=taxonomy.names(task) if family.by_class else (),
             sampling=self.data.config.section(name).sampling,
-            prompts=prompts,
+            prompts=taxonomy.path if prompts is None else prompts,
             **self.data.common,
         )
 

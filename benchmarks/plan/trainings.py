@@ -7,7 +7,7 @@ from typing import Any
 
 from augment.arm import SOURCE, Arm
 from augment.training_set import TrainingSet
-from benchmarks.datasets.taxonomy import CLASS_NAMES, Task
+from benchmarks.datasets.labels import Task
 from benchmarks.plan.data import Data
 from classifiers.families import CLASSIFIERS
 from classifiers.networks import Network
@@ -56,7 +56,7 @@ class Trainings:
         num_frames, size = network.shape(config.num_frames, config.size)
         training: dict[str, Any] = {
             "task": task,
-            "num_classes": len(CLASS_NAMES[task]),
+            "num_classes": config.taxonomy.num_classes(task),
             "network": network,
             "recipe": section.recipe.model_copy(update={"schedule": schedule}),
             "mixture": mixture,

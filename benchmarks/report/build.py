@@ -8,7 +8,7 @@ from pathlib import Path
 
 from augment.arm import SOURCE
 from benchmarks.audits.rows import audit_row, unaudited_row
-from benchmarks.datasets.taxonomy import CLASS_NAMES
+from benchmarks.datasets.labels import Taxonomy
 from benchmarks.report.classes import (
     CONFUSION_HEADER,
     ClassTable,
@@ -53,7 +53,7 @@ def build_report(
 ) -> Report:
     """Everything that the run allows. folder: where the page will lie and its clips do."""
     sets, table2 = record.clip_sets, tables.table2
-    mistakes = _mistakes(cells, shown)
+    mistakes = _mistakes(cells, shown, record.config.taxonomy)
     return Report(
         tables=tables,
         charts=charts(table2, sets, record.sweeps) if table2 is not None else [],
@@ -64,10 +64,11 @@ def build_report(
         panels=embedded(shown.panels, folder),
         curves=learning_curves(cells, shown, record.config.schedules),
         scenes=embedded(shown.scenes, folder, ROOM_BYTES),
-        classes=_classes(cells, shown),
+        classes=_classes(cells, shown, record.config.taxonomy),
         mistakes=[each.chart for each in mistakes],
         mistaken=[row for each in mistakes for row in each.rows],
         mistaken_header=(*CONFUSION_HEADER, *mistakes[0].arms) if mistakes else (),
+        materials=record.materials,
         run=record.model_dump(mode="json"),
     )
 
@@ -90,9 +91,10 @@ def learning_curves(cells: Sequence[Cell], shown: Shown, schedules: Sequence[str
     return [curve_chart(title, curves) for title, curves in found.items()]
 
 
-def _classes(cells: Sequence[Cell], shown: Shown) -> list[ClassTable]:
+def _classes(cells: Sequence[Cell], shown: Shown, taxonomy: Taxonomy) -> list[ClassTable]:
     tables = [
-        class_table(cells, task, CLASS_NAMES[task], groups) for task, groups in shown.groups.items()
+        class_table(cells, task, taxonomy.names(task), groups)
+        for task, groups in shown.groups.items()
     ]
     return [table for table in tables if table is not None]
 
@@ -106,13 +108,13 @@ class _Mistakes:
     rows: list[tuple[str, ...]]
 
 
-def _mistakes(cells: Sequence[Cell], shown: Shown) -> list[_Mistakes]:
+def _mistakes(cells: Sequence[Cell], shown: Shown, taxonomy: Taxonomy) -> list[_Mistakes]:
     """Of each classifier, where Source is among the trainings whose mistakes are shown."""
     chosen = [cell for cell in cells if str(cell.path) in shown.mistakes]
     found = []
     for classifier in dict.fromkeys(cell.classifier for cell in chosen):
         mine = [cell for cell in chosen if cell.classifier == classifier]
-        names = CLASS_NAMES[mine[0].task]
+        names = taxonomy.names(mine[0].task)
         shares = {cell.arm: shares_of(shown.mistakes[str(cell.path)], len(names)) for cell in mine}
         if SOURCE in shares:
             shares = {SOURCE: shares.pop(SOURCE), **shares}

@@ -19,6 +19,7 @@ from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import GainKey, Gains, gains
 from benchmarks.report.figures import Chart, gain_chart
 from benchmarks.report.page import TEMPLATE
+from benchmarks.report.passport import refuse_unlike
 from benchmarks.report.provenance import DIGITS
 from benchmarks.report.sentences import sentence_of
 from benchmarks.tables.render import (
@@ -47,6 +48,13 @@ UNTESTED = (
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
+class Sizes(pydantic.BaseModel, frozen=True):
+    """How many clips and cases each split of a labelled data set has."""
+
+    clips: dict[str, int] = {}
+    videos: dict[str, int] = {}
+
+
 class Making(pydantic.BaseModel, frozen=True):
     """What run.json says of how a run was made; of a merged one, of its parts. Runs of all versions
     are compared, so all else in it may be anything."""
@@ -54,6 +62,16 @@ class Making(pydantic.BaseModel, frozen=True):
     seeds: tuple[int, ...] = ()
     commit: str | None = None
     parts: tuple[Making, ...] = ()
+    datasets: dict[str, Sizes] = {}
+
+    @property
+    def tested(self) -> dict[str, tuple[int, int]]:
+        """Test clips and cases of each task, where the record has them."""
+        return {
+            task: (sizes.clips["test"], sizes.videos["test"])
+            for task, sizes in self.datasets.items()
+            if "test" in sizes.clips and "test" in sizes.videos
+        }
 
 
 @dataclass(frozen=True)
@@ -73,10 +91,20 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Raises: UserError: if fewer than two are given, one twice, or one holds no table."""
+    """Raises: UserError: if fewer than two are given, one twice, or one holds no table; if numbers
+    were measured differently (`passport.refuse_unlike`)."""
     if len({folder.resolve() for folder in folders}) != len(folders) or len(folders) < 2:
         raise UserError("--compare: give at least two results folders, each once")
-    return [_read(folder, label) for folder, label in zip(folders, labels_of(folders), strict=True)]
+    runs = [_read(folder, label) for folder, label in zip(folders, labels_of(folders), strict=True)]
+    refuse_unlike(
+        {run.label: run.table1 for run in runs if run.table1 is not None},
+        {
+            run.label: {"data": run.table2.data, "n": run.making.tested}
+            for run in runs
+            if run.table2 is not None
+        },
+    )
+    return runs
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
@@ -153,7 +181,7 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
 def cautions(runs: Sequence[Run]) -> list[str]:
     """What keeps the runs from being compared number by number."""
     found = [UNTESTED]
-    for kind, fields in ((Table2, ("data", "scale", "recipe")), (Table1, ("data", "protocol"))):
+    for kind, fields in ((Table2, ("data", "scale", "recipe")), (Table1, ("data",))):
         tables = [table for run in runs for table in run.tables if isinstance(table, kind)]
         for name in fields:
             values = sorted({getattr(table, name) for table in tables})

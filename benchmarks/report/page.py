@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audits.rows import AUDIT_HEADER, RULES
+from benchmarks.report import licences
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import SEEN_HEADER
@@ -27,6 +28,7 @@ from benchmarks.report.provenance import (
 )
 from benchmarks.report.sentences import sentence_of
 from benchmarks.report.shown import Panel
+from benchmarks.scoring.record import Material
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
 from benchmarks.tables.schema import Contrasts, Table, Table1, Table2, Tables
@@ -49,6 +51,7 @@ UNAUDITED = (
     "benchmarks.audits.leakage, with the options of this run."
 )
 ORIGINS = "What the numbers were made from."
+LICENCES = "Licences of the weights and data, as far as they are known."
 TIMES = "What the run computed, stages kept from earlier runs included (minutes:seconds)."
 STAGES = "Every stage, in the order in which they depend on one another."
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.j2"
@@ -63,7 +66,7 @@ class Report:
     audits: rows of `audits.rows.AUDIT_HEADER`, one for each synthetic arm.
     curves: how the classifiers learned. scenes: videos by class or caption. classes: recall by
     class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
-    run: the content of run.json.
+    materials: weights and data with their licences. run: the content of run.json.
     """
 
     tables: Tables
@@ -79,6 +82,7 @@ class Report:
     mistakes: Sequence[Chart] = ()
     mistaken: Sequence[Sequence[str]] = ()
     mistaken_header: Sequence[str] = ()
+    materials: Sequence[Material] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,6 +114,8 @@ def render(report: Report) -> str:
         audits=_plain(AUDITED, AUDIT_HEADER, report.audits, 2),
         rules=[*RULES, UNAUDITED],
         origins=_plain(ORIGINS, ORIGIN_HEADER, origins_of(report.run), 2),
+        licences=_plain(LICENCES, licences.HEADER, licences.licence_rows(report.materials), 6),
+        forbidden=licences.licence_warnings(report.materials),
         times=_plain(TIMES, TIMES_HEADER, times_of(report.run), 1),
         stages=_plain(STAGES, STAGES_HEADER, stages_of(report.run), 3),
         run=json.dumps(report.run, indent=2, ensure_ascii=False, default=str),

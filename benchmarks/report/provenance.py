@@ -31,6 +31,7 @@ def origins_of(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("Configuration", run["config"]["name"]),
         ("Data", _data(run)),
+        *_external(run),
         ("Narrated clips", run["corpus"]),
         ("Training seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
         ("Device", _each(f"{p['device']}, threads a process: {p['threads']}" for p in parts)),
@@ -59,6 +60,14 @@ def _data(run: Mapping[str, Any]) -> str:
         clips = " / ".join(f"{found['clips'][split]:,}" for split in ("train", "val", "test"))
         parts.append(f"{task}: {clips} clips for training / val / test")
     return "; ".join(parts)
+
+
+def _external(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = run.get("external")
+    if found is None:
+        return []
+    mapped = f", labels mapped by {found['mapping']}" if found["mapping"] else ""
+    return [("External test", f"{found['data']} ({found['root']}){mapped}")]
 
 
 def generator_origins(generators: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ TABLES = {
     "contrasts": "differences between two sources",
     "table1": "Table 1",
 }
-_WIDTHS = (9, 8, 24, 7, 17, 18)  # of a cell's columns: task ("operation") to test
+_WIDTHS = (9, 8, 24, 7, 17, 18, 22)  # of a cell's columns: task ("operation") to external
 
 
 def plan_line(waves: Sequence[tuple[str, Sequence[Stage], int | None]]) -> str:
@@ -40,7 +40,7 @@ def cell_row(cell: Cell) -> str:
     data = cell.arm.label + (", equal steps" if cell.schedule == "matched_steps" else "")
     scores = [f"{split} {s.top1:.2f} / {s.top5:.2f}" for split, s in cell.splits.items()]
     texts = (cell.task, cell.classifier, data, f"seed {cell.seed}", *scores)
-    pairs = zip(texts, _WIDTHS, strict=True)
+    pairs = zip(texts, _WIDTHS, strict=False)
     return "  ".join(f"{text:<{width}}" for text, width in pairs).rstrip()
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.config.files import load_config
-from benchmarks.plan import CLASS_NAMES, Inputs, Plan
+from benchmarks.plan import Inputs, Plan
 from benchmarks.review import __doc__ as description
 from benchmarks.review.answers import load_key, read_answers
 from benchmarks.review.kit import CRITERIA_PATH, PAGE_NAME, Choice, Criteria, build_kit
@@ -62,9 +62,8 @@ def run_build(options: argparse.Namespace) -> None:
     for arm, clips in plan.arms.synthetic[task].items():
         manifests[arm.name] = clips.manifest()
     choice = Choice(task, options.classes, options.clips, options.seed)
-    key = build_kit(
-        options.output, manifests, CLASS_NAMES[task], choice, plan.config.clip, criteria
-    )
+    names, shape = plan.config.taxonomy.names(task), plan.config.clip
+    key = build_kit(options.output, manifests, names, choice, shape, criteria)
     counts = Counter(item.source for item in key.items)
     shown = ", ".join(f"{counts[source]} {source}" for source in manifests)
     print(

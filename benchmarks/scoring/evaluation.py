@@ -14,20 +14,15 @@ from typing import Any
 import pydantic
 
 from augment.arm import Arm
-from benchmarks.datasets.taxonomy import PHASE_OF_OPERATION, Task
-from benchmarks.scoring.scores import Predictions, SplitScores, split_scores
+from benchmarks.datasets.labels import Task, Taxonomy, default_taxonomy
+from benchmarks.scoring.scores import Predictions, Scored, SplitScores, split_scores
 from classifiers.families import FILE_NAMES
 from classifiers.recipe import Schedule
-from core.clip import Split
 from core.errors import UserError, did_you_mean
 from core.files import read_json, write_json
 
-EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
-# Every operation has one phase. Others, which OphNet files under 25 phases, counts as without.
-PARENTS: dict[Task, tuple[int | None, ...] | None] = {
-    "phase": None,
-    "operation": PHASE_OF_OPERATION,
-}
+EVALUATED_SPLITS: tuple[Scored, ...] = ("val", "test")
+EXTERNAL: Scored = "external"  # a second data set, where the run has one
 
 
 class TrainingFacts(pydantic.BaseModel, frozen=True, extra="ignore"):
@@ -57,14 +52,15 @@ class Provenance(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One training of one classifier on one training set, scored on val and test."""
+    """One training of one classifier on one training set, scored on val and test, and on a second
+    data set where the run has one."""
 
     task: Task
     classifier: str
     arm: Arm
     seed: int = pydantic.Field(ge=0)
     schedule: Schedule = "matched_epochs"
-    splits: dict[Split, SplitScores]
+    splits: dict[Scored, SplitScores]
     training: TrainingFacts
     provenance: Provenance
 
@@ -73,7 +69,7 @@ class Cell(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.classifier not in FILE_NAMES:
             hint = did_you_mean(self.classifier, FILE_NAMES)
             raise ValueError(f"unknown classifier {self.classifier!r}: {hint}")
-        if tuple(self.splits) != EVALUATED_SPLITS:
+        if tuple(self.splits) not in (EVALUATED_SPLITS, (*EVALUATED_SPLITS, EXTERNAL)):
             raise ValueError(f"expected scores on val and test, got {list(self.splits)}")
         return self
 
@@ -101,14 +97,22 @@ def evaluate(
     training: Mapping[str, Any],
     provenance: Provenance,
     schedule: Schedule = "matched_epochs",
+    taxonomy: Taxonomy | None = None,
+    external: Path | None = None,
 ) -> Cell:
     """The cell of a finished classifier training whose predictions lie in `folder`.
 
-    Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage.
+    Args: classifier: as in the tables ("SlowFast"); training: the result of the training stage;
+    taxonomy: whose hierarchy counts, None for OphNet2024's; external: the
+    folder of the predictions on a second data set.
     Raises: UserError: if predictions are missing or inconsistent.
     """
     # The stage predicts its evaluation source, the real clips, on train as well.
     train_labels = Predictions.load(folder, "train").labels
+    places: dict[Scored, Path | str] = dict.fromkeys(EVALUATED_SPLITS, folder)
+    if external is not None:
+        places[EXTERNAL] = external
+    parents = (taxonomy or default_taxonomy()).parents(task)
     return Cell(
         task=task,
         classifier=classifier,
@@ -116,8 +120,8 @@ def evaluate(
         seed=seed,
         schedule=schedule,
         splits={
-            split: split_scores(Predictions.load(folder, split), train_labels, PARENTS[task])
-            for split in EVALUATED_SPLITS
+            split: split_scores(Predictions.load(place, split), train_labels, parents)
+            for split, place in places.items()
         },
         training=TrainingFacts.model_validate(training),
         provenance=provenance,

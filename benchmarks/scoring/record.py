@@ -64,6 +64,28 @@ class ArmAudit(Strict):
     broken: tuple[str, ...]
 
 
+class Material(Strict):
+    """Weights or data that a run used. licence: None where nobody says; source: who says it."""
+
+    name: str
+    kind: str
+    licence: str | None
+    source: str
+
+
+class ExternalFacts(Strict):
+    """A second data set that every cell was tested on.
+
+    mapping: the file that says which class each of its labels is, None where they are the run's;
+    counts: by task, the result of `Relabelled`.
+    """
+
+    data: str
+    root: str
+    mapping: str | None
+    counts: dict[Task, dict[str, int]]
+
+
 class QualityFacts(Strict):
     """One generator's clips for held-out captions. metrics: the result of `GenerationQuality`."""
 
@@ -128,6 +150,10 @@ class Findings(Strict):
     """Rows of Table 1."""
     audits: tuple[ArmAudit, ...]
     """Those that are of the run's own clips."""
+    external: ExternalFacts | None = None
+    """The second data set, where there is one."""
+    materials: tuple[Material, ...] = ()
+    """Weights and data with their licences."""
     notes: tuple[str, ...] = ()
     """Sentences for below Table 2 that follow from nothing else here."""
 

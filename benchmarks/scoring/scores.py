@@ -21,6 +21,7 @@ from core.clip import Split
 from core.errors import UserError
 from core.files import read_json
 
+Scored = Literal["val", "test", "external"]
 Group = Literal["head", "medium", "tail"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 CALIBRATION_BINS = 15
@@ -40,7 +41,7 @@ class Predictions:
     video_ids: tuple[str, ...]
 
     @classmethod
-    def load(cls, folder: Path | str, split: Split) -> Predictions:
+    def load(cls, folder: Path | str, split: Split | Scored) -> Predictions:
         """Read `logits_<split>.npy`, `labels_<split>.npy` and `clips_<split>.json`.
 
         Raises: UserError: if a file is missing or the three disagree about the clips.

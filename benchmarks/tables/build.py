@@ -8,8 +8,8 @@ from statistics import fmean
 from types import MappingProxyType
 
 from augment.arm import SOURCE, Arm
-from benchmarks.datasets.taxonomy import NUM_CLASSES, TASKS, Task
-from benchmarks.scoring.evaluation import EVALUATED_SPLITS, Cell
+from benchmarks.datasets.labels import TASKS, Task, Taxonomy, default_taxonomy
+from benchmarks.scoring.evaluation import EVALUATED_SPLITS, EXTERNAL, Cell
 from benchmarks.scoring.record import Audit
 from benchmarks.scoring.scores import percent
 from benchmarks.scoring.statistics import bootstrap_interval, seeds_label, spread
@@ -36,6 +36,7 @@ from classifiers.recipe import Schedule
 from core.errors import UserError
 
 PAPER_NOTE = "The paper's numbers are on OphNet2024 at full scale: compare directions, not values."
+SCORED = (*EVALUATED_SPLITS, EXTERNAL)
 
 
 def build_table2(
@@ -48,32 +49,34 @@ def build_table2(
     unreadable: int = 0,
     audits: Mapping[tuple[Task, Arm], Audit] = MappingProxyType({}),
     notes: Sequence[str] = (),
+    taxonomy: Taxonomy | None = None,
 ) -> Table2:
     """Table 2 from cells: seeds become means with intervals, arms differences from Source.
 
     Rows are ordered by task, schedule, split, then by training data and classifier as they first
     appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
     Args: unreadable: clips that were skipped; audits: outcome by task and arm, "not run" for arms
-    that it lacks; notes: further sentences for below the table.
+    that it lacks; notes: further sentences for below the table; taxonomy: None for OphNet2024's,
+    the only one that the paper's values stand beside.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
-    groups = _groups(cells)
-    order = _order(list(groups))
+    groups, taxonomy = _groups(cells), taxonomy or default_taxonomy()
+    order, with_paper = _order(groups), taxonomy.is_default
     deltas = differences_from_source(groups, order)
-    rows = [_accuracy_row(groups, place, deltas.get(place), audits) for place in order]
+    rows = [_accuracy_row(groups, place, deltas.get(place), audits, with_paper) for place in order]
     return Table2(
         data=data,
         scale=scale,
         recipe=recipe,
         rows=tuple(rows),
         notes=(
-            *_notes_on_accuracy(groups, slowfast_reading=slowfast_reading, unreadable=unreadable),
+            *_notes_on_accuracy(groups, taxonomy, slowfast_reading, unreadable),
             *notes_on_tests(
                 groups, [(*place, SOURCE) for place in deltas], "differences from Source"
             ),
             *notes_on_ceilings(deltas),
             *notes,
-            PAPER_NOTE,
+            *[PAPER_NOTE] * with_paper,
         ),
     )
 
@@ -90,7 +93,7 @@ def build_contrasts(
     groups = _groups(cells)
     tests = [
         (group, split, second)
-        for group, split in _order(list(groups))
+        for group, split in _order(groups)
         for first, second in pairs
         if group.arm == first
     ]
@@ -127,7 +130,7 @@ def _groups(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
     return groups
 
 
-def _order(groups: list[Group]) -> list[Place]:
+def _order(groups: Groups) -> list[Place]:
     classifiers = list(dict.fromkeys(group.classifier for group in groups))
     arms = list(dict.fromkeys(group.arm for group in groups))
     schedules: list[Schedule] = ["matched_epochs", "matched_steps"]
@@ -137,12 +140,13 @@ def _order(groups: list[Group]) -> list[Place]:
         return (
             TASKS.index(group.task),
             schedules.index(group.schedule),
-            EVALUATED_SPLITS.index(split),
+            SCORED.index(split),
             arms.index(group.arm),
             classifiers.index(group.classifier),
         )
 
-    return sorted(((group, split) for group in groups for split in EVALUATED_SPLITS), key=place)
+    places = ((group, split) for group, cells in groups.items() for split in cells[0].splits)
+    return sorted(places, key=place)
 
 
 def _accuracy_row(
@@ -150,6 +154,7 @@ def _accuracy_row(
     place: Place,
     delta: Delta | None,
     audits: Mapping[tuple[Task, Arm], Audit],
+    with_paper: bool,
 ) -> AccuracyRow:
     group, split = place
     task, classifier, schedule, arm = group
@@ -164,7 +169,7 @@ def _accuracy_row(
             std=None if std is None else percent(std),
             ci95=(percent(low), percent(high)),
             n_seeds=len(hits.hits),
-            paper=paper if schedule == "matched_epochs" else None,
+            paper=paper if with_paper and schedule == "matched_epochs" else None,
         )
 
     return AccuracyRow(
@@ -182,16 +187,19 @@ def _accuracy_row(
     )
 
 
-def _notes_on_accuracy(groups: Groups, *, slowfast_reading: str, unreadable: int) -> list[str]:
+def _notes_on_accuracy(
+    groups: Groups, taxonomy: Taxonomy, slowfast_reading: str, unreadable: int
+) -> list[str]:
     cells = [cell for members in groups.values() for cell in members]
     counts = sorted({len(members) for members in groups.values()})
     seeds = " / ".join(seeds_label(count) for count in counts)
     tasks = [task for task in TASKS if any(cell.task == task for cell in cells)]
-    heads = " and ".join(f"{NUM_CLASSES[task]} {task} ids" for task in tasks)
+    heads = " and ".join(f"{taxonomy.num_classes(task)} {task} ids" for task in tasks)
+    heads += ", Others counted" if taxonomy.is_default else f" of {taxonomy.name}"
     notes = [
         f"Seeds: {seeds}. Brackets: 95% bootstrap intervals over cases"
         + (" and seeds." if counts[-1] > 1 else "; the spread between trainings is not in them."),
-        f"SlowFast frames: {slowfast_reading}. Heads: {heads}, Others counted.",
+        f"SlowFast frames: {slowfast_reading}. Heads: {heads}.",
     ]
     if any(cell.arm.id == "bora" for cell in cells):
         notes.append("Bora is the one fine-tuned on Ophora-160K; the paper does not say which.")

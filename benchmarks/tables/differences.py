@@ -11,7 +11,7 @@ import numpy as np
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import TASKS, Task
 from benchmarks.scoring.evaluation import Cell
-from benchmarks.scoring.scores import SplitScores, percent
+from benchmarks.scoring.scores import Scored, SplitScores, percent
 from benchmarks.scoring.statistics import (
     SIGNIFICANCE,
     Hits,
@@ -21,7 +21,6 @@ from benchmarks.scoring.statistics import (
 )
 from benchmarks.tables.schema import Delta
 from classifiers.recipe import Schedule
-from core.clip import Split
 from core.errors import UserError
 
 
@@ -38,8 +37,8 @@ class Group(NamedTuple):
 
 
 Groups = Mapping[Group, list[Cell]]
-Place = tuple[Group, Split]  # a row of Table 2
-Test = tuple[Group, Split, Arm]  # the arm is the control
+Place = tuple[Group, Scored]  # a row of Table 2
+Test = tuple[Group, Scored, Arm]  # the arm is the control
 
 
 def differences(groups: Groups, tests: Sequence[Test]) -> dict[Test, Delta]:
@@ -71,7 +70,7 @@ def differences_from_source(groups: Groups, places: Sequence[Place]) -> dict[Pla
     return {(group, split): delta for (group, split, _), delta in found.items()}
 
 
-def _pair(groups: Groups, group: Group, split: Split, control: Arm) -> tuple[Hits, Hits] | None:
+def _pair(groups: Groups, group: Group, split: Scored, control: Arm) -> tuple[Hits, Hits] | None:
     cells = groups.get(group._replace(arm=control))
     if cells is None and control == SOURCE:
         # Source has the same steps under both schedules, so one training of it serves both.
@@ -88,7 +87,7 @@ def _pair(groups: Groups, group: Group, split: Split, control: Arm) -> tuple[Hit
     return hits_of(groups[group], split, "top1"), hits_of(cells, split, "top1")
 
 
-def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
+def hits_of(cells: Sequence[Cell], split: Scored, name: str) -> Hits:
     """The hits (`name` is "top1" or "top5") of one arm's seeds on one split.
 
     Raises: UserError: if the seeds were scored on different clips.
@@ -102,7 +101,7 @@ def hits_of(cells: Sequence[Cell], split: Split, name: str) -> Hits:
     )
 
 
-def _cases(cell: Cell, split: Split) -> tuple[tuple[str, int], ...]:
+def _cases(cell: Cell, split: Scored) -> tuple[tuple[str, int], ...]:
     return tuple((case.video_id, case.clips) for case in cell.splits[split].cases)
 
 

@@ -44,12 +44,14 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
         unreadable=len(record.unreadable_files),
         audits={arm: outcome(record.audit_of(*arm)) for arm in arms},
         notes=[
+            *_external_note(record),
             *left_out_note(record),
             *_synthesis_note(record),
             *_weights_note(record.config),
             *audits_note(arms, record.audits),
             *record.notes,
         ],
+        taxonomy=record.config.taxonomy,
     )
 
 
@@ -86,6 +88,18 @@ def left_out_note(record: AnyRecord) -> list[str]:
         for stage, causes in left_out(record).items()
     ]
     return [f"Left out, by stage and cause: {'; '.join(stages)}."] if stages else []
+
+
+def _external_note(record: AnyRecord) -> list[str]:
+    """What the external rows were tested on."""
+    if record.external is None:
+        return []
+    parts = [
+        f"{found['clips']:,} clips of {found['cases']} cases in {found['classes']} {task} classes, "
+        f"{found['dropped']:,} clips dropped by the mapping"
+        for task, found in record.external.counts.items()
+    ]
+    return [f"External: {record.external.data}, {'; '.join(parts)}."]
 
 
 def _synthesis_note(record: AnyRecord) -> list[str]:

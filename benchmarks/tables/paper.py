@@ -10,7 +10,8 @@ from typing import Any
 from augment.arm import Arm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.quality import METRICS
-from core.clip import Split
+from benchmarks.scoring.evaluation import EVALUATED_SPLITS
+from benchmarks.scoring.scores import Scored
 
 PAPER_PATH = Path(__file__).with_name("paper_tables.json")
 # A metric's prefix -> the paper's column.
@@ -24,9 +25,9 @@ def paper_tables() -> dict[str, Any]:
     return tables
 
 
-def paper_accuracy(arm: Arm, classifier: str, split: Split, task: Task, name: str) -> float | None:
+def paper_accuracy(arm: Arm, classifier: str, split: Scored, task: Task, name: str) -> float | None:
     """The paper's Table 2 value, percent; None where it has none (a user's own videos)."""
-    for row in paper_tables()["table2"]:
+    for row in paper_tables()["table2"] if split in EVALUATED_SPLITS else ():
         if (row["training_data"], row["classifier"]) == (arm.label, classifier):
             return float(row[f"{split}_{task}_{name}"])
     return None

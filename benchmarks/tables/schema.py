@@ -10,9 +10,9 @@ from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.quality import CLIP_SCORE, METRICS
 from benchmarks.scoring.record import Audit
+from benchmarks.scoring.scores import Scored
 from benchmarks.scoring.statistics import SIGNIFICANCE
 from classifiers.recipe import Schedule
-from core.clip import Split
 
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
@@ -63,7 +63,7 @@ class AccuracyRow(Strict):
     audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
 
     task: Task
-    split: Split
+    split: Scored
     schedule: Schedule
     training_data: str
     arm: Arm
@@ -130,7 +130,7 @@ class Contrast(Strict):
     """The difference is the first arm's top-1 minus the second's."""
 
     task: Task
-    split: Split
+    split: Scored
     schedule: Schedule
     classifier: str
     first: Arm

@@ -1,0 +1,1 @@
+"""Cataract-1K and Cataract-101: phases of cataract surgeries, as published."""
