@@ -11,6 +11,7 @@ NAMES = (  # in the order of the tables
     "endora",
     "bora",
     "ophora",
+    "lvdm",
 )
 GENERATORS: dict[str, Family[Any]] = {
     name: import_module(f"generator.{name}.family").FAMILY for name in NAMES
