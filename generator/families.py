@@ -12,6 +12,8 @@ NAMES = (  # in the order of the tables
     "bora",
     "ophora",
     "lvdm",
+    "stylegan_v",
+    "mostgan_v",
 )
 GENERATORS: dict[str, Family[Any]] = {
     name: import_module(f"generator.{name}.family").FAMILY for name in NAMES
