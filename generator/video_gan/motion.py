@@ -44,6 +44,9 @@ class MotionSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
 class MotionCodes(nn.Module):
     """The codes of a clip's frames."""
 
+    speeds: Tensor
+    reach: Tensor
+
     def __init__(self, settings: MotionSettings) -> None:
         super().__init__()
         self.settings, width, waves = settings, settings.width, settings.frequencies

@@ -161,6 +161,8 @@ class Distances(nn.Module):
     """How far apart the frames are, as a vector: for each two neighbours a learned vector of the
     rounded distance and its waves."""
 
+    speeds: Tensor
+
     def __init__(self, num_frames: int) -> None:
         super().__init__()
         self.learned = nn.Embedding(num_frames, DISTANCE_WIDTH)
