@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from benchmarks.collect.facts import quality_rows
@@ -19,6 +20,9 @@ from core.errors import UserError
 from core.runtime import Runtime
 from generator.diffusion import DenoiserTraining
 from generator.families import GENERATORS
+from generator.lvdm.pipeline import LVDMAssembly
+from generator.lvdm.training import LVDMTraining
+from generator.video_gan.training import GANTraining
 
 RIVALS = ("lvdm", "stylegan_v", "mostgan_v")
 
@@ -38,18 +42,38 @@ def plan_of(root: Path, **fields: Any) -> Plan:
 
 
 @pytest.mark.slow
-def test_rivals_are_rows_without_clipscore(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path)
-    assert list(plan.generators.models) == list(RIVALS)
+def test_a_rival_is_a_row_without_clipscore(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, quality={"rows": ["mostgan_v"], "num_clips": 4})
     execute(plan, "generation quality")
-    for row in plan.quality.rows:
-        clips = row.stage.generated.manifest()
-        assert len(clips) == 4 and all(clips.path_of(c).suffix == ".mp4" for c in clips.clips)
+    clips = plan.quality.rows[0].stage.generated.manifest()
+    assert len(clips) == 4 and all(clips.path_of(clip).suffix == ".mp4" for clip in clips.clips)
     table = quality_table(quality_rows(plan), plan.config, "OphVL-sim")
     assert table is not None
-    assert [row.model for row in table.rows] == ["LVDM", "StyleGAN-V", "MoStGAN-V"]
-    names = {name.partition("_")[0] for row in table.rows for name in row.metrics}
+    assert [row.model for row in table.rows] == ["MoStGAN-V"]
+    names = {name.partition("_")[0] for name in table.rows[0].metrics}
     assert {"fid", "fvd"} <= names and "clipscore" not in names
+
+
+def test_rivals_are_rows_beside_endora(tmp_path: Path) -> None:
+    assert list(plan_of(tmp_path).generators.models) == list(RIVALS)
+    plan = Plan(load_config("endora"), Inputs(tmp_path / "results"))
+    labels = ["Endora (w/ Ophora-160K)", "LVDM", "StyleGAN-V", "MoStGAN-V"]
+    assert [row.model for row in plan.quality.rows] == labels
+
+
+def test_rivals_are_as_large_as_ophora(tmp_path: Path) -> None:
+    models = plan_of(tmp_path, extends="_nano").generators.models
+    lvdm = models["lvdm"]
+    assert isinstance(lvdm, LVDMTraining) and isinstance(lvdm.init, LVDMAssembly)
+    with torch.device("meta"):
+        networks = [lvdm.init.unet.build((9, 4, 8, 12))]
+        for name in ("stylegan_v", "mostgan_v"):
+            gan = models[name]
+            assert isinstance(gan, GANTraining)
+            networks.append(gan.generator())
+    for network in networks:
+        size = sum(parameter.numel() for parameter in network.parameters())
+        assert size == pytest.approx(3_661_120, rel=0.1)
 
 
 def test_rivals_are_listed_and_priced(tmp_path: Path) -> None:
