@@ -131,17 +131,21 @@ class GivenGenerator(Generator):
         return self.given.weights()
 
 
-def load_denoiser(kind: type[Denoiser], folder: Path) -> Denoiser:
-    """The denoiser (a diffusers model of that class) of a generator's folder.
+def load_denoiser(kind: type[Denoiser], folder: Path, part: str = "transformer") -> Denoiser:
+    """The network (a diffusers model of that class) in a part of a generator's folder.
 
     Raises: UserError: if the folder holds none, or a part of one.
     """
-    check_part(folder / "transformer")
+    check_part(folder / part)
     try:
-        return kind.from_pretrained(folder / "transformer")
+        model, info = kind.from_pretrained(folder / part, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"weights {folder}: no {kind.__name__} can be read: {reason}") from None
+    if info["missing_keys"]:  # diffusers draws them at random
+        lacking = min(info["missing_keys"])
+        raise UserError(f"weights {folder / part}: {lacking!r} is not in it: fetch it again")
+    return model
 
 
 def check_frame_latents(folder: Path, config: Any, shape: ClipShape) -> None:

@@ -11,6 +11,9 @@ NAMES = (  # in the order of the tables
     "endora",
     "bora",
     "ophora",
+    "lvdm",
+    "stylegan_v",
+    "mostgan_v",
 )
 GENERATORS: dict[str, Family[Any]] = {
     name: import_module(f"generator.{name}.family").FAMILY for name in NAMES

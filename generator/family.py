@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from core.errors import UserError
 from core.stage import ClipSource, Stage
 from generator.base import BeforehandTraining, ClipShape, Generator, GivenGenerator, Weights
 from generator.encoding import Encoding
@@ -144,6 +145,29 @@ class Family(ABC, Generic[S]):
     def beside(self, model: str, section: S) -> tuple[str, ...]:
         """Models that a run has wherever it has `model`, since they are made on the way to it."""
         return ()
+
+
+class Unconditional(Family[S]):
+    """A generator that knows neither captions nor classes: a row of Table 1, and clips without
+    labels for FixMatch."""
+
+    reads_captions = False
+    by_class = True
+
+    def build_by_class(
+        self,
+        section: S,
+        materials: Materials,
+        *,
+        task: str,
+        labelled: ClipSource,
+        names: Sequence[str],
+    ) -> Generator:
+        """Raises: UserError: always; its clips of a class would be labelled at random."""
+        raise UserError(
+            f"source {self.name!r}: its clips are of no class; name an arm "
+            f"{{kind: unlabelled, of: {self.name}}}, or a row of quality.rows"
+        )
 
 
 def trained_here(generator: Generator) -> bool:

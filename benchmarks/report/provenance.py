@@ -84,7 +84,10 @@ def generator_origins(generators: Mapping[str, Mapping[str, Any]]) -> list[tuple
                 trained.insert(0, f"{result['samples']:,} samples, loss {result['last_loss']:.3f}")
             result = result.get("init")
         seen = "".join(f", {text}" for text in _seen(loaded))
-        origin = f"{loaded.get('loaded')} (sha256 {loaded.get('sha256', '')[:DIGITS]}{seen})"
+        origin = "nothing"
+        if loaded:
+            digest = loaded.get("sha256", "")[:DIGITS]
+            origin = f"{loaded['loaded']} (sha256 {digest}{seen})"
         rows.append((name, f"loaded {origin}; trained now: {'; '.join(trained) or 'nothing'}"))
     return rows
 

@@ -57,6 +57,12 @@ def test_weights_that_are_given_are_not_said_to_be_trained() -> None:
     assert generator_origins(given) == [("bora", shown)]
 
 
+def test_a_training_from_nothing_loads_nothing() -> None:
+    record = {"lvdm": {"samples": 1600, "last_loss": 0.5, "init": {"parameters": 3605372}}}
+    shown = "loaded nothing; trained now: 1,600 samples, loss 0.500"
+    assert generator_origins(record) == [("lvdm", shown)]
+
+
 def test_stages_are_summed_by_kind_and_listed_one_by_one() -> None:
     assert times_of(RUN) == [("ClassifierTraining", "2", "1:00:05"), ("OphSim", "1", "1:01")]
     assert stages_of(RUN)[0] == ("OphSim, seed 1", "30 cases", "0123456789ab", "1:01")

@@ -1,0 +1,1 @@
+"""LVDM: latent video diffusion with a U-Net, trained from nothing, without captions."""
