@@ -10,7 +10,7 @@ from generator.base import ClipShape, Generator
 from generator.family import Materials, Size, TableRow, Unconditional, encoded, shape_of
 from generator.lvdm.pipeline import LVDMAssembly, UNetSettings
 from generator.lvdm.training import GivenLVDM, LVDMTraining
-from generator.sections import DiffusionTrainingSection, GeneratorSection, guided_constantly
+from generator.sections import DiffusionTrainingSection, GeneratorSection, sampled_plainly
 
 PUBLISHED_CLIP = ClipShape(num_frames=16, width=128, height=128)  # Endora's comparison
 
@@ -48,7 +48,7 @@ class LVDMSection(GeneratorSection):
     training: DiffusionTrainingSection
     """From nothing, on the curated clips."""
 
-    _constant_guidance = pydantic.field_validator("sampling")(guided_constantly)
+    _plain_sampling = pydantic.field_validator("sampling")(sampled_plainly)
 
 
 class LVDM(Unconditional[LVDMSection]):

@@ -23,8 +23,9 @@ from core.files import read_object, write_json
 from core.runtime import Precision, dtype_of, seed_everything
 from core.video import Frames
 from generator.backbone.autoencoder import decode, load_autoencoder, to_frames
-from generator.base import ClipShape, Sampling, Weights, load_denoiser, share_folder
+from generator.base import ClipShape, Weights, load_denoiser, share_folder
 from generator.iddpm import sample, starting_noise
+from generator.sampling import Sampling
 
 CLIP_NAME = "clip.json"  # beside the networks: the clips that they are made for
 CONDITION = 8  # width of the token of zeros

@@ -8,12 +8,12 @@ from typing import Any
 from diffusers import DDPMScheduler, UNet3DConditionModel
 from torch import Tensor
 
-from core.runtime import Precision
 from generator.base import GivenGenerator, load_denoiser, share_folder
 from generator.denoising import DiffusionSettings, Example
 from generator.diffusion import DenoiserTraining, check_fits, train_denoiser
 from generator.iddpm import noise_and_bound_loss
 from generator.lvdm.pipeline import LVDMSampler, latent_size, made_for, predict_noise
+from generator.sampling import Sampling
 
 
 class LVDMTraining(DenoiserTraining):
@@ -55,13 +55,14 @@ class LVDMTraining(DenoiserTraining):
         share_folder(start, target, leave_out="transformer")
         model.save_pretrained(target / "transformer")
 
-    def sampler(self, precision: Precision = "fp32") -> LVDMSampler:
-        device, shape = self.runtime.torch_device(), self.encoding.shape
-        return LVDMSampler.load(self.weights(), shape, device, precision)
+    def sampler(self, sampling: Sampling) -> LVDMSampler:
+        device = self.runtime.torch_device()
+        return LVDMSampler.load(self.weights(), self.shape, device, sampling.precision)
 
 
 class GivenLVDM(GivenGenerator):
     """A trained LVDM that the user names; nothing is trained."""
 
-    def sampler(self, precision: Precision = "fp32") -> LVDMSampler:
-        return LVDMSampler.load(self.weights(), self.shape, self.runtime.torch_device(), precision)
+    def sampler(self, sampling: Sampling) -> LVDMSampler:
+        device = self.runtime.torch_device()
+        return LVDMSampler.load(self.weights(), self.shape, device, sampling.precision)

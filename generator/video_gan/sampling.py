@@ -12,7 +12,8 @@ from core.errors import UserError
 from core.runtime import Precision, dtype_of
 from core.video import Frames
 from generator.backbone.autoencoder import to_frames
-from generator.base import ClipShape, Sampling, load_denoiser
+from generator.base import ClipShape, load_denoiser
+from generator.sampling import Sampling
 from generator.video_gan.networks import ClipGenerator
 
 PART = "generator"  # of a folder of weights

@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 
 from core.optimisation import Optimisation
-from generator.base import Sampling
+from generator.sampling import Sampling
 from generator.sections import GeneratorSection, Section
 from generator.video_gan.motion import MotionSettings
 

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.batch import batch_at, samples_per_rank
-from core.distributed import launch, rank, world_size
+from core.distributed import rank, world_size
 from core.errors import UserError
 from core.fitting import Inspection
 from core.frame_cache import FrameCache
-from core.runtime import Precision, seed_everything
+from core.launching import launch
+from core.runtime import seed_everything
 from core.sheet import write_sheet
 from core.training import CHECKPOINT_NAME, Course, Losses, Training
 from generator.base import ClipShape, Generator, GivenGenerator
 from generator.preview import Preview
+from generator.sampling import Sampling
 from generator.video_gan.losses import Duel
 from generator.video_gan.networks import ClipGenerator, VideoDiscriminator
 from generator.video_gan.sampling import PART, GANSampler
@@ -56,6 +58,10 @@ class GANTraining(Generator):
         read = self.frames
         return ClipShape(num_frames=read.num_frames, width=read.width, height=read.height)
 
+    @property
+    def ranks(self) -> int:
+        return self.runtime.processes
+
     def generator(self) -> ClipGenerator:
         """Freshly initialised."""
         return self.makes(shape=self.shape.model_dump(), settings=self.network.model_dump())
@@ -65,15 +71,14 @@ class GANTraining(Generator):
         """Freshly initialised."""
 
     def execute(self, folder: Path) -> dict[str, Any]:
-        samples_per_rank(self.optimisation.batch_size, self.runtime.processes)
+        samples_per_rank(self.optimisation.batch_size, self.ranks)
         if self.gan.frames > self.frames.num_frames:
             raise UserError(
                 f"gan.frames {self.gan.frames}: the clips have {self.frames.num_frames} frames"
             )
         clips = self.frames.run()["clips"]  # before the ranks start: they only read what is there
-        if self.runtime.processes > 1:
-            ranks = self.runtime.processes
-            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=ranks)
+        if self.ranks > 1:
+            launch(type(self).fit, self, folder, runtime=self.runtime, ranks=self.ranks)
         generator, result = self.fit(folder)
         generator.save_pretrained(folder / "weights" / PART)
         return {**result, "clips": clips}
@@ -197,9 +202,9 @@ class GANTraining(Generator):
         settings = self.optimisation
         return f"{settings.steps:,} steps x {settings.batch_size}, {self.gan.frames} frames a clip"
 
-    def sampler(self, precision: Precision = "fp32") -> GANSampler:
+    def sampler(self, sampling: Sampling) -> GANSampler:
         device = self.runtime.torch_device()
-        return GANSampler.load(self.makes, self.weights(), self.shape, device, precision)
+        return GANSampler.load(self.makes, self.weights(), self.shape, device, sampling.precision)
 
 
 class GivenGAN(GivenGenerator):
@@ -207,9 +212,9 @@ class GivenGAN(GivenGenerator):
 
     makes: ClassVar[type[ClipGenerator]]
 
-    def sampler(self, precision: Precision = "fp32") -> GANSampler:
+    def sampler(self, sampling: Sampling) -> GANSampler:
         device = self.runtime.torch_device()
-        return GANSampler.load(self.makes, self.weights(), self.shape, device, precision)
+        return GANSampler.load(self.makes, self.weights(), self.shape, device, sampling.precision)
 
 
 def _weighed(loss: Any, weight: float) -> Tensor:

@@ -13,7 +13,8 @@ from augment.synthesis import CaptionSynthesis
 from core.stage import Stage
 from core.training import CHECKPOINT_NAME, Losses, Training
 from core.video import read_frames, timeline_of
-from generator.base import Generator, GivenGenerator, Sampling
+from generator.base import Generator, GivenGenerator
+from generator.sampling import Sampling
 from tests.generator.tiny import SHAPE, CaptionedClips, common, weights
 
 SAMPLING = Sampling(steps=2, guidance_scale=1.0)
@@ -22,7 +23,7 @@ Make = Callable[[Path], Generator]
 
 def draws_what_its_seeds_say(generator: Generator, given: type[GivenGenerator], root: Path) -> None:
     """Shape, dtype, seeds; the folder that it leaves draws the same."""
-    sampler = generator.sampler()
+    sampler = generator.sampler(SAMPLING)
     clips = sampler(["", "a word"], [1, 2], SAMPLING)
     assert clips.shape == (2, SHAPE.num_frames, SHAPE.height, SHAPE.width, 3)
     assert clips.dtype == np.uint8 and not np.array_equal(clips[0], clips[1])
@@ -30,7 +31,7 @@ def draws_what_its_seeds_say(generator: Generator, given: type[GivenGenerator], 
     assert np.array_equal(clips[0], other[0]) and not np.array_equal(clips[1], other[1])
     assert list(generator.weights().rglob("*.safetensors"))
     named = given(given=weights(generator.weights(), root), shape=SHAPE, **common(root))
-    assert np.array_equal(named.sampler()(["", ""], [1, 2], SAMPLING), clips)
+    assert np.array_equal(named.sampler(SAMPLING)(["", ""], [1, 2], SAMPLING), clips)
 
 
 def makes_videos(generator: Generator, root: Path) -> None:

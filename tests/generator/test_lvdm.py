@@ -79,7 +79,7 @@ def test_it_learns_draws_and_makes_videos(tmp_path: Path) -> None:
 def test_latents_of_whole_clips_are_learned_too(tmp_path: Path) -> None:
     stage = training(tmp_path, VIDEO_VAE, steps=2)
     assert stage.encoding.load().latent_shape == (3, 4, 4, 4)
-    assert stage.sampler()([""], [1], SAMPLING).shape == (1, 9, 32, 32, 3)
+    assert stage.sampler(SAMPLING)([""], [1], SAMPLING).shape == (1, 9, 32, 32, 3)
 
 
 def test_a_killed_training_ends_with_the_same_bytes(

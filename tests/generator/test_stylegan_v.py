@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from core.errors import UserError
-from generator.base import ClipShape, Sampling
+from generator.base import ClipShape
 from generator.preview import Preview
+from generator.sampling import Sampling
 from generator.stylegan_v.family import StyleGANVSection
 from generator.stylegan_v.network import StyleGANVGenerator
 from generator.stylegan_v.training import GivenStyleGANV, StyleGANVTraining
