@@ -9,6 +9,7 @@ import transformers
 
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
+from benchmarks.plan.ledger import _amount, _Count
 from benchmarks.scoring.evaluation import cell_path
 from classifiers.features import FrozenFeatures
 from classifiers.probe import ProbeTraining
@@ -36,6 +37,9 @@ def test_a_probes_features_are_made_before_it_once_for_all_seeds(tmp_path: Path)
     assert list(waves).index("decoding") < list(waves).index("features")
     assert plan.trainings.starts["slowfast"] in waves["data"]
     cell = plan.cells[0]
+    count = _Count(plan)
+    costs = {type(stage): _amount(stage, count) for stage in (features[0], cell.stage)}
+    assert costs[FrozenFeatures].gpu_hours > 0 and not costs[ProbeTraining]  # seconds
     path = cell_path(cell.task, cell.classifier, cell.arm, cell.seed, cell.schedule)
     assert path == Path("cells/phase/slowfast_probe/source/seed0.json")
 
