@@ -35,7 +35,7 @@ def _pixels(shape: ClipShape) -> int:
 
 # `layers`: those of full width that hold as many activations as all levels together, a coarser
 # level's counting half, 3/16 and 1/16 of the finest's.
-LVDM_SHORT = UNetSize(1_213_201_412, 36, 0, 256, 0, (1, 8, 8), 771_361_996_800)
+LVDM_SHORT = UNetSize(1_213_201_412, 36, 0, 256, 0, (1, 8, 8), flops=771_361_996_800)
 
 
 class LVDMSection(GeneratorSection):
