@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
-COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
+COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scancel", "sinfo")
 NODES = ("n1", "n2")
 # Two queues with the same nodes: a job of "high" takes the place of one of "low", which Slurm then
 # queues again. Credentials that soon expire let it start again after seconds, not minutes.

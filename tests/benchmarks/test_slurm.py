@@ -22,7 +22,7 @@ from tests.generator.watched import WatchedTraining
 STEPS = 12
 WAIT_S = 600
 # Two ranks, a core each, on nodes that give one: two nodes.
-QUEUE = Cluster(kind="slurm", slurm_partition="low", cpus_per_task=1, max_nodes=2, timeout_min=5)
+QUEUE = Cluster(kind="slurm", slurm_partition="low", cpus_per_task=1, max_nodes=2, timeout_min=30)
 
 
 @pytest.fixture(scope="module")
