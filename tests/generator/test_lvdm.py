@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pydantic
 import pytest
 import torch
@@ -68,7 +67,7 @@ def training(
 
 
 def test_it_learns_draws_and_makes_videos(tmp_path: Path) -> None:
-    stage = training(tmp_path, steps=8)
+    stage = training(tmp_path, steps=6)
     found = stage.run()["held_out_loss"]
     assert found["after"] < found["before"]
     assert found["other_captions"] == found["after"]  # it reads none
@@ -150,12 +149,3 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     (base / CLIP_NAME).unlink()
     with pytest.raises(UserError, match=r"no clip\.json in it"):
         LVDMSampler.load(base, SHAPE, device)
-
-
-def test_half_precision_draws_nearly_the_same(tmp_path: Path) -> None:
-    base = training(tmp_path).init.weights()
-    exact, half = (
-        LVDMSampler.load(base, SHAPE, torch.device("cpu"), precision)([""], [1], SAMPLING)
-        for precision in ("fp32", "bf16")
-    )
-    assert 0 < np.abs(half.astype(float) - exact).mean() < 6

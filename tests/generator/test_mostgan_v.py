@@ -18,9 +18,8 @@ from tests.generator.gans import (
     gan_training,
     moves_every_weight,
     refuses_other_shapes,
-    stops_where_it_diverges,
 )
-from tests.generator.rivals import draws_what_its_seeds_say, goes_on_after_a_kill, makes_videos
+from tests.generator.rivals import draws_what_its_seeds_say, goes_on_after_a_kill
 from tests.generator.test_stylegan_v import training as stylegan_v
 from tests.generator.test_video_gan import SIZES
 
@@ -35,11 +34,10 @@ def training(root: Path) -> MoStGANVTraining:
     return stage
 
 
-def test_it_learns_draws_and_makes_videos(tmp_path: Path) -> None:
+def test_it_learns_and_draws(tmp_path: Path) -> None:
     stage = training(tmp_path)
     moves_every_weight(stage)
     draws_what_its_seeds_say(stage, GivenMoStGANV, tmp_path)
-    makes_videos(stage, tmp_path)
     refuses_other_shapes(stage)
 
 
@@ -47,10 +45,6 @@ def test_a_killed_training_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on_after_a_kill(training, tmp_path, monkeypatch)
-
-
-def test_it_stops_where_it_diverges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stops_where_it_diverges(training(tmp_path), monkeypatch)
 
 
 def test_a_stylegan_v_is_no_mostgan_v(tmp_path: Path) -> None:
