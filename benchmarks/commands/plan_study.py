@@ -34,6 +34,8 @@ from core.progress import say
 FOLDER_NAME = "plan_study"  # in the pilot's folder, with a page of that name
 SHOWN_CASES = (20, 50, 100, 200)
 MORE_CLIPS = (1, 2)  # clips a case, in those of the pilot
+CASE_TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+POINT_TICKS = (0.5, 1, 2, 5, 10, 20, 50)
 NAMES = ["Task", "Matched", "Classifier", "Training data"]
 Pilot = Mapping[Group, Components]
 
@@ -140,7 +142,9 @@ def needed_table(pilot: Pilot, aim: Aim) -> str:
 def curve_chart(group: Group, found: Components, aim: Aim) -> Chart:
     """The smallest difference by number of cases, a curve for some numbers of seeds."""
     cases = np.unique(np.geomspace(FEWEST_CASES, MOST_CASES, 120).astype(int))
-    cases = cases[cases >= 5]  # below, the few degrees of freedom leave no scale to the rest
+    cases = cases[
+        cases >= CASE_TICKS[0]
+    ]  # below, the few degrees of freedom leave no scale to the rest
     drawn = [seeds for seeds in (1, 2, 3, 5, 10, 20, 50) if seeds in aim.seeds]
 
     def paint(axes: Any) -> None:
@@ -150,8 +154,8 @@ def curve_chart(group: Group, found: Components, aim: Aim) -> Chart:
             colour = PALETTE[number % len(PALETTE)]
             axes.plot(cases, points, color=colour, linewidth=1.2, label=seeds_label(seeds))
         axes.set(xscale="log", yscale="log", xlabel="cases", ylabel="smallest difference (points)")
-        axes.set_xticks(ticks := [5, 10, 20, 50, 100, 200, 500, 1000, 2000], map(str, ticks))
-        axes.set_yticks(ticks := [0.5, 1, 2, 5, 10, 20, 50], map(str, ticks))
+        axes.set_xticks(CASE_TICKS, map(str, CASE_TICKS))
+        axes.set_yticks(POINT_TICKS, map(str, POINT_TICKS))
         axes.minorticks_off()
         axes.legend(frameon=False)
 
