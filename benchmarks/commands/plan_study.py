@@ -157,10 +157,10 @@ def curve_chart(group: Group, found: Components, aim: Aim) -> Chart:
         axes.set_xticks(CASE_TICKS, map(str, CASE_TICKS))
         axes.set_yticks(POINT_TICKS, map(str, POINT_TICKS))
         axes.minorticks_off()
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
     key = (group.task, group.classifier, group.schedule)
-    title = f"Smallest difference found: {named(key)}, {group.arm.name}"
+    title = f"Smallest difference: {named(key)}, {group.arm.name}"
     reading = (
         f"True difference from Source that {POWER:.0%} of tests find, {found.clips_per_case:.0f} "
         f"clips a case; dashed: {aim.points:g} points."
