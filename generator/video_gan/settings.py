@@ -8,7 +8,7 @@ import pydantic
 
 from core.optimisation import Optimisation
 from generator.sampling import Sampling
-from generator.sections import GeneratorSection, Section
+from generator.sections import EncodingSection, GeneratorSection, Section
 from generator.video_gan.motion import MotionSettings
 
 ONE_PASS = Sampling(steps=1, guidance_scale=1.0)
@@ -82,6 +82,6 @@ class GANSection(GeneratorSection):
         if self.sampling.steps != 1 or self.sampling.guidance_scale != 1:
             raise ValueError("sampling: a GAN draws in one pass: steps 1, guidance_scale 1")
         # Written down with all other values, as in a run's record, the default is no wish.
-        if self.encoding != type(self).model_fields["encoding"].default:
+        if self.encoding != EncodingSection():
             raise ValueError("encoding: a GAN is trained on pixels: leave it out")
         return self
