@@ -54,11 +54,12 @@ class FirstFrames(ClipSource):
                 PromptBook.load(self.prompts), self.task, self.operations_of_class, self.settings
             )
         ]
-        broken = [f"{name}: {reason}" for name, reason in opened.items() if reason is not None]
+        faults = ((clip.path, opened.get(clip.clip_id)) for clip in training.clips)
+        broken = {path: reason for path, reason in faults if reason is not None}
         left_out = note_left_out(
-            {"unreadable": broken},
-            len(opened),
-            what=f"training clips for first frames of {self.task}s",
+            {"unreadable": [f"{path}: {reason}" for path, reason in broken.items()]},
+            len({clip.path for clip in training.clips}),
+            what=f"training videos for first frames of {self.task}s",
             cure="re-encode or replace them",
         )
         training.keep(starts).save(folder / MANIFEST_NAME)

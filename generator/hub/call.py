@@ -49,13 +49,14 @@ class Call:
                 f"weights {folder}: no {INDEX_NAME} in it, so no pipeline; give one as "
                 "save_pretrained of diffusers leaves it"
             )
-        kind = read_object(folder / INDEX_NAME).get("_class_name")
-        found = getattr(diffusers, kind, None) if isinstance(kind, str) else None
+        named = read_object(folder / INDEX_NAME).get("_class_name")
+        found = getattr(diffusers, named, None) if isinstance(named, str) else None
         if not isinstance(found, type) or not issubclass(found, diffusers.DiffusionPipeline):
             raise UserError(
-                f"weights {folder / INDEX_NAME}: _class_name {kind!r} is no pipeline of diffusers "
+                f"weights {folder / INDEX_NAME}: _class_name {named!r} is no pipeline of diffusers "
                 f"{diffusers.__version__}; name one that is"
             )
+        kind = found.__name__
         arguments = list(inspect.signature(found.__call__).parameters.values())[1:]
         _refuse_others(kind, arguments, folder)
         return cls(kind, {each.name: each.default for each in arguments})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import generator.base
 from augment.first_frames import FirstFrames
@@ -19,10 +21,11 @@ from core.video import Frames, probe, read_span
 from generator.base import ClipShape, HubWeights
 from generator.hub.pipeline import PipelineGenerator, PipelineSampler
 from tests.benchmarks.datasets.cataract_folders import cataract_101
-from tests.command import run_here
+from tests.command import ROOT, run_here
 from tests.generator.hub_pipelines import pipeline_folder
 
-SMALL = "{steps: 1, clip: {num_frames: 9, width: 32, height: 32}}"
+PAGE = ROOT / "docs" / "any_pipeline.md"
+SMALL = "{steps: 1, precision: fp32, clip: {num_frames: 8, width: 64, height: 48}}"
 
 
 def plan_of(root: Path, *sources: str, **inputs: Any) -> Plan:
@@ -34,7 +37,7 @@ def plan_of(root: Path, *sources: str, **inputs: Any) -> Plan:
     names = ", ".join(source.partition("=")[0] + ": " + SMALL for source in sources)
     overrides = [
         f"sources=[source, {', '.join(sources)}]", f"pipelines={{{names}}}",
-        "taxonomy=cataract_101", "synthesis.clips_per_class=2", "quality.rows=[]",
+        "taxonomy=cataract_101", "quality.rows=[]", "runtime={workers: 1, device: cpu}",
     ]  # fmt: skip
     config = load_config("smoke", overrides)
     return Plan(config, Inputs(root / "results", data_root=root / "data", **inputs))
@@ -50,20 +53,20 @@ def test_a_folder_with_a_pipeline_makes_clips_of_every_class(tmp_path: Path) -> 
     plan = plan_of(tmp_path, f"ltx={pipeline_folder('LTXPipeline', tmp_path)}")
     plan.check()
     synthesis = synthesis_of(plan, "ltx")
-    assert synthesis.generator.shape == ClipShape(num_frames=9, width=32, height=32)
-    assert synthesis.cost() == "20 clips x 1 steps"
+    assert synthesis.generator.shape == ClipShape(num_frames=8, width=64, height=48)
+    assert synthesis.cost() == "10 clips x 1 steps"
     assert synthesis.sampling.guidance_scale == 3.0  # the class's own
     manifest = synthesis.manifest()
-    assert [clip.label("phase") for clip in manifest.clips] == [n // 2 for n in range(20)]
+    assert [clip.label("phase") for clip in manifest.clips] == [*range(10)]
     assert {clip.source for clip in manifest.clips} == {"ltx"}
     info = probe(manifest.path_of(manifest.clips[7]))
-    assert (info.num_frames, info.width, info.height) == (9, 32, 32)
+    assert (info.num_frames, info.width, info.height) == (8, 64, 48)
 
 
 def played_on(self: PipelineSampler, prompt: str, seed: int, sampling: Any) -> Frames:
     """A pipeline that has learnt its training clips by heart."""
     path, clip = self.starts[seed]
-    return read_span(path, start_s=clip.start_s, end_s=clip.end_s, num_frames=9, size=(32, 32))
+    return read_span(path, start_s=clip.start_s, end_s=clip.end_s, num_frames=8)
 
 
 def test_first_frames_are_of_training_clips_of_the_class_and_the_audit_looks_for_copies(
@@ -83,7 +86,7 @@ def test_first_frames_are_of_training_clips_of_the_class_and_the_audit_looks_for
         assert origin.split == "train" and origin.labels == clip.labels
         assert (start.path, start.start_s) == (origin.path, origin.start_s)
     copies = stages_of(plan, "phase", synthesis)["train"].run()["copies"]
-    assert len(copies) == 20 and {pair["split"] for pair in copies} == {"train"}
+    assert len(copies) == 10 and {pair["split"] for pair in copies} == {"train"}
 
 
 def test_a_hub_id_is_known_by_its_revision_and_only_described_at_first(
@@ -107,7 +110,7 @@ def test_a_hub_id_is_known_by_its_revision_and_only_described_at_first(
     weights.run()
     assert fetched[-1][2] is None
     wrong = plan_of(tmp_path, "wan=hub:Model")
-    with pytest.raises(UserError, match="^source wan=hub:Model: give hub:ORG/NAME, or hub:ORG/"):
+    with pytest.raises(UserError, match=r"^source wan=hub:Model: give hub:ORG/NAME, or hub:ORG/"):
         wrong.check()
 
 
@@ -142,9 +145,24 @@ def test_a_class_without_training_clips_has_no_first_frames(tmp_path: Path) -> N
 def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan_of(tmp_path)  # the data
     monkeypatch.chdir(tmp_path)
-    pipeline_folder("LTXPipeline", tmp_path).rename(tmp_path / "my_pipeline")
-    words = ["--config", "smoke", "--data-root", "data", "--sources", "source", "mine=my_pipeline"]
-    words += ["--set", "taxonomy=cataract_101", "quality.rows=[]", f"pipelines.mine={SMALL}"]
-    done = run_here("run_benchmark", *words, "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "10 clips x 1 steps" in done.stdout and "Source + mine" in done.stdout
+    folder = pipeline_folder("LTXPipeline", tmp_path).rename(tmp_path / "my_pipeline")
+    monkeypatch.setattr(generator.base, "hub_snapshot", lambda *_, **__: folder)
+    few = ["taxonomy=cataract_101", "quality.rows=[]"]
+    shown = []
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith(".venv/bin/python run_benchmark.py "):
+            words = line.replace("ophnet_phase", "smoke").split()[2:]
+            words += ["--data-root", "data", "--dry-run", "--set", *few]
+            done = run_here("run_benchmark", *words)
+            assert done.returncode == 0, done.stderr
+            shown.append(done.stdout)
+    of_hub, of_folder = shown
+    assert "10 clips x 50 steps" in of_hub and "10 clips x 20 steps" in of_folder
+
+
+def test_the_section_of_the_page_is_one() -> None:
+    section = PAGE.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    pipelines = yaml.safe_load(section)["pipelines"]
+    found = load_config("smoke", [f"pipelines={json.dumps(pipelines)}"]).pipelines["wan"]
+    assert (found.steps, found.precision, found.offload) == (30, "bf16", True)
+    assert found.clip == ClipShape(num_frames=81, width=832, height=480)
