@@ -106,7 +106,7 @@ def _external_note(record: AnyRecord) -> list[str]:
 def _synthesis_note(record: AnyRecord) -> list[str]:
     """How the generators' clips were drawn, where an arm has any."""
     stages = (stage.stage for part in record.parts for stage in part.stages)
-    drawn = any(name.startswith(f"{ClassSynthesis.__name__} ") for name in stages)
+    drawn = any(name.startswith(f"{ClassSynthesis.__name__},") for name in stages)
     if not drawn and not record.config.origins() & set(GENERATORS):
         return []
     settings = record.config.synthesis
