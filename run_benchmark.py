@@ -3,6 +3,8 @@
     python run_benchmark.py --config ophnet_phase
     python run_benchmark.py --config ophnet_phase --data-root OphNet2024 --sources source mine=DIR
 
+From Python: `run` (docs/from_python.md).
+
 Exit codes: 0 done; 2 the input is wrong (one line says what to change); 130 interrupted; 1 our
 fault (traceback).
 """
@@ -11,12 +13,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.config.schema import BenchmarkConfig
+    from benchmarks.plan import Inputs
+    from benchmarks.run import Outcome
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,10 +56,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The libraries take seconds to import: --help and a missing option should not wait for them.
     from core.errors import exit_code
 
-    return exit_code(lambda: run(options))
+    return exit_code(lambda: follow(options))
 
 
-def run(options: argparse.Namespace) -> None:
+def run(
+    config: str | Path | BenchmarkConfig,
+    *,
+    sources: Sequence[str] | None = None,
+    classifiers: Sequence[str] | None = None,
+    seeds: int | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    data_root: Path | str | None = None,
+    corpus_root: Path | str | None = None,
+    test_root: Path | str | None = None,
+    test_mapping: Path | str | None = None,
+    results: Path | str = "results",
+) -> Outcome:
+    """What the command does, from Python: the same stages, cache and files, no table printed.
+
+    Args: config: the name of a configuration, a YAML file or a configuration; settings: values by
+    their paths, as {"classifiers.slowfast.recipe.epochs": 3}; the others: as the options.
+    Raises: UserError: for anything the user can mend.
+    """
+    from benchmarks.config.files import changed, load_config
+    from benchmarks.config.schema import BenchmarkConfig
+    from benchmarks.plan import Inputs, Plan
+    from benchmarks.run import compute, write_results
+    from core.errors import UserError
+
+    given = {"sources": sources, "chosen_classifiers": classifiers, "seeds": seeds}
+    loaded = config if isinstance(config, BenchmarkConfig) else load_config(str(config))
+    own = {path: value for path, value in given.items() if value is not None}
+    loaded = changed(loaded, {**settings, **own})
+    if loaded.vary is not None:
+        raise UserError('vary: give settings={"vary": None} and a run for each value')
+    roots = (data_root, corpus_root, test_root, test_mapping)
+    data, corpus, test, mapping = (None if root is None else Path(root) for root in roots)
+    inputs = Inputs(Path(results), data, corpus, test_root=test, test_mapping=mapping)
+    try_folders(loaded, inputs)
+    plan = Plan(loaded, inputs)
+    plan.check()
+    compute(plan)
+    return write_results(plan)
+
+
+def try_folders(config: BenchmarkConfig, inputs: Inputs) -> None:
+    """Raises: UserError: if the results could not be written."""
+    from core.files import try_folder
+
+    for folder in (inputs.results, inputs.results / "cache", inputs.results / config.name):
+        try_folder(folder, "--results")
+
+
+def follow(options: argparse.Namespace) -> None:
     """Do what the options ask.  Raises: UserError: for anything the user can mend."""
     from benchmarks.config.catalogue import catalogue
     from benchmarks.config.files import config_names, load_config
@@ -90,8 +144,7 @@ def run(options: argparse.Namespace) -> None:
         test_root=options.test_root,
         test_mapping=options.test_mapping,
     )
-    for folder in (options.results, options.results / "cache", options.results / config.name):
-        try_folder(folder, "--results")
+    try_folders(config, inputs)
     if config.vary is not None and not (options.dry_run or options.only):
         execute_all(values_of(config, options), inputs, config.vary.field)
         return

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tabulate
 
@@ -21,7 +23,15 @@ from benchmarks.report.provenance import generator_origins
 from benchmarks.report.sweep import SWEEP_NAME, write_sweep
 from benchmarks.report.terminal import cell_row, final_screen, plan_line
 from benchmarks.scoring.evaluation import save_cell
-from benchmarks.scoring.record import Record, as_written, read_record, write_record
+from benchmarks.scoring.record import (
+    AnyRecord,
+    as_written,
+    read_cells,
+    read_record,
+    write_record,
+)
+from benchmarks.tables.of_run import tables_of
+from benchmarks.tables.plain import plain_rows
 from benchmarks.tables.render import markdown
 from benchmarks.tables.schema import Tables
 from core.files import UNKNOWN
@@ -30,14 +40,42 @@ from core.stage import Stage
 from generator.curation.stages import Curation, PrivacyFilter
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left in its folder: the record that run.json holds, and tables made of it."""
+
+    folder: Path
+    record: AnyRecord
+    tables: Tables
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Table 2's rows, with the columns of table2.csv as keys; empty without the table."""
+        return [] if self.tables.table2 is None else plain_rows(self.tables.table2)
+
+    @property
+    def quality(self) -> list[dict[str, Any]]:
+        """Table 1's rows, likewise."""
+        return [] if self.tables.table1 is None else plain_rows(self.tables.table1)
+
+
 def execute(plan: Plan, only: str | None = None) -> Path:
     """Run every wave (up to the one named `only`) and write the results; returns their folder.
 
     Raises: UserError: if an input is wrong. What was computed before stays and is used next time.
     """
     start = time.monotonic()
+    compute(plan, only)
+    if only is None or only == "classifiers":
+        found = write_results(plan)
+        show(found.tables)
+        say(final_screen(found.record, found.folder, found.tables, time.monotonic() - start))
+    return plan.folder
+
+
+def compute(plan: Plan, only: str | None = None) -> None:
+    """Run every wave, up to the one named `only`.  Raises: as `execute`."""
     cluster = plan.config.cluster
-    folder = plan.inputs.results / plan.config.name
     waves = list(plan.waves())
     say(plan_line(waves))
     for name, stages, ranks in waves:
@@ -45,7 +83,7 @@ def execute(plan: Plan, only: str | None = None) -> Path:
             say(f"== {name}, as jobs ({cluster.kind})")
             run_as_jobs(stages, cluster)
         elif name == "classifiers":
-            run_cells(plan, folder)
+            run_cells(plan)
         else:
             run_wave(name, stages, runtime=plan.config.runtime, ranks=ranks)
         if name == "data":
@@ -53,10 +91,6 @@ def execute(plan: Plan, only: str | None = None) -> Path:
         if name == only:
             say(f"stopped after {name!r}, as asked")
             break
-    if only is None or only == "classifiers":
-        record, tables = write_results(plan, folder)
-        say(final_screen(record, folder, tables, time.monotonic() - start))
-    return folder
 
 
 def execute_all(configs: Mapping[float, BenchmarkConfig], inputs: Inputs, field: str) -> Path:
@@ -77,13 +111,13 @@ def execute_all(configs: Mapping[float, BenchmarkConfig], inputs: Inputs, field:
     return place
 
 
-def run_cells(plan: Plan, folder: Path) -> None:
+def run_cells(plan: Plan) -> None:
     """Train the classifiers; each that ends leaves its cell and a row on the terminal."""
     planned = {cell.stage.infra.uid(): cell for cell in plan.cells}
 
     def finished(stage: Stage) -> str:
         cell = cell_of(plan, planned[stage.infra.uid()])
-        save_cell(folder, cell)
+        save_cell(plan.folder, cell)
         return cell_row(cell)
 
     stages = [cell.stage for cell in plan.cells]
@@ -92,17 +126,27 @@ def run_cells(plan: Plan, folder: Path) -> None:
     run_wave("classifiers", stages, runtime=runtime, ranks=ranks, describe=finished)
 
 
-def write_results(plan: Plan, folder: Path) -> tuple[Record, Tables]:
-    """Cells, tables, page and, last, `run.json`; prints the tables."""
-    record = collect(plan, folder)
-    tables = draw(record, folder)
-    write_record(record, folder)
+def write_results(plan: Plan) -> Outcome:
+    """Cells, tables, page and, last, `run.json`."""
+    record = collect(plan, plan.folder)
+    tables = draw(record, plan.folder)
+    write_record(record, plan.folder)
     for name, origin in generator_origins(record.generators):
         say(f"{name}: {origin}")
     for text in licence_warnings(record.materials):
         say(f"warning: {text}")
-    show(tables)
-    return record, tables
+    return Outcome(plan.folder, record, tables)
+
+
+def read_outcome(folder: Path | str) -> Outcome:
+    """That of an earlier run, merged or not.
+
+    Raises: UserError: if the folder holds no record, or not all that it names.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    with as_written(folder):
+        return Outcome(folder, record, tables_of(record, read_cells(record, folder)))
 
 
 def redraw(folder: Path) -> Tables:

@@ -58,7 +58,7 @@ def test_a_gan_that_its_family_builds_trains_and_draws(name: str, tmp_path: Path
     materials: Any = Tiny(tmp_path)
     model = GENERATORS[name].build(name, section, materials)
     assert model.run()["samples"] == 2 and isinstance(model, GENERATORS[name].stages)
-    clips = model.sampler()([""], [1], section.sampling)
+    clips = model.sampler(section.sampling)([""], [1], section.sampling)
     assert clips.shape == (1, SHAPE.num_frames, SHAPE.height, SHAPE.width, 3)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -75,18 +75,23 @@ def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 def apply_override(config: dict[str, Any], assignment: str) -> None:
     """Apply one `a.b=c` (c is YAML) in place.  Raises: UserError: if it has another form."""
     path, separator, text = assignment.partition("=")
-    keys = path.split(".")
-    if not separator or not all(keys):
+    if not separator or not all(path.split(".")):
         raise UserError(f"--set {assignment}: expected a.b=value")
-    place = config
-    for key in keys[:-1]:
-        place = place.setdefault(key, {})
-        if not isinstance(place, dict):
-            raise UserError(f"--set {assignment}: {key!r} holds a value, not a section")
     try:
-        place[keys[-1]] = yaml.load(text, LOADER)
+        value = yaml.load(text, LOADER)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"--set {assignment}: the value is not YAML") from None
+    _put(config, path, value, f"--set {assignment}")
+
+
+def _put(config: dict[str, Any], path: str, value: Any, asked: str) -> None:
+    *sections, last = path.split(".")
+    place = config
+    for key in sections:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UserError(f"{asked}: {key!r} holds a value, not a section")
+    place[last] = value
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> BenchmarkConfig:
@@ -103,6 +108,21 @@ def load_as(model: type[M], name: str, overrides: Sequence[str] = ()) -> M:
         return model.model_validate(raw)
     except pydantic.ValidationError as error:
         raise UserError(f"--config {name}: {explain(error, model)}") from None
+
+
+def changed(config: BenchmarkConfig, settings: Mapping[str, Any]) -> BenchmarkConfig:
+    """A configuration with other values, validated again.
+
+    Args: settings: values by their paths, as {"classifiers.slowfast.recipe.epochs": 3}.
+    Raises: UserError: one line, with field and cure.
+    """
+    raw = config.model_dump(mode="json")
+    for path, value in settings.items():
+        _put(raw, path, value, f"{config.name}, {path}")
+    try:
+        return BenchmarkConfig.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{config.name}: {explain(error, BenchmarkConfig)}") from None
 
 
 def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:

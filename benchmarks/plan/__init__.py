@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from augment.arm import Arm
@@ -57,6 +58,11 @@ class Plan:
 
     config: BenchmarkConfig
     inputs: Inputs
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.inputs.results / self.config.name
 
     @cached_property
     def data(self) -> Data:

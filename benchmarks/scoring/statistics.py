@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,7 @@ EXACT_CASES = 14  # all 2^14 sign patterns are enumerated up to here
 RANDOM_FLIPS = 9999
 SMALLEST_P = 1 / (RANDOM_FLIPS + 1)
 SIGNIFICANCE = 0.05
+POWER = 0.8  # of a study: the share of such tests that find the difference
 _CONSTANT = 1e-12  # a spread below this is rounding
 Array = NDArray[np.float64]
 
@@ -85,7 +87,7 @@ def paired_difference(treated: Hits, control: Hits, *, seed: int = 0) -> Differe
     the spread between trainings: flipping cases alone would take two lucky trainings for a gain.
     Raises: UserError: if the two were not scored on the same cases with as many seeds.
     """
-    difference = _differences(treated, control)
+    difference = difference_of(treated, control)
     values, clips = difference.hits, difference.clips
     single = len(values) == 1
     return Difference(
@@ -95,7 +97,11 @@ def paired_difference(treated: Hits, control: Hits, *, seed: int = 0) -> Differe
     )
 
 
-def _differences(treated: Hits, control: Hits) -> Hits:
+def difference_of(treated: Hits, control: Hits) -> Hits:
+    """The hits of one minus those of the other, by seed and case.
+
+    Raises: UserError: as `paired_difference`.
+    """
     if not np.array_equal(treated.clips, control.clips):
         raise UserError("the two arms were scored on different cases: evaluate both on one split")
     if len(treated.hits) != len(control.hits):
@@ -174,17 +180,19 @@ def _interval(
     return max(float(low), bounds[0]), min(float(high), bounds[1])
 
 
-def _standard_error(values: Array, clips: Array) -> tuple[float, float]:
-    """Error of the rate over random cases and seeds, and its degrees of freedom.
+class MeanSquares(NamedTuple):
+    """Of each seed's and case's part in a rate's error: see `standard_error`. Numbers, or arrays
+    that broadcast. With one seed `seeds` and `rest` are 0."""
 
-    An analysis of variance of each seed's and case's part in the rate's error (the ratio of sums,
-    linearised): seeds are what readers are in studies of several readers and cases. Seeds enter
-    by their mean square, cases by what theirs has above the residual's.
-    Source: Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple
-    observer ROC analysis", Statistics in Medicine 26(3); degrees of freedom of Satterthwaite 1946,
-    which unlike Hillis's also count the cases as few. They are not fewer than the fewer of seeds
-    and cases have: where the residual is nearly all there is, his formula goes to 0 and t with it
-    to infinity.
+    cases: Any
+    seeds: Any
+    rest: Any
+
+
+def mean_squares(values: Array, clips: Array) -> MeanSquares:
+    """The analysis of variance of the rate's parts (the ratio of sums, linearised).
+
+    Args: values: (S, K) for 2 cases at least; clips: (K,).
     """
     seeds, cases = values.shape
     rate = values.sum() / (seeds * clips.sum())
@@ -192,16 +200,39 @@ def _standard_error(values: Array, clips: Array) -> tuple[float, float]:
     by_case, by_seed = parts.mean(axis=0), parts.mean(axis=1)
     of_cases = seeds * float((by_case**2).sum()) / (cases - 1)
     if seeds == 1:
-        return math.sqrt(of_cases / cases), cases - 1
+        return MeanSquares(of_cases, 0.0, 0.0)
     of_seeds = cases * float((by_seed**2).sum()) / (seeds - 1)
     residual = parts - by_case - by_seed[:, np.newaxis]
     of_residual = float((residual**2).sum()) / ((seeds - 1) * (cases - 1))
-    variance, squares = of_seeds, of_seeds**2 / (seeds - 1)
-    if of_cases > of_residual:
-        variance += of_cases - of_residual
-        squares += (of_cases**2 + of_residual**2 / (seeds - 1)) / (cases - 1)
-    dof = variance**2 / squares if squares else cases - 1
-    return math.sqrt(variance / (seeds * cases)), max(dof, min(seeds, cases) - 1)
+    return MeanSquares(of_cases, of_seeds, of_residual)
+
+
+def standard_error(squares: MeanSquares, seeds: int, cases: Any) -> tuple[Any, Any]:
+    """Error of the rate over random cases and seeds, and its degrees of freedom.
+
+    Seeds are what readers are in studies of several readers and cases. Seeds enter by their mean
+    square, cases by what theirs has above the residual's.
+    Source: Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple
+    observer ROC analysis", Statistics in Medicine 26(3); degrees of freedom of Satterthwaite 1946,
+    which unlike Hillis's also count the cases as few. They are not fewer than the fewer of seeds
+    and cases have: where the residual is nearly all there is, his formula goes to 0 and t with it
+    to infinity.
+    """
+    if seeds == 1:
+        return np.sqrt(squares.cases / cases), cases - 1
+    above = np.maximum(squares.cases - squares.rest, 0.0)
+    of_two = (squares.cases**2 + squares.rest**2 / (seeds - 1)) / (cases - 1)
+    variance = squares.seeds + above
+    fourth = squares.seeds**2 / (seeds - 1) + np.where(above > 0, of_two, 0.0)
+    dof = np.where(fourth > 0, variance**2 / np.where(fourth > 0, fourth, 1.0), cases - 1)
+    least = np.minimum(seeds, cases) - 1
+    return np.sqrt(variance / (seeds * cases)), np.maximum(dof, least)
+
+
+def _standard_error(values: Array, clips: Array) -> tuple[float, float]:
+    seeds, cases = values.shape
+    error, dof = standard_error(mean_squares(values, clips), seeds, cases)
+    return float(error), float(dof)
 
 
 def minimum_detectable_difference(treated: Hits, control: Hits) -> float:
@@ -210,11 +241,16 @@ def minimum_detectable_difference(treated: Hits, control: Hits) -> float:
     Before any correction for several tests; infinite with one case.
     Source: the usual approximation, the t quantiles of 97.5% and 80% times the standard error.
     """
-    difference = _differences(treated, control)
+    difference = difference_of(treated, control)
     if len(difference.clips) < 2:
         return math.inf
     error, dof = _standard_error(difference.hits, difference.clips)
-    return float(stats.t.ppf(1 - SIGNIFICANCE / 2, dof) + stats.t.ppf(0.8, dof)) * error
+    return float(detectable(error, dof))
+
+
+def detectable(error: Any, dof: Any, level: float = SIGNIFICANCE) -> Any:
+    """The true difference that 80% of two-sided t tests with such an error find."""
+    return (stats.t.ppf(1 - level / 2, dof) + stats.t.ppf(POWER, dof)) * error
 
 
 # Draws depend on the number of units alone: rows of a table share them, and so do simulations.

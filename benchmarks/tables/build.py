@@ -60,7 +60,7 @@ def build_table2(
     the only one that the paper's values stand beside.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
-    groups, taxonomy = _groups(cells), taxonomy or default_taxonomy()
+    groups, taxonomy = groups_of(cells), taxonomy or default_taxonomy()
     order, with_paper = _order(groups), taxonomy.is_default
     deltas = differences_from_source(groups, order)
     rows = [_accuracy_row(groups, place, deltas.get(place), audits, with_paper) for place in order]
@@ -90,7 +90,7 @@ def build_contrasts(
     Args: pairs: the first one's top-1 minus the second's is tested.
     Raises: as `build_table2`.
     """
-    groups = _groups(cells)
+    groups = groups_of(cells)
     tests = [
         (group, split, second)
         for group, split in _order(groups)
@@ -116,7 +116,7 @@ def build_contrasts(
     return Contrasts(data=data, scale=scale, rows=tuple(rows), notes=tuple(below))
 
 
-def _groups(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
+def groups_of(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
     """Cells by group, seeds in order.  Raises: UserError: if there is none, or a seed repeats."""
     groups: dict[Group, list[Cell]] = defaultdict(list)
     for cell in cells:

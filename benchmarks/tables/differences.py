@@ -47,7 +47,7 @@ def differences(groups: Groups, tests: Sequence[Test]) -> dict[Test, Delta]:
     p values are corrected over those of a task.
     Raises: UserError: if two arms were scored on different clips or trained with other seeds.
     """
-    found = {test: paired_difference(*pair) for test in tests if (pair := _pair(groups, *test))}
+    found = {test: paired_difference(*pair) for test in tests if (pair := pair_of(groups, *test))}
     corrected: dict[Test, float] = {}
     for task in TASKS:
         family = [test for test in found if test[0].task == task]
@@ -70,7 +70,11 @@ def differences_from_source(groups: Groups, places: Sequence[Place]) -> dict[Pla
     return {(group, split): delta for (group, split, _), delta in found.items()}
 
 
-def _pair(groups: Groups, group: Group, split: Scored, control: Arm) -> tuple[Hits, Hits] | None:
+def pair_of(groups: Groups, group: Group, split: Scored, control: Arm) -> tuple[Hits, Hits] | None:
+    """The hits of a group and of the control in its place; None where one of them has no cells.
+
+    Raises: UserError: if the two were scored on different clips or trained with other seeds.
+    """
     cells = groups.get(group._replace(arm=control))
     if cells is None and control == SOURCE:
         # Source has the same steps under both schedules, so one training of it serves both.
@@ -125,7 +129,7 @@ def notes_on_tests(groups: Groups, tested: Sequence[Test], what: str) -> list[st
         f" {families} {what} in this table. *: p Holm below {SIGNIFICANCE}."
     ]
     on_test = [test for test in tested if test[1] == "test"]
-    pairs = [pair for test in on_test if (pair := _pair(groups, *test))]
+    pairs = [pair for test in on_test if (pair := pair_of(groups, *test))]
     smallest = [minimum_detectable_difference(*pair) for pair in pairs]
     if math.isfinite(max(smallest)):
         low, high = percent(min(smallest)), percent(max(smallest))

@@ -14,14 +14,24 @@ Plain = Iterator[list[Any]]  # lines of the file, the header first
 
 def csv_text(table: Table) -> str:
     """One line a row with plain numbers: intervals in two columns, missing values empty."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(_lines(table))
+    return buffer.getvalue()
+
+
+def plain_rows(table: Table) -> list[dict[str, Any]]:
+    """The same with the columns' names as keys; a missing value is None."""
+    header, *rows = _lines(table)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _lines(table: Table) -> Plain:
     plain: dict[type, Callable[[Any], Plain]] = {
         Table1: _plain_quality,
         Table2: _plain_accuracy,
         Contrasts: _plain_contrasts,
     }
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(plain[type(table)](table))
-    return buffer.getvalue()
+    return plain[type(table)](table)
 
 
 def _plain_quality(table: Table1) -> Plain:

@@ -8,7 +8,7 @@ import pydantic
 
 from core.optimisation import Optimisation
 from generator.sampling import Sampling
-from generator.sections import GeneratorSection, Section
+from generator.sections import EncodingSection, GeneratorSection, Section
 from generator.video_gan.motion import MotionSettings
 
 ONE_PASS = Sampling(steps=1, guidance_scale=1.0)
@@ -81,6 +81,7 @@ class GANSection(GeneratorSection):
     def _it_has_no_steps_and_no_latents(self) -> GANSection:
         if self.sampling.steps != 1 or self.sampling.guidance_scale != 1:
             raise ValueError("sampling: a GAN draws in one pass: steps 1, guidance_scale 1")
-        if "encoding" in self.model_fields_set:
+        # Written down with all other values, as in a run's record, the default is no wish.
+        if self.encoding != EncodingSection():
             raise ValueError("encoding: a GAN is trained on pixels: leave it out")
         return self
