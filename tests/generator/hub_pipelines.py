@@ -125,7 +125,7 @@ def of_unet(kind: str, folder: Path) -> DiffusionPipeline:
     )  # fmt: skip
     parts = {
         "vae": image_vae(), "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet,
-        "scheduler": diffusers.DDIMScheduler(),
+        "scheduler": diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
     }  # fmt: skip
     if kind == "StableDiffusionPipeline":
         parts |= {"safety_checker": None, "feature_extractor": None}
