@@ -112,7 +112,11 @@ class PipelineSampler:
         seed_everything(seed)  # for what a class draws without the generator
         try:
             made = self.pipeline(**self.call.known(arguments)).frames
-        except (ValueError, TypeError, NameError, ImportError) as error:
+        except NameError as error:  # of a module that diffusers imports where it is installed
+            raise UserError(
+                f"a {self.call.kind} needs a library: {error}; install it: pip install {error.name}"
+            ) from error
+        except (ValueError, TypeError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"a {self.call.kind} makes no clip of {frames} frames of {width}x{height}: {reason}"

@@ -141,6 +141,23 @@ def test_what_is_longer_and_larger_is_cut_and_shrunk() -> None:
         sampler(["a"], [0], sampling)
 
 
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (NameError("name 'ftfy' is not defined", name="ftfy"), "a Some needs a library: .* ftfy$"),
+        (ValueError("height: 33"), "^a Some makes no clip of 9 frames of 32x32: height: 33$"),
+    ],
+)
+def test_what_a_pipeline_says_no_to_is_one_line(fault: Exception, line: str) -> None:
+    def pipeline(**_: Any) -> Any:
+        raise fault
+
+    call = Call("Some", {"prompt": None, "num_frames": 16})
+    sampling = call.sampling(1, 1.0, "fp32")
+    with pytest.raises(UserError, match=line):
+        PipelineSampler(pipeline, call, SHAPE, {})(["a"], [0], sampling)
+
+
 def test_steps_and_guidance_are_those_of_the_class_unless_named(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "WanPipeline"}')
     own = Call.of(tmp_path).sampling(None, None, "fp32")
