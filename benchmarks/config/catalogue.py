@@ -17,6 +17,7 @@ SOURCES = {
     "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
     "captioned, captioned_clean": "narrated real clips by their captions; those without text",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
+    "NAME=hub:ORG/NAME": "plus clips of any video pipeline of diffusers; also NAME=DIR of one",
 }
 ACCURACY = "classification accuracy on val and test, with intervals and paired tests"
 

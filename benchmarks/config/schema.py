@@ -21,6 +21,7 @@ from benchmarks.config.sections import (
     CorpusSection,
     CurationSection,
     OphSimSection,
+    PipelineSection,
     QualitySection,
     VarySection,
 )
@@ -64,7 +65,9 @@ class BenchmarkConfig(GeneratorSections):
     """What is classified: phases, operations or both (OphNet2024 has 52 and 107)."""
     sources: tuple[str, ...] = DEFAULT_SOURCES
     """Rows of Table 2: "source" (real clips alone), generators, names of `arms`, NAME=DIR for a
-    folder of your own clips."""
+    folder of your own clips or of a video pipeline, NAME=hub:ORG/NAME for one of the hub."""
+    pipelines: dict[str, PipelineSection] = {}
+    """How the pipelines among the sources are drawn, by their names."""
     arms: dict[str, AnyArmSection] = {}
     """Arms beyond the plain sources, by a name of your choice; only those in `sources` run."""
     contrasts: tuple[tuple[str, str], ...] | None = None

@@ -16,6 +16,8 @@ from classifiers.family import Mode
 from classifiers.networks import Network
 from classifiers.probe import Head
 from classifiers.recipe import Recipe
+from core.runtime import Precision
+from generator.base import ClipShape
 from generator.curation.dynamics import DynamicsSettings
 from generator.curation.privacy import OcrPrivacy, PrivacySettings
 from generator.curation.refine import RefineSettings, RulesRefine
@@ -87,6 +89,21 @@ class ClassifierSection(Section):
     features that are computed once."""
     head: Head = "linear"
     """Of a probe: "linear", on the network's own pooled features; "attentive", on its tokens."""
+
+
+class PipelineSection(Section):
+    """How the clips of a video pipeline of diffusers are drawn, where it is a source."""
+
+    steps: int | None = pydantic.Field(default=None, ge=1, le=1000)
+    """Denoising steps; null: the default of the pipeline's class."""
+    guidance_scale: float | None = pydantic.Field(default=None, ge=1)
+    """Classifier-free guidance, 1: none; null: the default of the pipeline's class."""
+    clip: ClipShape | None = None
+    """Of the clips that it makes; null: those of the run."""
+    precision: Precision = "auto"
+    """Type that the networks are loaded in."""
+    offload: bool = False
+    """Each network waits in the host's memory until it is used; needs a GPU."""
 
 
 class QualitySection(Section):

@@ -29,6 +29,7 @@ from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import Data
 from benchmarks.plan.generators import Generators, by_class
+from benchmarks.plan.pipelines import clips_of_pipeline
 from benchmarks.plan.quality import Encoders
 from benchmarks.plan.selection import ConfidentClips
 from benchmarks.plan.trainings import Trainings
@@ -82,6 +83,9 @@ class Arms:
     def clips_of(self, source: str, task: Task) -> ClipSource:
         """The clips that a source or an arm adds, by its name in the configuration."""
         name, _, folder = source.partition("=")
+        if name in self.generators.pipelines:
+            given = self.generators.pipelines[name]
+            return clips_of_pipeline(name, given, task, self.data, self.draw)
         if folder:
             return UserVideos.at(
                 self._user_folder(name, folder),

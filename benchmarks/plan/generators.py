@@ -10,6 +10,7 @@ from typing import Any
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.data import Data
+from benchmarks.plan.pipelines import given_pipelines
 from core.errors import UserError
 from core.stage import Stage
 from generator.base import Generator, HubWeights, Weights
@@ -59,6 +60,11 @@ class Generators:
                 found |= {by_class(name, task): self._by_class(name, task) for task in config.tasks}
         return found
 
+    @cached_property
+    def pipelines(self) -> dict[str, Weights]:
+        """The weights of every source that is a pipeline of diffusers, by its name."""
+        return given_pipelines(self.data)
+
     def rows(self, name: str) -> dict[str, TableRow]:
         """Table 1's rows of a family; none where the configuration has no section of it."""
         section = self.data.config.section(name)
@@ -88,6 +94,7 @@ class Generators:
     def downloads(self) -> list[Stage]:
         """Weights from the hub and what is made of them alone: looked into before hours of work."""
         towers = {s.infra.uid(): s.tower() for model in self.models.values() for s in model.tower()}
+        towers |= {stage.infra.uid(): stage.tower() for stage in self.pipelines.values()}
         return [
             tower[-1]
             for tower in towers.values()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from augment.arm import Arm
+from augment.synthesis import ClassSynthesis
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import Cell
@@ -104,7 +105,9 @@ def _external_note(record: AnyRecord) -> list[str]:
 
 def _synthesis_note(record: AnyRecord) -> list[str]:
     """How the generators' clips were drawn, where an arm has any."""
-    if not record.config.origins() & set(GENERATORS):
+    stages = (stage.stage for part in record.parts for stage in part.stages)
+    drawn = any(name.startswith(f"{ClassSynthesis.__name__},") for name in stages)
+    if not drawn and not record.config.origins() & set(GENERATORS):
         return []
     settings = record.config.synthesis
     return [f"Synthetic clips: {settings.clips_per_class} a class, classes: {settings.policy}."]
