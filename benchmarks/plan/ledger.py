@@ -32,7 +32,7 @@ from generator.family import Size
 
 # What is assumed where no folder says it. Source: Ophora, Sec. 2.2; OphNet2024's challenge files,
 # (all, of the training split).
-OPHVL_CLIPS, CURATED_CLIPS, CLEAN_CLIPS = 375_198, 162_185, 28_000
+OPHVL_CLIPS, CURATED_CLIPS, CLEAN_CLIPS = 375_198, 162_185, 28_175
 LABELLED_CLIPS = {"phase": (14_674, 8_773), "operation": (17_508, 10_505)}
 BITS_PER_PIXEL = 0.15  # of an mp4; our assumption
 BYTES_PER_PARAMETER = 4

@@ -183,8 +183,7 @@ def test_metrics_mean_what_they_say(folder: Path) -> None:
 
 def test_frechet_distances_have_a_second_reference_where_clips_bear_text(folder: Path) -> None:
     generated, others = DiscClips(count=36, seed=8), DiscClips(count=36, seed=9)
-    alone = quality(folder, generated)
-    both = quality(folder, generated, with_text=others)
+    alone, both = (quality(folder, generated, with_text=each) for each in (None, others))
     fid, fvd = "fid_with_text_ophclip_nano_36x9", "fvd_with_text_slowfast_nano_36x9"
     assert set(both) - set(alone) == {fid, fvd}
     assert {name: both[name] for name in alone} == alone

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
-from benchmarks.plan.ledger import CURATED_CLIPS, OPHVL_CLIPS, ledger
+from benchmarks.plan.ledger import CLEAN_CLIPS, CURATED_CLIPS, OPHVL_CLIPS, ledger
 
 
 def numbers(text: str, row: str) -> list[float]:
@@ -34,7 +34,7 @@ def test_encoded_clips_take_the_disk_that_their_latents_do(made: dict[str, str])
     # (fine-tuning reads the clean ones).
     each = 2 * (13 * 60 * 90 * 16 + 226 * 4096)
     assert each * CURATED_CLIPS / 1e12 == pytest.approx(0.66, abs=0.005)
-    assert numbers(made["one"], "encoding")[-1] == round(each * (CURATED_CLIPS + 28_000) / 1e9)
+    assert numbers(made["one"], "encoding")[-1] == round(each * (CURATED_CLIPS + CLEAN_CLIPS) / 1e9)
 
 
 def test_every_clip_and_every_curated_clip_is_asked_about_once(made: dict[str, str]) -> None:

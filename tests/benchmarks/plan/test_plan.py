@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,10 +14,8 @@ from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
 from benchmarks.plan import Inputs, Plan
 from classifiers.checkpoints import Checkpoint
 from core.errors import UserError
-from core.video import write_video
 from generator.base import BeforehandTraining
 from generator.bora.training import BoraTraining
-from generator.curation.stages import PrivacyFilter
 from generator.endora.training import EndoraTraining
 from generator.ophora.training import GivenOphora, OphoraTraining
 from tests.benchmarks.metrics.tiny_scripts import TinyI3d, TinyInception, save
@@ -57,23 +54,6 @@ def test_weights_that_are_nowhere_are_refused_by_their_field(field: str, tmp_pat
         chosen.append("endora.prior={weight: 0.5, layers: [0], blocks: [0]}")
     with pytest.raises(UserError, match=f"^{field} nowhere: no such folder; give a folder or"):
         Plan(load_config("smoke", chosen), Inputs(tmp_path)).check()
-
-
-def test_clips_with_text_are_a_second_reference_where_there_are_any(tmp_path: Path) -> None:
-    def references(*changes: str, corpus: Path | None = None) -> tuple[object, object, object]:
-        plan = Plan(load_config("smoke", list(changes)), Inputs(tmp_path, corpus_root=corpus))
-        row = plan.quality.rows[0].stage
-        return row.real, row.with_text, row.real_split
-
-    clean, none, _ = references()
-    assert none is None and isinstance(clean, PrivacyFilter)  # no clip is drawn with text
-    clean, before, split = references("quality.corpus.mix.text_share=0.3")
-    assert isinstance(clean, PrivacyFilter) and before == clean.clips and split is None
-    root = tmp_path / "corpus"
-    write_video(root / "clips" / "a_0.mp4", np.zeros((8, 64, 96, 3), np.uint8))
-    (root / "clips.csv").write_text("clip id,caption\na_0,a lens\n")
-    clean, before, split = references(corpus=root)
-    assert isinstance(clean, PrivacyFilter) and before == clean.clips and split == "val"
 
 
 def test_narrated_captions_may_be_longer_than_instructions(tmp_path: Path) -> None:
