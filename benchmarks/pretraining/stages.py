@@ -92,6 +92,7 @@ class Pretraining:
             clips=(self.corpora.natural, self.corpora.biomed, self.corpora.surgical),
             paraphrases=tuple(load_descriptions().values()),
             extra_words=tuple(prompt for group in prompts for prompt in group),
+            init=None if self.config.text.start is None else self._given("text.start"),
             settings=self.config.text.settings,
             optimisation=self.config.text.optimisation,
             **self.common,
