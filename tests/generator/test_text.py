@@ -115,12 +115,9 @@ def test_contrast_is_low_where_each_sentence_is_nearest_to_its_other_wording() -
     assert strangers > told + 1
     # Another sample of the same group is no wrong answer.
     twice = torch.cat([own[:2], own[:1]])
-    assert torch.isclose(
-        contrast(twice, twice, torch.tensor([0, 1, 0]), 0.5),
-        torch.log1p(
-            torch.exp(torch.tensor([-2.0, -2.0, -2.0])) * torch.tensor([1.0, 2.0, 1.0])
-        ).mean(),
-    )
+    others = torch.tensor([1.0, 2.0, 1.0])
+    found = contrast(twice, twice, torch.tensor([0, 1, 0]), 0.5)
+    assert torch.isclose(found, torch.log1p(others * torch.tensor(-2.0).exp()).mean())
 
 
 WORDINGS = (
@@ -156,7 +153,5 @@ def test_wordings_come_near_each_other_in_a_training_that_goes_on(tmp_path: Path
         own = near[same & ~torch.eye(9, dtype=torch.bool)]
         gaps.append(float(own.mean() - near[~same].mean()))
     assert gaps[1] > gaps[0] + 0.2
-    words = [
-        (stage.weights() / "tokenizer" / "tokenizer.json").read_text() for stage in (first, after)
-    ]
-    assert words[0] == words[1]
+    files = [stage.weights() / "tokenizer" / "tokenizer.json" for stage in (first, after)]
+    assert files[0].read_text() == files[1].read_text()
