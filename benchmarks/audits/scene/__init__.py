@@ -4,5 +4,6 @@ clip -> frames -> parallax? -> cameras (structure from motion) -> training and n
      -> a reconstruction of the training views -> PSNR of the novel ones, total variation of depth
      -> the same with the frames shuffled among the cameras
 
-Source: Endora (arXiv 2403.11050), Sec. 3.3, and its released steps: COLMAP, then Gaussian splatting.
+Source: Endora (arXiv 2403.11050), Sec. 3.3, and the steps in its README: COLMAP, then Gaussian
+splatting.
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -34,6 +35,8 @@ RAYS_AT_ONCE = 8192  # when a view is drawn
 class FieldSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A radiance field and how it is fitted to the training views of a clip."""
 
+    method: Literal["field"] = "field"
+    """Its name."""
     planes: int = pydantic.Field(default=48, ge=8)
     """Cells in depth, and samples of a ray."""
     cells_per_pixel: float = pydantic.Field(default=0.5, gt=0)
@@ -89,7 +92,10 @@ class Volume:
 
 
 class RadianceField(nn.Module):
-    """Density and colour anywhere in `volume`; cells: (depth, height, width) of the finest level."""
+    """Density and colour anywhere in `volume`.
+
+    cells: (depth, height, width) of the finest level.
+    """
 
     def __init__(self, volume: Volume, cells: tuple[int, int, int]) -> None:
         super().__init__()
@@ -188,10 +194,11 @@ def reconstruct(
 
     @torch.inference_mode()
     def render(view: int) -> Shown:
-        grid, found = field.grid(), []
-        middle = torch.full((1, field.samples), 0.5, device=device)
-        for part in directions_of(view).split(RAYS_AT_ONCE):
-            found.append(field(grid, starts[view].expand(len(part), 3), part, middle))
+        grid, middle = field.grid(), torch.full((1, field.samples), 0.5, device=device)
+        found = [
+            field(grid, starts[view].expand(len(part), 3), part, middle)
+            for part in directions_of(view).split(RAYS_AT_ONCE)
+        ]
         colours, depths = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
         return Shown(colours.reshape(height, width, 3), depths.reshape(height, width))
 

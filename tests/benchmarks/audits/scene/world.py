@@ -42,7 +42,11 @@ def standing(count: int = 16, size: tuple[int, int] = (192, 128)) -> Cameras:
 def looking(places: Floats, yaws: Floats, size: tuple[int, int]) -> Cameras:
     """Cameras at (T, 3) places, turned by (T,) radians about the vertical; sees the boxes."""
     zero, one = np.zeros_like(yaws), np.ones_like(yaws)
-    rows = [[np.cos(yaws), zero, -np.sin(yaws)], [zero, one, zero], [np.sin(yaws), zero, np.cos(yaws)]]
+    rows = [
+        [np.cos(yaws), zero, -np.sin(yaws)],
+        [zero, one, zero],
+        [np.sin(yaws), zero, np.cos(yaws)],
+    ]
     rotations = np.moveaxis(np.array(rows), -1, 0)
     return Cameras(
         focal_px=FOCAL * size[0],
