@@ -37,12 +37,11 @@ def audit(options: argparse.Namespace) -> dict[str, Any]:
     settings = _settings(chosen(options.method, device), options.steps)
     cache = options.results / "cache"
     common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": runtime}
-    clips = {
-        name: Filmed.at(root, options.clips, cache / "hashes.json", **common)
-        for name, root in map(_named, options.folders)
-    }
-    if len(clips) < len(options.folders):
+    roots = [_named(text) for text in options.folders]
+    if len(dict(roots)) < len(roots):
         raise UserError("NAME=DIR: a name is given twice: give each folder its own")
+    memory = cache / "hashes.json"
+    clips = {name: Filmed.at(root, options.clips, memory, **common) for name, root in roots}
     found = {}
     for name, source in clips.items():
         cameras = SceneCameras(
