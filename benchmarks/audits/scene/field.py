@@ -11,6 +11,7 @@ Source: voxels without a network, Plenoxels (arXiv 2112.05131); volume rendering
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,6 +98,11 @@ class RadianceField(nn.Module):
     cells: (depth, height, width) of the finest level.
     """
 
+    rotation: Tensor
+    centre: Tensor
+    low: Tensor
+    high: Tensor
+
     def __init__(self, volume: Volume, cells: tuple[int, int, int]) -> None:
         super().__init__()
         self.samples = cells[0]
@@ -128,14 +134,14 @@ class RadianceField(nn.Module):
         steps = torch.arange(self.samples, device=offsets.device) + offsets
         depths = 1 / (near + steps / self.samples * (far - near))
         places = starts[:, None] + depths[..., None] * directions[:, None]
-        before = (places - self.centre) @ self.rotation.T  # type: ignore[operator]
+        before = (places - self.centre) @ self.rotation.T
         z = before[..., 2:].clamp_min(1e-6)
         inside = torch.cat([before[..., :2] / z, 1 / z], dim=-1)
-        looked = 2 * (inside - self.low) / (self.high - self.low) - 1  # type: ignore[operator]
+        looked = 2 * (inside - self.low) / (self.high - self.low) - 1
         found = F.grid_sample(grid, looked[None, None], align_corners=True, padding_mode="border")
         density, colour = found[0, 0, 0], torch.sigmoid(found[0, 1:, 0])  # (N, S), (3, N, S)
         # Thin at first: half of the light passes.
-        clear = torch.exp(-F.softplus(density - np.log(self.samples)))
+        clear = torch.exp(-F.softplus(density - math.log(self.samples)))
         passed = torch.cumprod(torch.cat([torch.ones_like(clear[:, :1]), clear], dim=1), dim=1)
         last = torch.zeros_like(clear)
         last[:, -1] = passed[:, -1]

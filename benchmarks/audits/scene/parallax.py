@@ -8,8 +8,9 @@ A camera that only turns or zooms, and one that moves before a flat wall, give a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ STILL_PX = 0.5  # our choice: what encoding moves a feature by
 GAPS = (0.75, 0.5, 0.25)  # of the clip: the widest at which frames still have much in common
 
 Kind = Literal["parallax", "flat", "still", "featureless"]
+Seen = tuple[Sequence[Any], NDArray[np.float32] | None]  # keypoints, descriptors
 Matched = NDArray[np.float32]  # (M, 2, 2): x, y in the one frame and in the other
 
 
@@ -66,8 +68,8 @@ def _judged(pairs: list[Matched]) -> Motion:
     return Motion("flat" if share >= FLAT else "parallax", shift, share)
 
 
-def matched(one: tuple, other: tuple) -> Matched:  # type: ignore[type-arg]
-    """The features, (keypoints, descriptors) of two frames, that are each other's nearest."""
+def matched(one: Seen, other: Seen) -> Matched:
+    """The features of two frames that are each other's nearest."""
     if one[1] is None or other[1] is None or min(len(one[1]), len(other[1])) < 2:
         return np.empty((0, 2, 2), np.float32)
     matcher = cv2.BFMatcher(cv2.NORM_L2)
