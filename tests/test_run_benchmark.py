@@ -47,7 +47,7 @@ def test_options_are_the_promised_ones() -> None:
     assert options == {
         "-h", "--config", "--data-root", "--corpus-root", "--sources", "--classifiers", "--seeds",
         "--only", "--set", "--results", "--no-wait", "--dry-run", "--list", "--compare", "--report",
-        "--test-root", "--test-mapping",
+        "--test-root", "--test-mapping", "--rows",
     }  # fmt: skip
 
 
