@@ -77,7 +77,9 @@ def quality_table(
     section = config.quality
     protocol = section.protocol
     frames = f"{protocol.num_frames} frames of {protocol.width}x{protocol.height}"
-    variants = any(row.startswith(VARIANT) for row in section.rows or ())
+    variants = section.published == "ophora" and any(
+        row.startswith(VARIANT) for row in section.rows or ()
+    )
     given = [f"{row.model} ({row.folder})" for row in rows if row.folder is not None]
     return build_table1(
         [(row.model, row.fine_tuned_on, row.metrics) for row in rows],
