@@ -140,7 +140,7 @@ class BenchmarkConfig(GeneratorSections):
     @pydantic.model_validator(mode="after")
     def _rows_are_known(self) -> BenchmarkConfig:
         known = self.table_rows()
-        for row in self.quality.rows or ():
+        for row in (*(self.quality.rows or ()), *self.quality.beside):
             if row not in {**known, **self.quality.folders}:
                 raise ValueError(f"quality.rows: no {row!r}: {did_you_mean(row, known)}")
         for row in self.quality.folders:
@@ -234,6 +234,11 @@ class BenchmarkConfig(GeneratorSections):
             if getattr(self, name) is not None
             for model, row in family.rows(getattr(self, name)).items()
         }
+
+    def compared_rows(self) -> tuple[str, ...]:
+        """Table 1's rows that the sources do not bring by themselves."""
+        beside = self.quality.beside if set(DEFAULT_SOURCES) <= set(self.sources) else ()
+        return beside if self.quality.rows is None else self.quality.rows
 
     def registry(self) -> dict[str, Arm]:
         """Every arm that the run may have, by its name in the configuration."""

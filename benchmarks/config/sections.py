@@ -128,6 +128,9 @@ class QualitySection(Section):
 
     rows: tuple[str, ...] | None = None
     """The generators that are compared; null: those that the sources need."""
+    beside: tuple[str, ...] = ()
+    """Generators beside those that the sources need, where `rows` is null and all sources of the
+    paper's Table 2 are in the run."""
     folders: dict[str, str] = {}
     """Folders of clips (videos, or folders of frames) by row: each takes the place of the generator
     whose row has that name, or is a row of its own."""

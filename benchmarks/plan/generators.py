@@ -45,7 +45,7 @@ class Generators:
                         f"source {name!r} with --data-root needs a generator: train generators on "
                         f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
                     )
-        rows = () if self.data.without_corpus else config.quality.rows or ()
+        rows = () if self.data.without_corpus else config.compared_rows()
         wanted = {*sources, *(row for row in rows if row not in config.quality.folders)}
         of_rows = {row: name for name, family in GENERATORS.items() for row in self.rows(name)}
         for model in tuple(wanted):
