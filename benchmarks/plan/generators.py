@@ -52,7 +52,7 @@ class Generators:
             name = of_rows[model]
             if self.data.footage is not None and GENERATORS[name].reads_captions:
                 raise UserError(
-                    f"{model!r} learns from captions, and --corpus-root {self.data.footage.root} "
+                    f"{model!r} reads captions, and --corpus-root {self.data.footage.root} "
                     "has none: add clips.csv, or leave it out"
                 )
             wanted |= {*GENERATORS[name].beside(model, config.section(name))}
