@@ -86,6 +86,17 @@ def test_clips_without_captions_are_cut_for_those_who_need_none(tmp_path: Path) 
         plan_of(tmp_path / "r", corpus=corpus, footage=None).check()
 
 
+def test_smoke_has_a_row_of_each_rival_where_it_makes_all_of_table_2(tmp_path: Path) -> None:
+    def rows(*changes: str) -> list[str]:
+        plan = Plan(load_config("smoke", changes), Inputs(tmp_path))
+        return [row.model for row in plan.quality.rows]
+
+    assert rows()[-3:] == LABELS[1:] and len(rows()) == 6
+    assert rows("sources=[source, ophora]") == ["Ophora (TPT-only)", "Ophora"]
+    assert rows("sources=[source]") == []
+    assert "LVDM" not in rows("quality.rows=[ophora]")
+
+
 @pytest.mark.slow
 def test_given_clips_are_measured_against_clips_without_captions(tmp_path: Path) -> None:
     corpus = clips(tmp_path / "Colonoscopic", count=6, frames=30)
