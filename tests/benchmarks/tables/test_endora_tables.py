@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from augment.arm import SOURCE
+from benchmarks.config.files import load_config
 from benchmarks.tables.build import build_table2
+from benchmarks.tables.of_run import accuracy_table
 from benchmarks.tables.paper import endora_data, endora_f1, endora_quality, paper_tables
 from benchmarks.tables.plain import csv_text
 from benchmarks.tables.quality import build_table1
 from benchmarks.tables.render import grid, markdown
 from benchmarks.tables.schema import Table1
+from tests.benchmarks.records import make_record
 from tests.benchmarks.scores import arm_of, make_cell
 
 NAMES = ("fid_o_9x9", "fvd_s_9x9", "kvd_s_9x9", "is_s_9x9")
@@ -108,6 +111,24 @@ def test_its_f1_stands_beside_ours_and_ophora_s_numbers_do_not(tmp_path: Path) -
     assert grid(plain)[0].count("paper") == header.count("paper") - 1
     assert endora_f1("Endora", "Colonoscopic") == {"Colonoscopic": 87.0}
     assert endora_f1("Bora", "Colonoscopic") == {}
+
+
+def test_a_run_s_table_2_says_what_stands_for_what(tmp_path: Path) -> None:
+    arms = ("Source + unlabelled_lvdm", "Source + unlabelled_endora")
+    cells = [make_cell(tmp_path), *(make_cell(tmp_path, arm, labelled=False) for arm in arms)]
+
+    def lines(**other: Any) -> tuple[list[dict[str, float]], str]:
+        table = accuracy_table(make_record(load_config("endora_fixmatch"), cells, **other), cells)
+        test = [row.f1_papers for row in table.rows if row.split == "test"]
+        return test, "\n".join(table.notes)
+
+    found, notes = lines()
+    assert [each["Colonoscopic"] for each in found] == [74.5, 76.2, 87.0]
+    assert "on Colonoscopic / CholecTriplet, for which OphVL-sim stands here" in notes
+    assert "PolypDiag's class Abnormal, for which OphSim stands here" in notes
+    found, notes = lines(data="PolypDiag", corpus="/data/CholecT45")
+    assert found == [{"CholecTriplet": value} for value in (74.5, 78.0, 82.0)]
+    assert "on CholecTriplet: compare" in notes and "stands" not in notes
 
 
 def test_its_tables_are_complete() -> None:
