@@ -35,6 +35,7 @@ from generator.base import ClipShape
 from generator.curation.decisions import assign_splits
 
 CLIPS_NAME = "clips"
+RECORDINGS_A_WORKER = 50  # starting a worker takes as long as cutting about that many short ones
 
 
 class Cut(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -111,8 +112,8 @@ class Footage(ClipSource):
         """As `ClipSource.manifest`; videos moved since the stage ran are found at their present
         root."""
         found = super().manifest()
-        written = found.root.name == CLIPS_NAME and self.folder in found.root.parents
-        return found if written else found.model_copy(update={"root": self.root.resolve()})
+        of_videos = all(clip.path == clip.video_id for clip in found.clips)
+        return found.model_copy(update={"root": self.root.resolve()}) if of_videos else found
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write the clips that are not there yet and list all.
@@ -124,8 +125,9 @@ class Footage(ClipSource):
         made: dict[str, tuple[Clip, ...]] = {}
         unreadable: dict[str, str] = {}
         make = partial(_clips_of, self.name, self.cut, folder / CLIPS_NAME)
-        running = map_unordered(make, found.recordings, workers=self.runtime.workers)
         description, total = f"cutting {self.name}", len(found.recordings)
+        workers = min(self.runtime.workers, 1 + total // RECORDINGS_A_WORKER)
+        running = map_unordered(make, found.recordings, workers=workers)
         for recording, clips in track(
             running, total=total, description=description, unit="recordings"
         ):
