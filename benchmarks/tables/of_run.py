@@ -89,7 +89,7 @@ def quality_table(
         scale=config.scale,
         protocol=f"{section.num_clips} held-out clips, {frames}, h264",
         notes=[
-            *["Beside Endora's variants: Endora's own Table 3, on Colonoscopic."] * variants,
+            *endora_note(Path(corpus).name, ["Colonoscopic"], 3) * variants,
             *[f"Clips of a folder, not made here: {', '.join(given)}."] * bool(given),
         ],
         published=section.published,

@@ -47,7 +47,10 @@ def build_table1(
         for model, fine_tuned_on, metrics in entries
     ]
     table = Table1(data=data, scale=scale, protocol=protocol, rows=tuple(rows))
-    beside = [PAPER_NOTE] if published == "ophora" else endora_note(data, table.data_of_papers, 1)
+    variants = all(row.model.startswith("Endora, ") for row in rows)  # whose numbers are Endora's
+    beside = [] if variants else [PAPER_NOTE]
+    if published == "endora":
+        beside = endora_note(data, table.data_of_papers, 1)
     below = (*_notes_on_quality(table), *notes, *beside)
     return table.model_copy(update={"notes": below})
 
