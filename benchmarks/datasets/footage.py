@@ -208,7 +208,8 @@ def _fitted(frame: Frames, shape: ClipShape) -> Frames:
     columns = min(width, round(height * shape.width / shape.height))
     top, left = (height - rows) // 2, (width - columns) // 2
     middle = np.ascontiguousarray(frame[top : top + rows, left : left + columns])
-    return resize(middle[None], (shape.width, shape.height))[0]
+    fitted: Frames = resize(middle[None], (shape.width, shape.height))[0]
+    return fitted
 
 
 def _whole(source: str, folder: Path, recording: Recording) -> Clip:
