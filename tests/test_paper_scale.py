@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import run_benchmark
+from benchmarks.config.files import load_config
 from benchmarks.datasets.taxonomy import NUM_CLASSES
 from benchmarks.metrics.encoders import VideoEncoderTraining
 from benchmarks.metrics.frames import FrameProtocol
@@ -25,10 +28,22 @@ from core.video import write_video
 from generator.base import ClipShape
 from tests.benchmarks.metrics.toy import DiscClips
 from tests.generator.curation.chat_server import ChatServer
-from tests.generator.tiny import STDIT, TRANSFORMER, bora_base, common, ophora_base
+from tests.generator.released import released
+from tests.generator.tiny import (
+    ENDORA,
+    IMAGE_VAE,
+    STDIT,
+    TRANSFORMER,
+    autoencoder_folder,
+    common,
+    ophora_base,
+    text_folder,
+)
 
 SHAPE = ClipShape(num_frames=49, width=32, height=32)  # 16 x 16 is below what the VAE takes
+SMALL = ClipShape(num_frames=16, width=32, height=32)  # of Bora's and Endora's clips
 PROTOCOL = FrameProtocol(num_frames=16, width=32, height=32)
+ROWS = load_config("paper/generation_quality", []).quality.rows  # all eight
 CAPTION = "the forceps tear the capsule in a circle"
 
 
@@ -74,6 +89,26 @@ def encoders(root: Path) -> dict[str, Path]:
     return {"video_encoder": video.weights(), "image_text_encoder": image_text.weights()}
 
 
+def rivals(root: Path) -> dict[str, Any]:
+    """Bora and Endora under the names and in the files that they were published in."""
+    bora = STDIT.model_copy(update={"max_text_tokens": 120})
+    (root / "bora").mkdir()
+    save_file(released(bora.build(SMALL)), root / "bora" / "bora.safetensors")
+    endora = {"ema": ENDORA.build(SMALL, None).state_dict()}
+    torch.save(endora, root / "endora.pt")
+    autoencoder = autoencoder_folder(root, IMAGE_VAE)
+    found: dict[str, Any] = {
+        "bora.base": root / "bora", "bora.text": text_folder(root),
+        "bora.transformer": bora.model_dump_json(),
+        "endora.base": root / "endora.pt", "endora.prior": "null", "endora.dino": "null",
+        "endora.transformer": ENDORA.model_dump_json(),
+    }  # fmt: skip
+    for name in ("bora", "endora"):
+        clip = {f"{name}.clip.{field}": value for field, value in SMALL.model_dump().items()}
+        found |= {f"{name}.autoencoder": autoencoder, **clip}
+    return found
+
+
 @pytest.mark.slow
 def test_all_stages_of_the_papers_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -88,25 +123,30 @@ def test_all_stages_of_the_papers_configuration(
     ophora = ophora_base(
         tmp_path, SHAPE, TRANSFORMER.model_copy(update={"max_text_tokens": 226})
     ).weights()
-    bora = bora_base(tmp_path, SHAPE, STDIT.model_copy(update={"max_text_tokens": 120})).weights()
+    trainings = (
+        "ophora.tpt", "ophora.p2ft", "bora.fine_tuning", "endora.fine_tuning", "endora.classes",
+    )  # fmt: skip
+    short = {"steps": 2, "batch_size": 2, "precision": "fp32"}  # fp16 needs a GPU
     small = {
         "clip.width": 32, "clip.height": 32,
-        "ophora.base": ophora, "bora.base": bora,
-        "bora.autoencoder": "null", "bora.text": "null", "bora.clip": "null",
-        "ophora.tpt.optimisation.steps": 2, "ophora.p2ft.optimisation.steps": 2,
-        "bora.fine_tuning.optimisation.steps": 2,
-        "ophora.tpt.optimisation.batch_size": 2, "ophora.p2ft.optimisation.batch_size": 2,
-        "bora.fine_tuning.optimisation.batch_size": 2,
-        # fp16 needs a GPU; the arithmetic is the same.
-        "ophora.tpt.optimisation.precision": "fp32", "ophora.p2ft.optimisation.precision": "fp32",
-        "bora.fine_tuning.optimisation.precision": "fp32",
-        "ophora.encoding.precision": "fp32", "bora.encoding.precision": "fp32",
-        "ophora.sampling.precision": "fp32", "bora.sampling.precision": "fp32",
-        "ophora.sampling.steps": 2, "bora.sampling.steps": 2,
+        "ophora.base": ophora,
+        **rivals(tmp_path),
+        **{
+            f"{training}.optimisation.{field}": value
+            for training in trainings
+            for field, value in short.items()
+        },
+        **{
+            f"{generator}.{field}": value
+            for generator in ("ophora", "bora", "endora")
+            for field, value in {
+                "encoding.precision": "fp32", "sampling.precision": "fp32", "sampling.steps": 2,
+            }.items()
+        },
         "synthesis.clips_per_class": 1, "synthesis.policy": "promptable",
         "curation.refine.endpoint.base_url": server.base_url,
         "curation.privacy.endpoint.base_url": server.base_url,
-        "quality.image_encoder": "null",
+        "quality.image_encoder": "null", "quality.rows": f"[{','.join(ROWS)}]",
         "quality.num_clips": 2, "quality.protocol.width": 32, "quality.protocol.height": 32,
         "seeds": 1, "size": 64,
         "classifiers.slowfast.network": "{kind: SlowFast, depth: 18, stem_dim_outs: [8, 1]}",
@@ -133,6 +173,9 @@ def test_all_stages_of_the_papers_configuration(
     assert (table2["data"], table2["scale"]) == ("OphNet2024", "paper")
     assert len(table2["rows"]) == 12
     table1 = json.loads((folder / "table1.json").read_text())
-    assert [row["model"] for row in table1["rows"]][-1] == "Ophora"
+    assert [row["model"] for row in table1["rows"]] == [
+        "Endora", "Endora (w/ Ophora-160K)", "Bora", "Bora (w/ Ophora-160K)",
+        "CogVideoX-2b", "CogVideoX-2b (w/ OphVL)", "Ophora (TPT-only)", "Ophora",
+    ]  # fmt: skip
     record = json.loads((folder / "run.json").read_text())
     assert record["generators"]["ophora"]["init"]["steps"] == 2

@@ -22,6 +22,7 @@ from core.runtime import commit_of
 
 DEFAULT = "_pretrain_nano"
 NAMES = (
+    "text",
     "ophora_base",
     "bora_base",
     "dino_nano",

@@ -6,7 +6,7 @@ from benchmarks.config.sections import CorpusSection, CurationSection
 from core.optimisation import Optimisation
 from core.runtime import Runtime
 from generator.backbone.autoencoder import AutoencoderSettings
-from generator.backbone.text import TextEncoderSettings
+from generator.backbone.lessons import TextEncoderSettings
 from generator.base import ClipShape
 from generator.bora.pipeline import STDiTSettings
 from generator.endora.dino import VitSettings
@@ -36,6 +36,8 @@ class TextSection(Section):
 
     given: str | None = None
     """A folder with a trained `text_encoder/` and its `tokenizer/`; null trains it."""
+    start: str | None = None
+    """The same, whose training goes on; null begins anew."""
     settings: TextEncoderSettings
     """Its size and objective."""
     optimisation: Optimisation

@@ -83,17 +83,17 @@ class Pretraining:
 
     @cached_property
     def text(self) -> Weights:
-        """T5. What stands for the knowledge of a large one: wordings of each operation, the
-        prompts' not among them."""
-        if self.config.text.given is not None:
+        """T5; wordings of each operation, no prompts, stand for what a large one knows."""
+        section, prompts = self.config.text, PromptBook.load().operations.values()
+        if section.given is not None:
             return self._given("text.given")
-        prompts = PromptBook.load().operations.values()
         return TextEncoderTraining(
             clips=(self.corpora.natural, self.corpora.biomed, self.corpora.surgical),
             paraphrases=tuple(load_descriptions().values()),
             extra_words=tuple(prompt for group in prompts for prompt in group),
-            settings=self.config.text.settings,
-            optimisation=self.config.text.optimisation,
+            init=self._given("text.start") if section.start else None,
+            settings=section.settings,
+            optimisation=section.optimisation,
             **self.common,
         )
 

@@ -6,6 +6,7 @@ import pydantic
 
 from generator.base import Generator, Weights
 from generator.bora.given import ReleasedBora
+from generator.bora.pipeline import STDiTSettings
 from generator.bora.training import BoraTraining, GivenBora
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
 from generator.opening import STDIT, Wanted
@@ -24,6 +25,8 @@ class BoraSection(GeneratorSection):
     """The VAE that the released weights were trained with; they need it and `text`."""
     text: str | None = None
     """A folder (or hub id) with `text_encoder` and `tokenizer`."""
+    transformer: STDiTSettings = STDiTSettings()
+    """Sizes of released weights' network."""
     start: str | None = None
     """A folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from; null
     starts from `base`."""
@@ -94,6 +97,7 @@ def _base(section: BoraSection, materials: Materials) -> Weights:
         autoencoder=materials.weights(section.autoencoder, "bora.autoencoder"),
         text=materials.weights(section.text, "bora.text"),
         shape=shape_of(section, materials),
+        transformer=section.transformer,
         **materials.common,
     ).check()
 

@@ -61,7 +61,8 @@ class EndoraSection(GeneratorSection):
     start: str | None = None
     """A folder whose `transformer/` was fine-tuned from `base` beforehand, to go on from."""
     transformer: EndoraSettings | None = None
-    """Sizes of the variants, which need it and `autoencoder`."""
+    """Sizes of the variants, which need it and `autoencoder`, and of a checkpoint's network; null:
+    EnDora-XL/2."""
     variants: dict[str, EndoraVariant] = {}
     """Trained from nothing as `fine_tuning` says, rows "endora/NAME" of Table 1."""
     fine_tuning: DiffusionTrainingSection
@@ -212,6 +213,8 @@ def _base(section: EndoraSection, materials: Materials) -> Weights:
         path=path,
         sha256=_sha256(path) if path.is_file() else UNKNOWN,
         autoencoder=materials.weights(section.autoencoder, "endora.autoencoder"),
+        shape=shape_of(section, materials),
+        transformer=section.transformer or EndoraSettings(),
         **materials.common,
     ).check()
 

@@ -71,10 +71,19 @@ def test_an_update_is_the_library_s_in_float32(shape: tuple[int, int]) -> None:
 
 def test_singular_values_become_about_equal() -> None:
     torch.manual_seed(0)
-    matrix = torch.randn(32, 48) @ torch.diag(torch.logspace(0, -2, 48))
-    before, after = (torch.linalg.svdvals(x) for x in (matrix, orthogonalised(matrix)))
-    assert before[0] / before[-1] > 20
-    assert after.min() > 0.5 and after.max() < 1.3
+    drawn = [torch.randn(32, 48) @ torch.diag(torch.logspace(0, -2, 48)) for _ in range(2)]
+    # Of one size together: wide, wide, tall, and one of another size.
+    matrices = [drawn[0], 3.0 * drawn[1], drawn[0].T, drawn[1][:, 8:]]
+    steps = orthogonalised(matrices)
+    for matrix, step in zip(matrices, steps, strict=True):
+        before, after = torch.linalg.svdvals(matrix), torch.linalg.svdvals(step)
+        assert before[0] / before[-1] > 20
+        assert after.min() > 0.5 and after.max() < 1.3
+        # Singular vectors stay: the step times the matrix is symmetric and not negative.
+        product = step @ matrix.T
+        assert torch.allclose(product, product.T, atol=1e-4)
+        assert torch.linalg.eigvalsh(product).min() > -1e-5
+    assert torch.allclose(steps[2], steps[0].T, atol=1e-5)
 
 
 def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:

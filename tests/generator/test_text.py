@@ -10,10 +10,10 @@ from transformers import T5Tokenizer
 
 from core.errors import UserError
 from core.optimisation import Optimisation
+from generator.backbone.lessons import Lessons, TextEncoderSettings
 from generator.backbone.text import (
-    Lessons,
-    TextEncoderSettings,
     TextEncoderTraining,
+    contrast,
     correlation,
     encode_text,
     word_tokenizer,
@@ -103,3 +103,55 @@ def test_a_lone_sentence_is_no_paraphrase() -> None:
     for groups in ((), (("alone",),)):
         with pytest.raises(UserError, match="two sentences"):
             Lessons(word_tokenizer(CAPTIONS), CAPTIONS, groups, settings)
+
+
+def test_contrast_is_low_where_each_sentence_is_nearest_to_its_other_wording() -> None:
+    own = torch.eye(DIM)
+    groups = torch.arange(DIM)
+    # By hand: the own wording has similarity 1 over 0.5, the seven others 0.
+    told = -torch.log(torch.exp(torch.tensor(2.0)) / (torch.exp(torch.tensor(2.0)) + DIM - 1))
+    assert torch.isclose(contrast(own, 3.0 * own, groups, 0.5), told)
+    strangers = contrast(own, own.roll(1, 0), groups, 0.5)
+    assert strangers > told + 1
+    # Another sample of the same group is no wrong answer.
+    twice = torch.cat([own[:2], own[:1]])
+    others = torch.tensor([1.0, 2.0, 1.0])
+    found = contrast(twice, twice, torch.tensor([0, 1, 0]), 0.5)
+    assert torch.isclose(found, torch.log1p(others * torch.tensor(-2.0).exp()).mean())
+
+
+WORDINGS = (
+    ("a blade cuts the edge", "the knife opens the rim", "an incision is made outside"),
+    ("gel flows in slowly", "the chamber fills with fluid", "more of it is injected"),
+    ("the lens is folded out", "an implant unrolls in the bag", "optics are put inside"),
+)
+
+
+def means(folder: Path, texts: list[str]) -> torch.Tensor:
+    """(N, D) mean vectors, of length 1."""
+    tokenizer = T5Tokenizer.from_pretrained(folder / "tokenizer")
+    encoder = load_text_encoder(folder / "text_encoder")
+    vectors, _ = encode_text(tokenizer, encoder, texts, TEXT_TOKENS, mask_padding=False)
+    return torch.nn.functional.normalize(vectors.mean(1), dim=1)
+
+
+def test_wordings_come_near_each_other_in_a_training_that_goes_on(tmp_path: Path) -> None:
+    size = {"d_model": DIM, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    shared = {"clips": (CaptionedClips(**common(tmp_path)),), "paraphrases": WORDINGS}
+    settings = TextEncoderSettings(max_tokens=TEXT_TOKENS, decorrelation=0.3, **size)
+    steps = Optimisation(steps=40, batch_size=8, lr=2e-2, warmup_steps=5)
+    first = TextEncoderTraining(settings=settings, optimisation=steps, **shared, **common(tmp_path))
+    closer = settings.model_copy(update={"contrast": 1.0})
+    after = TextEncoderTraining(
+        settings=closer, optimisation=steps, init=first, **shared, **common(tmp_path)
+    )
+    texts = [text for group in WORDINGS for text in group]
+    same = torch.block_diag(*[torch.ones(3, 3)] * 3).bool()
+    gaps = []
+    for stage in (first, after):
+        near = (found := means(stage.weights(), texts)) @ found.T
+        own = near[same & ~torch.eye(9, dtype=torch.bool)]
+        gaps.append(float(own.mean() - near[~same].mean()))
+    assert gaps[1] > gaps[0] + 0.2
+    files = [stage.weights() / "tokenizer" / "tokenizer.json" for stage in (first, after)]
+    assert files[0].read_text() == files[1].read_text()
