@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add("--test-root", type=Path, metavar="DIR", help="a second labelled data set to test on")
     add("--test-mapping", type=Path, metavar="FILE", help="its labels; else DIR/mapping.yaml")
     add("--sources", nargs="+", metavar="NAME", help="source, bora, ophora, or NAME=DIR of videos")
+    add("--rows", nargs="+", metavar="NAME", help="of Table 1: lvdm, ..., or NAME=DIR of clips")
     add("--classifiers", nargs="+", metavar="NAME", help="slowfast, mvit_v2, transformers")
     add("--seeds", type=int, metavar="N", help="trainings a cell, with seeds 0 to N-1")
     add("--only", metavar="STAGE", help="stop after: data, synthesis, ..., classifiers")
@@ -63,6 +64,7 @@ def run(
     config: str | Path | BenchmarkConfig,
     *,
     sources: Sequence[str] | None = None,
+    rows: Sequence[str] = (),
     classifiers: Sequence[str] | None = None,
     seeds: int | None = None,
     settings: Mapping[str, Any] = MappingProxyType({}),
@@ -78,7 +80,7 @@ def run(
     their paths, as {"classifiers.slowfast.recipe.epochs": 3}; the others: as the options.
     Raises: UserError: for anything the user can mend.
     """
-    from benchmarks.config.files import changed, load_config
+    from benchmarks.config.files import changed, load_config, row_settings
     from benchmarks.config.schema import BenchmarkConfig
     from benchmarks.plan import Inputs, Plan
     from benchmarks.run import compute, write_results
@@ -87,7 +89,7 @@ def run(
     given = {"sources": sources, "chosen_classifiers": classifiers, "seeds": seeds}
     loaded = config if isinstance(config, BenchmarkConfig) else load_config(str(config))
     own = {path: value for path, value in given.items() if value is not None}
-    loaded = changed(loaded, {**settings, **own})
+    loaded = changed(loaded, {**settings, **own, **row_settings(rows)})
     if loaded.vary is not None:
         raise UserError('vary: give settings={"vary": None} and a run for each value')
     roots = (data_root, corpus_root, test_root, test_mapping)
@@ -177,7 +179,11 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
     """The options that stand for configuration values, as `a.b=c`."""
     import json
 
+    from benchmarks.config.files import row_settings
+
     overrides = list(options.set)
+    for name, value in row_settings(options.rows or ()).items():
+        overrides.append(f"{name}={json.dumps(value)}")
     if options.sources:
         overrides.append(f"sources={json.dumps(options.sources)}")
     if options.seeds is not None:

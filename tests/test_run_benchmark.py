@@ -47,7 +47,7 @@ def test_options_are_the_promised_ones() -> None:
     assert options == {
         "-h", "--config", "--data-root", "--corpus-root", "--sources", "--classifiers", "--seeds",
         "--only", "--set", "--results", "--no-wait", "--dry-run", "--list", "--compare", "--report",
-        "--test-root", "--test-mapping",
+        "--test-root", "--test-mapping", "--rows",
     }  # fmt: skip
 
 
@@ -142,6 +142,8 @@ def test_paper_configurations_print_plan_and_cost(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name in [name for name in config_names() if name.startswith("paper/")]:
+        if name.startswith("paper/endora"):
+            continue  # they train none of Ophora's
         results = str(tmp_path / "results")
         assert run_benchmark.main(["--config", name, "--dry-run", "--results", results]) == 0
         printed = capsys.readouterr().out
@@ -150,6 +152,33 @@ def test_paper_configurations_print_plan_and_cost(
         assert any(f"{number} clips x 50 steps" in printed for number in clips)
         assert not (tmp_path / "results").exists()  # a plan leaves nothing behind
     assert "needs --data-root" in fails(capsys, "--config", "paper/ophnet_phase")
+
+
+def test_endora_s_paper_configurations_print_plan_and_cost(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    frames = np.zeros((60, 32, 32, 3), np.uint8)
+    for number in range(2):
+        write_video(tmp_path / "Colonoscopic" / f"{number}.mp4", frames)
+    labelled = tmp_path / "PolypDiag"
+    write_video(labelled / "videos" / "a.mp4", frames[:2])
+    (labelled / "splits").mkdir()
+    for split in ("train", "val"):
+        (labelled / "splits" / f"{split}.txt").write_text("a.mp4,1\n" * (split == "train"))
+    common = ("--dry-run", "--results", str(tmp_path / "r"))
+    corpus = (*common, "--corpus-root", str(tmp_path / "Colonoscopic"))
+    assert run_benchmark.main(["--config", "paper/endora", *corpus]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("69,500 steps x 128") == 2 and "2,048 clips x 250 steps" in printed
+    assert "390,625 steps x 64" in printed and "A100-hours" in printed
+    assert "Footage" in printed and "Curation" not in printed
+    assert run_benchmark.main(["--config", "paper/endora_ablation", *corpus]) == 0
+    assert capsys.readouterr().out.count("69,500 steps x 128") == 4
+    fixmatch = ("--config", "paper/endora_fixmatch", *corpus)
+    assert "needs --data-root" in fails(capsys, "--config", "paper/endora_fixmatch")
+    assert run_benchmark.main([*fixmatch, "--data-root", str(labelled)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("200 clips x 250 steps") >= 2 and "PolypDiag" in printed
 
 
 def test_help_needs_no_library() -> None:

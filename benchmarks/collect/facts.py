@@ -16,6 +16,7 @@ from benchmarks.collect.shown import collect_shown
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.dispatch import stage_name
 from benchmarks.plan import PROJECT_ROOT, Plan, PlannedCell
+from benchmarks.report.funnel import SETS
 from benchmarks.report.shown import write_shown
 from benchmarks.scoring.evaluation import Cell, Provenance, evaluate, save_cell
 from benchmarks.scoring.record import ClipSet, ExternalFacts, QualityFacts, Record, StageFacts
@@ -115,7 +116,10 @@ def quality_rows(plan: Plan) -> list[QualityFacts]:
     """The rows of Table 1; none if no generator's clips could be compared with held-out ones."""
     return [
         QualityFacts(
-            model=row.model, fine_tuned_on=row.fine_tuned_on, metrics=row.stage.run()["metrics"]
+            model=row.model,
+            fine_tuned_on=row.fine_tuned_on,
+            folder=row.folder,
+            metrics=row.stage.run()["metrics"],
         )
         for row in plan.quality.rows
     ]
@@ -135,9 +139,10 @@ def facts_of(stage: Stage) -> StageFacts:
 
 def _curation(plan: Plan) -> dict[str, dict[str, Any]]:
     """Counts of the curation, where generators were trained on its clips."""
-    if not plan.generators.any_trained:
+    filters = plan.data.filters
+    if filters is None or not plan.generators.any_trained:
         return {}
-    return {"Ophora-160K": plan.data.curated.run(), "Ophora-28K": plan.data.clean.run()}
+    return dict(zip(SETS, (stage.run() for stage in filters), strict=True))
 
 
 def _unreadable_files(plan: Plan) -> list[str]:

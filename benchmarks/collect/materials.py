@@ -6,6 +6,7 @@ from pathlib import Path
 
 from augment.user_videos import UserVideos
 from benchmarks.datasets.family import LabelledClips
+from benchmarks.datasets.footage import Footage
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphVLSim
 from benchmarks.metrics.encoders import EncoderByPath
@@ -42,6 +43,9 @@ def _of(stage: Stage) -> Material | None:
             return Material(name=stage.name, kind="clips", licence="your own", source="you")
         case NarratedFolder():
             return material(stage.root.name, "narrated clips", folder=stage.root)
+        case Footage():
+            kind = "clips" if stage.cut is None else "clips without captions"
+            return material(stage.root.name, kind, folder=stage.root)
         case OphVLSim():
             return material("OphVL-sim", "narrated clips", ours=True)
     return None

@@ -31,7 +31,7 @@ REAL_HELD_OUT = "Real (held out)"
 
 def collect_shown(plan: Plan, folder: Path) -> Shown:
     """Copies the clips into `clips/` of the page's folder. Of classes, those of the first task."""
-    data, trained = plan.data, plan.generators.any_trained
+    filters = plan.data.filters if plan.generators.any_trained else None
     of_clips = _of_classes if plan.config.sources else _of_captions
     panels, scenes = of_clips(plan, folder)
     return Shown(
@@ -40,7 +40,7 @@ def collect_shown(plan: Plan, folder: Path) -> Shown:
         curves=learning_curves(plan),
         mistakes=_mistakes(plan),
         groups={task: _groups(plan, task) for task in plan.config.tasks} if plan.cells else {},
-        funnel=funnel_steps(data.curated, data.clean) if trained else (),
+        funnel=() if filters is None else funnel_steps(*filters),
     )
 
 
@@ -58,10 +58,19 @@ def _of_classes(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
 def _of_captions(plan: Plan, folder: Path) -> tuple[list[Panel], list[Panel]]:
     """Held-out clips beside those that each model made for their captions."""
     real, split = plan.data.held_out
-    clips: dict[str, Manifest] = {REAL_HELD_OUT: real.manifest().of_split(split)}
-    clips |= {row.model: row.stage.generated.manifest() for row in plan.quality.rows}
+    held_out = real.manifest().of_split(split)
+    clips: dict[str, Manifest] = {REAL_HELD_OUT: held_out}
+    for row in plan.quality.rows:
+        made = row.stage.generated.manifest()
+        clips[row.model] = made if row.folder is None else _beside(made, held_out)
     panels = caption_panels(clips, PANELS, folder)
     return panels, caption_scenes(clips, CAPTION_SCENES, folder)
+
+
+def _beside(given: Manifest, held_out: Manifest) -> Manifest:
+    """Clips that were made for nothing in particular, each with the id of a held-out one."""
+    pairs = zip(given.clips, held_out.clips, strict=False)
+    return given.keep(clip.model_copy(update={"clip_id": real.clip_id}) for clip, real in pairs)
 
 
 def _path(cell: PlannedCell) -> str:

@@ -23,11 +23,12 @@ from benchmarks.config.files import load_config
 from benchmarks.plan.curation_cost import curation_cost
 from benchmarks.plan.data import Data, Inputs
 from benchmarks.report.funnel import HEADER, SETS, funnel_rows
-from core.errors import exit_code
+from core.errors import UserError, exit_code
 from core.files import path_inside, share_file, try_folder, write_json, write_text
 from core.stage import ClipSource
 from generator.curation.decisions import DECISIONS_NAME
 from generator.curation.narrated import CLIPS_CSV
+from generator.curation.stages import Curation, PrivacyFilter
 
 
 def curate(data: Data, output: Path) -> str:
@@ -35,13 +36,24 @@ def curate(data: Data, output: Path) -> str:
 
     Raises: UserError: if the folder is not what it should be, or nothing is left.
     """
-    for name, stage in zip(SETS, (data.curated, data.clean), strict=True):
+    filters = filters_of(data)
+    for name, stage in zip(SETS, filters, strict=True):
         export(stage, output / name)
-    steps = funnel_steps(data.curated, data.clean)
+    steps = funnel_steps(*filters)
     rows = funnel_rows(steps)
     write_json(output / "funnel.json", [dict(zip(HEADER, row, strict=True)) for row in rows])
     table: str = tabulate(rows, HEADER, "github")
     return table
+
+
+def filters_of(data: Data) -> tuple[Curation, PrivacyFilter]:
+    """Both stages.  Raises: UserError: if the clips have no captions."""
+    if data.filters is None:
+        raise UserError(
+            f"--corpus-root {data.inputs.corpus_root}: no {CLIPS_CSV} in it: what is curated is "
+            "clips with their captions"
+        )
+    return data.filters
 
 
 def export(stage: ClipSource, folder: Path) -> None:
@@ -80,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try_folder(options.output, "--output")
         data = Data(load_config(options.config, options.set), inputs)
         if options.dry_run:
-            for stage in (data.curated, data.clean):
+            for stage in filters_of(data):
                 print(f"{type(stage).__name__}: {curation_cost(stage)}")
             return
         print(curate(data, options.output))

@@ -19,6 +19,10 @@ SOURCES = {
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
     "NAME=hub:ORG/NAME": "plus clips of any video pipeline of diffusers; also NAME=DIR of one",
 }
+ROWS = {
+    "NAME": "a generator's row of Table 1, trained or loaded (docs/baselines.md)",
+    "NAME=DIR": "a folder of clips in that row's place, or as a row more (docs/endora.md)",
+}
 ACCURACY = "classification accuracy on val and test, with intervals and paired tests"
 
 
@@ -28,6 +32,7 @@ def catalogue() -> str:
     groups = {
         "configurations": configs,
         "sources": SOURCES,
+        "rows": ROWS,
         "data": {name: family.about for name, family in DATASETS.items()},
         "taxonomies": {name: _sizes(Taxonomy.load(name)) for name in taxonomy_names()},
         "classifiers": {name: family.about for name, family in CLASSIFIERS.items()},

@@ -94,6 +94,24 @@ def _put(config: dict[str, Any], path: str, value: Any, asked: str) -> None:
     place[last] = value
 
 
+def row_settings(rows: Sequence[str]) -> dict[str, Any]:
+    """What `--rows NAME ... NAME=DIR ...` sets: the generators' rows, where any is named, and the
+    folders that take a row's place.
+
+    Raises: UserError: if a folder has no name, or two have one.
+    """
+    folders: dict[str, str] = {}
+    for row in (row for row in rows if "=" in row):
+        name, _, folder = row.partition("=")
+        if not name or not folder or name in folders:
+            raise UserError(f"--rows {row}: expected NAME=DIR, with each name once")
+        folders[name] = folder
+    found: dict[str, Any] = {"quality.folders": folders} if folders else {}
+    if named := [row for row in rows if "=" not in row]:
+        found["quality.rows"] = named
+    return found
+
+
 def load_config(name: str, overrides: Sequence[str] = ()) -> BenchmarkConfig:
     """The configuration of a benchmark.  Raises: as `load_as`."""
     return load_as(BenchmarkConfig, name, overrides)

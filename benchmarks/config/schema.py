@@ -6,8 +6,6 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Collection
 from typing import Any, Literal, get_args
 
 import pydantic
@@ -16,10 +14,12 @@ from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
+from benchmarks.config.names import ONE_CASE, PART, is_own
 from benchmarks.config.sections import (
     ClassifierSection,
     CorpusSection,
     CurationSection,
+    FootageSection,
     OphSimSection,
     PipelineSection,
     QualitySection,
@@ -40,9 +40,6 @@ from generator.sections import GeneratorSection, Section
 
 BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
-# Of a path: dots alone would lead out of the results folder.
-PART = r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*"
-ONE_CASE = "upper and lower case count as one"
 # A field for the section of each generator, by its name; null where a configuration has none.
 _SECTIONS: dict[str, Any] = {
     name: (family.section | None, None) for name, family in GENERATORS.items()
@@ -98,6 +95,8 @@ class BenchmarkConfig(GeneratorSections):
     """The simulated narrated clips that the generators are trained on."""
     curation: CurationSection
     """The filters between the narrated clips and the generators."""
+    footage: FootageSection | None = None
+    """How clips without captions are cut where --corpus-root has none; null: it needs captions."""
     clip: ClipShape
     """Frames and size of the clips that generators make, unless a generator's section has its
     own."""
@@ -134,23 +133,26 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _there_is_something_to_do(self) -> BenchmarkConfig:
-        if not self.sources and not self.quality.rows:
+        if not (self.sources or self.quality.rows or self.quality.folders):
             raise ValueError("sources: name one at least, or quality.rows for Table 1 alone")
         return self
 
     @pydantic.model_validator(mode="after")
     def _rows_are_known(self) -> BenchmarkConfig:
         known = self.table_rows()
-        for row in self.quality.rows or ():
-            if row not in known:
+        for row in (*(self.quality.rows or ()), *self.quality.beside):
+            if row not in {**known, **self.quality.folders}:
                 raise ValueError(f"quality.rows: no {row!r}: {did_you_mean(row, known)}")
+        for row in self.quality.folders:
+            if row not in known and not is_own(row, known):
+                raise ValueError(f"quality.folders: {row!r}: name a row, or another ({ONE_CASE})")
         return self
 
     @pydantic.model_validator(mode="after")
     def _arms_come_from_somewhere(self) -> BenchmarkConfig:
         known = [*GENERATORS]
         for name, arm in self.arms.items():
-            if not _is_own(name, (*BUILT_IN_SOURCES, *known)):
+            if not is_own(name, (*BUILT_IN_SOURCES, *known)):
                 raise ValueError(f"arm {name!r}: give it a name of its own ({ONE_CASE})")
             if isinstance(arm, DerivedArm) and arm.of not in known:
                 hint = did_you_mean(arm.of, known)
@@ -166,7 +168,7 @@ class BenchmarkConfig(GeneratorSections):
             raise ValueError(f"a source is named twice: {', '.join(names)}")
         for source, name in zip(self.sources, names, strict=True):
             if "=" in source:
-                if not _is_own(name, known):
+                if not is_own(name, known):
                     hint = f"give it a name of its own, NAME=DIR ({ONE_CASE})"
                     raise ValueError(f"source {source!r}: {hint}")
                 known.append(name)
@@ -233,6 +235,11 @@ class BenchmarkConfig(GeneratorSections):
             for model, row in family.rows(getattr(self, name)).items()
         }
 
+    def compared_rows(self) -> tuple[str, ...]:
+        """Table 1's rows that the sources do not bring by themselves."""
+        beside = self.quality.beside if set(DEFAULT_SOURCES) <= set(self.sources) else ()
+        return beside if self.quality.rows is None else self.quality.rows
+
     def registry(self) -> dict[str, Arm]:
         """Every arm that the run may have, by its name in the configuration."""
         found = {"source": SOURCE}
@@ -291,10 +298,3 @@ class BenchmarkConfig(GeneratorSections):
                 hint = did_you_mean(name, self.classifiers)
                 raise ValueError(f"unknown classifier {name!r}: {hint}")
         return self
-
-
-def _is_own(name: str, taken: Collection[str]) -> bool:
-    """Whether a name can be an arm's: a file's, which no other arm has and no schedule of one."""
-    free = name.lower() not in {other.lower() for other in taken}
-    of_schedule = name.lower().endswith(tuple(f"-{schedule}" for schedule in get_args(Schedule)))
-    return free and not of_schedule and re.fullmatch(PART, name) is not None

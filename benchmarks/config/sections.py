@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
 from benchmarks.datasets.ophsim.appearance import NUISANCE
@@ -23,6 +25,8 @@ from generator.curation.privacy import OcrPrivacy, PrivacySettings
 from generator.curation.refine import RefineSettings, RulesRefine
 from generator.curation.resolution import ResolutionSettings
 from generator.sections import Section
+
+Published = Literal["ophora", "endora"]
 
 
 class OphSimSection(Section):
@@ -74,6 +78,19 @@ class CurationSection(Section):
     vision-language model."""
 
 
+class FootageSection(Section):
+    """Clips without captions, cut of the videos or folders of frames of a --corpus-root that holds
+    no clips.csv. Nothing curates them."""
+
+    clip: ClipShape | None = None
+    """Their frames and size, cropped to its shape around the middle; null: that of the run."""
+    interval: int = pydantic.Field(default=3, ge=1)
+    """From one frame of a clip to its next one, in frames of the recording. Endora's has 3."""
+    stride: int | None = pydantic.Field(default=None, ge=1)
+    """From the start of a clip to that of the next one, in frames of the recording; null: none
+    overlap."""
+
+
 class ClassifierSection(Section):
     """A network and the recipe that trains it in every arm."""
 
@@ -111,6 +128,14 @@ class QualitySection(Section):
 
     rows: tuple[str, ...] | None = None
     """The generators that are compared; null: those that the sources need."""
+    beside: tuple[str, ...] = ()
+    """Generators beside those that the sources need, where `rows` is null and all sources of the
+    paper's Table 2 are in the run."""
+    folders: dict[str, str] = {}
+    """Folders of clips (videos, or folders of frames) by row: each takes the place of the generator
+    whose row has that name, or is a row of its own."""
+    published: Published = "ophora"
+    """Whose numbers stand beside: Ophora's tables, or Endora's, which are by data set."""
     corpus: CorpusSection
     """The held-out clips, where they are simulated."""
     num_clips: int = pydantic.Field(default=256, ge=2)

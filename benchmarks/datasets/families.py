@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets import polypdiag
 from benchmarks.datasets.cataract.dataset import CataractPhases
 from benchmarks.datasets.cataract.published import FORMS
 from benchmarks.datasets.family import DatasetFamily, LabelledClips
@@ -26,6 +27,12 @@ DATASETS: dict[str, DatasetFamily] = {
                 at=partial(CataractPhases.at, form),
             )
             for form, known in FORMS.items()
+        ),
+        DatasetFamily(
+            "polypdiag",
+            "PolypDiag: splits/train.txt, val.txt and videos/, --set taxonomy=polypdiag",
+            holds=polypdiag.holds,
+            at=polypdiag.PolypDiag.at,
         ),
         DatasetFamily(
             "ophnet",

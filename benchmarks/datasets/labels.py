@@ -62,6 +62,8 @@ class Taxonomy(Strict):
     """In messages and notes."""
     classes: dict[Task, tuple[LabelClass, ...]] = pydantic.Field(min_length=1)
     """By task."""
+    few_classes: bool = False
+    """Two to five classes are meant: top-1 and F1 are to be read, top-5 says nothing."""
     path: Path
     """The file that it was read from, and where its prompts are; not part of what it is."""
     sha256: str
@@ -75,11 +77,12 @@ class Taxonomy(Strict):
 
     @pydantic.model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
+        least = 2 if self.few_classes else LEAST_CLASSES
         for task, members in self.classes.items():
-            if len(members) < LEAST_CLASSES:
+            if len(members) < least:
                 raise ValueError(
-                    f"{task}: {len(members)} classes: give {LEAST_CLASSES} at least, as top-5 of "
-                    "fewer says nothing"
+                    f"{task}: {len(members)} classes: give {least} at least, as top-5 of fewer "
+                    "than six says nothing, unless the file says few_classes: true"
                 )
             seen: dict[str, int] = {}
             for class_id, member in enumerate(members):

@@ -24,6 +24,18 @@ def inception_scores(probabilities: NDArray[np.floating], splits: int = 10) -> A
     return np.array([_score(part) for part in np.array_split(rows, splits)])
 
 
+def score_influences(probabilities: NDArray[np.floating], splits: int = 10) -> Array:
+    """(N,): the derivative of the mean score over splits by each clip's weight.
+
+    The logarithm of a score is a mean over clips of KL(p(y|x) || p(y)); p(y) moves with the clips
+    too, but to first order that cancels out, as p(y) is the best one for its clips.
+    Args: as of `inception_scores`; splits of equal size.
+    """
+    parts = np.array_split(np.asarray(probabilities, np.float64), splits)
+    found = [(_score(part), _divergences(part)) for part in parts]
+    return np.concatenate([score * (each - each.mean()) for score, each in found])
+
+
 def split_count(count: int) -> int:
     """Ten splits, fewer where one would have under 200 clips: its size limits its score.
 
@@ -33,9 +45,15 @@ def split_count(count: int) -> int:
 
 
 def _score(rows: Array) -> float:
-    entropies = -_x_log_x(rows).sum(axis=1)
+    return float(np.exp(_divergences(rows).mean()))
+
+
+def _divergences(rows: Array) -> Array:
+    """KL(p(y|x) || p(y)) of each row, in nats; p(y) is their mean."""
     marginal = rows.mean(axis=0)
-    return float(np.exp(-_x_log_x(marginal).sum() - entropies.mean()))
+    logs = np.log(np.where(marginal > 0, marginal, 1.0))  # where it is 0, so is every row
+    found: Array = (_x_log_x(rows) - rows * logs).sum(axis=1)
+    return found
 
 
 def _x_log_x(values: Array) -> Array:

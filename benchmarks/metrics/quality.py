@@ -18,7 +18,7 @@ from benchmarks.metrics.encoders import MetricEncoder
 from benchmarks.metrics.family import DIGITS, Entry, MetricFamily, Naming, Namings
 from benchmarks.metrics.frames import FrameProtocol
 from benchmarks.metrics.frechet import frechet_distance, gaussian_of
-from benchmarks.metrics.inception_score import inception_scores, split_count
+from benchmarks.metrics.inception_score import inception_scores, score_influences, split_count
 from benchmarks.metrics.intervals import entry_of, frechet_interval, mean_interval
 from benchmarks.metrics.kernel import SUBSETS, jedi_mmd, polynomial_mmd, subset_mmd, subset_size
 from benchmarks.metrics.manifold import NEIGHBOURS, manifold_scores
@@ -38,13 +38,14 @@ class GenerationQuality(Stage):
     with burned-in text were taken out, a second reference of FID and FVD; generated: clips whose
     caption is the prompt; image_encoder: behind FID and KID, None takes the image features of
     `image_text_encoder`. The result holds `metrics`: name -> value, n, encoder, encoder_sha256,
-    num_frames, width, height, fps, codec, ci95 of the Frechet distances and CLIPScore (over clips,
-    see `benchmarks.metrics.intervals`), and a warning where n is not above the dimension of the
-    features. CLIPScore shows the real clips' too.
-    prompted: whether the clips answer to their captions; without, there is no CLIPScore.
+    num_frames, width, height, fps, codec, ci95 of Frechet distances, CLIPScore and Inception Score
+    (over clips, see `benchmarks.metrics.intervals`), and a warning where n is not above the
+    dimension of the features. CLIPScore shows the real clips' too.
+    prompted: whether the clips answer to their captions; without, there is no CLIPScore, and they
+    need none.
     """
 
-    version: ClassVar[str] = "4"  # intervals from each clip's influence
+    version: ClassVar[str] = "5"  # Inception Scores have intervals
 
     real: ClipSource
     real_split: Split | None = None
@@ -59,7 +60,7 @@ class GenerationQuality(Stage):
     def execute(self, folder: Path) -> dict[str, Any]:
         real, generated = self._features(self.real, self.real_split), self._features(self.generated)
         found = generated.run()
-        if not found["captioned"]:
+        if self.prompted and not found["captioned"]:
             raise UserError("a generated clip has no caption: CLIPScore needs the prompt of each")
         encoders = {name: fields for name, fields in found.items() if name.endswith("_encoder")}
         protocol = self.settings.protocol
@@ -161,6 +162,8 @@ def _clip_scores(real: Arrays, generated: Arrays, naming: Naming) -> dict[str, E
     entries: dict[str, Entry] = {}
     for variant in ("mean_embedding", "mean_frame"):
         key = f"scores_{variant}"
+        if key not in generated:
+            continue  # clips without captions
         reached = {"real": float(real[key].mean())} if key in real else {}
         value = float(generated[key].mean())
         fields = reached | entry_of(mean_interval(generated[key], value), DIGITS)
@@ -184,9 +187,10 @@ def _inception(key: str, real: Arrays, generated: Arrays, naming: Naming) -> dic
     splits = split_count(naming.n)
     found = inception_scores(generated[key], splits)
     reached = float(inception_scores(real[key], splits).mean())
-    return naming.entry(
-        "is", float(found.mean()), split_std=float(found.std()), splits=splits, real=reached
-    )
+    value, moved = float(found.mean()), score_influences(generated[key], splits)
+    fields = entry_of(mean_interval(moved, value), DIGITS)
+    spread = float(found.std())
+    return naming.entry("is", value, split_std=spread, splits=splits, real=reached, **fields)
 
 
 def _over_time(key: str, real: Arrays, generated: Arrays, naming: Naming) -> dict[str, Entry]:
@@ -257,6 +261,7 @@ METRICS: dict[str, MetricFamily] = {
                 **_inception("video_probabilities", real, made, by.video),
                 **_inception("frame_probabilities", real, made, by.images.of_one_frame()),
             },
+            paper="IS",  # printed where a paper has it
         ),
         MetricFamily(
             "motion",

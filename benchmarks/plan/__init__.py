@@ -19,6 +19,7 @@ from augment.arm import Arm
 from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import Task
+from benchmarks.metrics.clip_features import choose
 from benchmarks.plan.arms import Arms
 from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
@@ -31,6 +32,7 @@ from classifiers.external_test import ExternalTest
 from classifiers.features import FrozenFeatures
 from classifiers.recipe import Schedule
 from classifiers.training import ClassifierTraining
+from core.clip import Manifest
 from core.errors import UserError, did_you_mean
 from core.frame_cache import FrameCache
 from core.stage import Stage
@@ -139,7 +141,10 @@ class Plan:
 
         Raises: UserError: for the first fault; a dry run tolerates encoders that are missing.
         """
-        if self.config.scale == "paper" and self.inputs.data_root is None and not dry_run:
+        lacks_data = self.inputs.data_root is None
+        if not self.config.sources:
+            lacks_data = lacks_data and self.inputs.corpus_root is None
+        if self.config.scale == "paper" and lacks_data and not dry_run:
             raise UserError(
                 f"--config {self.config.name} needs --data-root DIR: a folder in OphNet2024's "
                 "layout (the simulator draws at nano scale)"
@@ -163,6 +168,12 @@ class Plan:
             generated = row.stage.generated
             if isinstance(generated, CaptionSynthesis):
                 generated.requests()
+            else:
+                choose(self._held_out(), row.stage.settings)
+
+    def _held_out(self) -> Manifest:
+        clips, split = self.data.held_out
+        return clips.manifest().of_split(split)
 
     def waves(self) -> Iterator[tuple[str, list[Stage], int | None]]:
         """(what, stages, how many cores or GPUs each takes where they run side by side; None: in

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.families import read_at
 from benchmarks.datasets.family import LabelledClips
+from benchmarks.datasets.footage import Cut, Footage
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.datasets.taxonomy import Task
@@ -18,7 +19,7 @@ from core.clip import Split
 from core.errors import UserError
 from core.stage import ClipSource
 from generator.base import ClipShape, Weights, weights_named
-from generator.curation.narrated import NarratedFolder, Uncurated
+from generator.curation.narrated import CLIPS_CSV, NarratedFolder, Uncurated
 from generator.curation.stages import Curation, PrivacyFilter
 from generator.opening import Wanted
 
@@ -109,9 +110,25 @@ class Data:
         return " and ".join(dict.fromkeys(data.name for data in self.labelled.values()))
 
     @cached_property
+    def footage(self) -> Footage | None:
+        """The clips without captions of --corpus-root, which are what curation would leave; None
+        where it has captions, or the configuration does not say how to cut."""
+        root, section = self.inputs.corpus_root, self.config.footage
+        if root is None or section is None or (root / CLIPS_CSV).is_file():
+            return None
+        if not root.is_dir():
+            raise UserError(f"--corpus-root {root}: no such folder")
+        shape = section.clip or self.config.clip
+        span = (shape.num_frames - 1) * section.interval + 1
+        cut = Cut(shape=shape, interval=section.interval, stride=section.stride or span)
+        return Footage.at(root, name=root.resolve().name, cut=cut, **self.hashing)
+
+    @cached_property
     def narrated(self) -> ClipSource:
         """The generators' raw training data."""
         root = self.inputs.corpus_root
+        if self.footage is not None:
+            return self.footage
         if root is None:
             return OphVLSim(**dict(self.config.corpus), **self.common)
         if not root.is_dir():
@@ -133,18 +150,28 @@ class Data:
         return PrivacyFilter(clips=curated, privacy=privacy, **self.common)
 
     @cached_property
-    def curated(self) -> Curation:
+    def filters(self) -> tuple[Curation, PrivacyFilter] | None:
+        """The two stages of curation; None for clips without captions, which have none."""
+        if self.footage is not None:
+            return None
+        curated = self._curate(self.narrated)
+        return curated, self._clean(curated)
+
+    @property
+    def curated(self) -> ClipSource:
         """Ophora-160K."""
-        return self._curate(self.narrated)
+        return self.narrated if self.filters is None else self.filters[0]
 
-    @cached_property
-    def clean(self) -> PrivacyFilter:
+    @property
+    def clean(self) -> ClipSource:
         """Ophora-28K."""
-        return self._clean(self.curated)
+        return self.narrated if self.filters is None else self.filters[1]
 
     @cached_property
-    def uncurated(self) -> Uncurated:
+    def uncurated(self) -> ClipSource:
         """OphVL: the clips and captions of Ophora-160K's videos before curation."""
+        if self.footage is not None:
+            return self.footage
         return Uncurated(narrated=self.narrated, **self.common)
 
     @property
@@ -157,7 +184,8 @@ class Data:
         """The held-out clips before those with text were taken out, which is what the paper
         compares with; None where none can bear text."""
         held_out = self.held_out[0]
-        assert isinstance(held_out, PrivacyFilter)
+        if not isinstance(held_out, PrivacyFilter):
+            return None
         drawn = self.inputs.corpus_root is None
         bears_text = not drawn or self.config.quality.corpus.mix.text_share > 0
         return held_out.clips if bears_text else None

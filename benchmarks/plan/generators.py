@@ -45,10 +45,16 @@ class Generators:
                         f"source {name!r} with --data-root needs a generator: train generators on "
                         f"--corpus-root DIR, or name weights with --set {name}.weights=DIR"
                     )
-        wanted = {*sources, *(() if self.data.without_corpus else config.quality.rows or ())}
+        rows = () if self.data.without_corpus else config.compared_rows()
+        wanted = {*sources, *(row for row in rows if row not in config.quality.folders)}
         of_rows = {row: name for name, family in GENERATORS.items() for row in self.rows(name)}
         for model in tuple(wanted):
             name = of_rows[model]
+            if self.data.footage is not None and GENERATORS[name].reads_captions:
+                raise UserError(
+                    f"{model!r} reads captions, and --corpus-root {self.data.footage.root} "
+                    "has none: add clips.csv, or leave it out"
+                )
             wanted |= {*GENERATORS[name].beside(model, config.section(name))}
         found = {
             row: GENERATORS[name].build(row, config.section(name), self.data)

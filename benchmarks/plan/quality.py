@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from benchmarks.datasets.footage import Footage
 from benchmarks.metrics.clip_features import QualitySettings
 from benchmarks.metrics.encoders import EncoderFolder, MetricEncoder
 from benchmarks.metrics.quality import GenerationQuality
@@ -17,7 +19,9 @@ from benchmarks.plan.data import Data, locate
 from benchmarks.plan.generators import Generators
 from core.errors import UserError
 from core.files import UNKNOWN
+from core.stage import ClipSource
 from generator.families import GENERATORS
+from generator.family import TableRow
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class PlannedRow:
     model: str
     fine_tuned_on: str | None
     stage: GenerationQuality
+    folder: str | None = None  # where the clips are given, its name
 
 
 @dataclass(frozen=True)
@@ -100,26 +105,58 @@ class Quality:
 
     @cached_property
     def rows(self) -> list[PlannedRow]:
-        """For the generators in use; none where no caption is held out."""
+        """For the generators in use and the folders given, which take their places; none where no
+        clip is held out.
+
+        Raises: UserError: if a folder is not what it should be, or holds fewer clips than compared.
+        """
         if self.data.without_corpus:
             return []
-        chosen = self.data.config.quality.rows or tuple(self.data.config.table_rows())
-        return [
-            PlannedRow(row.model, row.fine_tuned_on, self._compared(name, model))
-            for name in GENERATORS
-            for model, row in self.generators.rows(name).items()
-            if model in self.generators.models and model in chosen
-        ]
+        config = self.data.config
+        folders, known = config.quality.folders, config.table_rows()
+        chosen = config.quality.rows or tuple(known)
+        found = []
+        for name in GENERATORS:
+            for model, row in self.generators.rows(name).items():
+                if model in folders:
+                    found.append(self._given(row.model, model))
+                elif model in self.generators.models and model in chosen:
+                    made = self.generators.clips_of_captions(name, model)
+                    stage = self._compared(made, prompted=GENERATORS[name].reads_captions)
+                    found.append(PlannedRow(*self._named(row), stage))
+        return [*found, *(self._given(name, name) for name in folders if name not in known)]
 
-    def _compared(self, name: str, model: str) -> GenerationQuality:
+    def _named(self, row: TableRow) -> tuple[str, str | None]:
+        """A row's model and what it is fine-tuned on, where that is no narrated corpus by name."""
+        footage = self.data.footage
+        if footage is None or row.fine_tuned_on is None:
+            return row.model, row.fine_tuned_on
+        return row.model.replace(row.fine_tuned_on, footage.name), footage.name
+
+    def _given(self, label: str, name: str) -> PlannedRow:
+        """The row of a folder of clips."""
+        section = self.data.config.quality
+        path = Path(section.folders[name]).expanduser()
+        if not path.is_dir():
+            raise UserError(f"row {name}={path}: no such folder")
+        clips = Footage.at(path, name=name, **self.data.hashing)
+        if (count := len(clips.recordings().recordings)) < section.num_clips:
+            raise UserError(
+                f"row {name}={path}: {count} clips, but quality.num_clips is {section.num_clips}: "
+                "give more, or set it to at most as many"
+            )
+        folder = path.resolve().name
+        return PlannedRow(label, None, self._compared(clips, prompted=False), folder)
+
+    def _compared(self, generated: ClipSource, *, prompted: bool) -> GenerationQuality:
         section, (real, split) = self.data.config.quality, self.data.held_out
         return GenerationQuality(
             real=real,
             real_split=split,
             with_text=self.data.held_out_with_text,
-            generated=self.generators.clips_of_captions(name, model),
+            generated=generated,
             **self.encoders.all,
             settings=QualitySettings(num_clips=section.num_clips, protocol=section.protocol),
-            prompted=GENERATORS[name].reads_captions,
+            prompted=prompted,
             **self.data.common,
         )

@@ -112,7 +112,8 @@ def evaluate(
     places: dict[Scored, Path | str] = dict.fromkeys(EVALUATED_SPLITS, folder)
     if external is not None:
         places[EXTERNAL] = external
-    parents = (taxonomy or default_taxonomy()).parents(task)
+    taxonomy = taxonomy or default_taxonomy()
+    parents, few = taxonomy.parents(task), taxonomy.few_classes
     return Cell(
         task=task,
         classifier=classifier,
@@ -120,7 +121,9 @@ def evaluate(
         seed=seed,
         schedule=schedule,
         splits={
-            split: split_scores(Predictions.load(place, split), train_labels, parents)
+            split: split_scores(
+                Predictions.load(place, split), train_labels, parents, few_classes=few
+            )
             for split, place in places.items()
         },
         training=TrainingFacts.model_validate(training),

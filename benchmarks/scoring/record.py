@@ -87,10 +87,12 @@ class ExternalFacts(Strict):
 
 
 class QualityFacts(Strict):
-    """One generator's clips for held-out captions. metrics: the result of `GenerationQuality`."""
+    """One generator's clips for held-out captions. metrics: the result of `GenerationQuality`;
+    folder: where the clips were given, not made, its name."""
 
     model: str
     fine_tuned_on: str | None
+    folder: str | None = None
     metrics: dict[str, dict[str, Any]]
 
 

@@ -128,19 +128,22 @@ def split_scores(
     predictions: Predictions,
     train_labels: NDArray[np.integer],
     parents: Sequence[int | None] | None = None,
+    *,
+    few_classes: bool = False,
 ) -> SplitScores:
     """Score one split, with scikit-learn where it has the score.
 
     A clip whose logits are not finite (a diverged training) counts as wrong. Macro-F1 and recalls
     average over the classes that the split holds.
     Args: train_labels: of the real training clips, for the groups; parents: as in
-    `hierarchical_consistency`.
+    `hierarchical_consistency`; few_classes: whether a head of two to five classes is meant, whose
+    top-5 says nothing.
     Raises: UserError: if there is no clip, a label lies outside the head or the head has under 6.
     """
-    logits, labels = _rankable(predictions)
+    logits, labels = _rankable(predictions, 2 if few_classes else 6)
     finite = np.isfinite(predictions.logits).all(axis=1)
     guesses, present = logits.argmax(axis=1), np.unique(labels)
-    cases = _case_scores(np.asarray(predictions.video_ids), labels, logits)
+    cases = _case_scores(np.asarray(predictions.video_ids), labels, logits, finite)
     with warnings.catch_warnings():
         # Classes that are guessed but absent from the split are left out on purpose.
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
@@ -226,10 +229,13 @@ def calibration_error(logits: NDArray[np.float64], labels: NDArray[np.integer]) 
     return percent(np.abs(gaps).sum() / len(labels))
 
 
-def _rankable(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+def _rankable(
+    predictions: Predictions, least: int
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
     logits, labels = np.array(predictions.logits, np.float64), predictions.labels
-    if logits.ndim != 2 or not len(logits) or logits.shape[1] < 6:
-        raise UserError(f"logits have shape {logits.shape}: expected clips x at least 6 classes")
+    if logits.ndim != 2 or not len(logits) or logits.shape[1] < least:
+        shape = f"clips x at least {least} classes"
+        raise UserError(f"logits have shape {logits.shape}: expected {shape}")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         bad = labels.max() if labels.min() >= 0 else labels.min()
         raise UserError(f"label {bad} is outside the head's 0..{logits.shape[1] - 1}")
@@ -240,11 +246,18 @@ def _rankable(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _case_scores(
-    videos: NDArray[np.str_], labels: NDArray[np.integer], logits: NDArray[np.float64]
+    videos: NDArray[np.str_],
+    labels: NDArray[np.integer],
+    logits: NDArray[np.float64],
+    finite: NDArray[np.bool_],
 ) -> tuple[CaseScore, ...]:
     classes = np.arange(logits.shape[1])
 
     def hits(mine: NDArray[np.bool_], k: int) -> int:
+        if k >= len(classes):
+            return int(finite[mine].sum())
+        if len(classes) == 2:  # scikit-learn wants one number a clip then
+            return int((logits[mine].argmax(axis=1) == labels[mine]).sum())
         return int(
             top_k_accuracy_score(labels[mine], logits[mine], k=k, labels=classes, normalize=False)
         )

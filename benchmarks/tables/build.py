@@ -50,6 +50,7 @@ def build_table2(
     audits: Mapping[tuple[Task, Arm], Audit] = MappingProxyType({}),
     notes: Sequence[str] = (),
     taxonomy: Taxonomy | None = None,
+    f1_papers: Mapping[Arm, Mapping[str, float]] = MappingProxyType({}),
 ) -> Table2:
     """Table 2 from cells: seeds become means with intervals, arms differences from Source.
 
@@ -57,13 +58,19 @@ def build_table2(
     appear. Values of the paper stand beside the matched-epochs rows, as its epochs are fixed.
     Args: unreadable: clips that were skipped; audits: outcome by task and arm, "not run" for arms
     that it lacks; notes: further sentences for below the table; taxonomy: None for OphNet2024's,
-    the only one that the paper's values stand beside.
+    the only one that the paper's values stand beside; f1_papers: another paper's F1 by arm and data
+    set, which stand instead.
     Raises: UserError: if there is no cell, seeds repeat or arms were scored on different clips.
     """
     groups, taxonomy = groups_of(cells), taxonomy or default_taxonomy()
-    order, with_paper = _order(groups), taxonomy.is_default
+    order, with_paper = _order(groups), taxonomy.is_default and not f1_papers
     deltas = differences_from_source(groups, order)
-    rows = [_accuracy_row(groups, place, deltas.get(place), audits, with_paper) for place in order]
+    rows = [
+        _accuracy_row(groups, place, deltas.get(place), audits, with_paper).model_copy(
+            update={"f1_papers": dict(f1_papers.get(place[0].arm, {}))}
+        )
+        for place in order
+    ]
     return Table2(
         data=data,
         scale=scale,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from augment.arm import Arm
+from augment.arm import SOURCE, Arm
 from augment.synthesis import ClassSynthesis
+from benchmarks.config.arms import UnlabelledArm
 from benchmarks.config.schema import BenchmarkConfig
+from benchmarks.datasets.polypdiag import NAME as POLYPDIAG
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.scoring.evaluation import Cell
 from benchmarks.scoring.record import AnyRecord, ArmAudit, QualityFacts, left_out, outcome
 from benchmarks.tables.build import build_contrasts, build_table2
+from benchmarks.tables.paper import endora_f1, endora_note
 from benchmarks.tables.quality import build_table1
 from benchmarks.tables.schema import Contrasts, Table1, Table2, Tables
 from classifiers.families import CLASSIFIERS
@@ -35,7 +38,8 @@ def tables_of(record: AnyRecord, cells: Sequence[Cell]) -> Tables:
 
 def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
     """Table 2 with the outcomes of the audits."""
-    arms = record.synthetic_arms
+    arms, f1_papers = record.synthetic_arms, _f1_papers(record)
+    corpus, names = Path(record.corpus).name, f1_papers.get(SOURCE, {})
     return build_table2(
         cells,
         data=record.data,
@@ -51,8 +55,11 @@ def accuracy_table(record: AnyRecord, cells: Sequence[Cell]) -> Table2:
             *_weights_note(record.config),
             *audits_note(arms, record.audits),
             *record.notes,
+            *endora_note(corpus, [*names], 2),
+            *_f1_note(record),
         ],
         taxonomy=record.config.taxonomy,
+        f1_papers=f1_papers,
     )
 
 
@@ -72,14 +79,43 @@ def quality_table(
     section = config.quality
     protocol = section.protocol
     frames = f"{protocol.num_frames} frames of {protocol.width}x{protocol.height}"
-    variants = any(row.startswith(VARIANT) for row in section.rows or ())
+    variants = section.published == "ophora" and any(
+        row.startswith(VARIANT) for row in section.rows or ()
+    )
+    given = [f"{row.model} ({row.folder})" for row in rows if row.folder is not None]
     return build_table1(
         [(row.model, row.fine_tuned_on, row.metrics) for row in rows],
         data=Path(corpus).name,
         scale=config.scale,
         protocol=f"{section.num_clips} held-out clips, {frames}, h264",
-        notes=["Beside Endora's variants: Endora's own Table 3, on Colonoscopic."] * variants,
+        notes=[
+            *endora_note(Path(corpus).name, ["Colonoscopic"], 3) * variants,
+            *[f"Clips of a folder, not made here: {', '.join(given)}."] * bool(given),
+        ],
+        published=section.published,
     )
+
+
+def _f1_note(record: AnyRecord) -> list[str]:
+    """What Endora's F1 is of, where it stands beside ours."""
+    if record.config.quality.published != "endora":
+        return []
+    stands = "" if record.data == POLYPDIAG else f", for which {record.data} stands here"
+    return [f"Its F1 is of {POLYPDIAG}'s class Abnormal{stands}; ours is averaged over classes."]
+
+
+def _f1_papers(record: AnyRecord) -> dict[Arm, dict[str, float]]:
+    """What stands beside the F1 of Source and of the arms of generated clips without labels."""
+    config, arms = record.config, record.config.registry()
+    if config.quality.published != "endora":
+        return {}
+    names = {SOURCE: "Supervised-only"} | {
+        arms[name]: GENERATORS[section.of].label
+        for name, section in config.arms.items()
+        if isinstance(section, UnlabelledArm) and section.of in GENERATORS
+    }
+    corpus = Path(record.corpus).name
+    return {arm: endora_f1(name, corpus) for arm, name in names.items()}
 
 
 def left_out_note(record: AnyRecord) -> list[str]:

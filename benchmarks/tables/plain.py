@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.tables.schema import Contrasts, Metric, Score, Table, Table1, Table2
@@ -35,19 +35,23 @@ def _lines(table: Table) -> Plain:
 
 
 def _plain_quality(table: Table1) -> Plain:
-    endings = ("", "_ci95_low", "_ci95_high", "_paper")
+    endings = ["", "_ci95_low", "_ci95_high", "_paper"]
+    endings += [f"_paper_{name}" for name in table.data_of_papers]
     yield ["model", "fine_tuned_on", *(name + end for name in table.names for end in endings)]
     for row in table.rows:
-        values = [value for name in table.names for value in _plain1(row.metrics.get(name))]
+        found = [row.metrics.get(name) for name in table.names]
+        values = [value for metric in found for value in _plain1(metric, table.data_of_papers)]
         yield [row.model, row.fine_tuned_on, *values]
 
 
 def _plain_accuracy(table: Table2) -> Plain:
     score = ["mean", "std", "ci95_low", "ci95_high", "n_seeds", "paper"]
+    data = table.data_of_papers
+    of_f1 = [f"macro_f1_paper_{name}" for name in data]
     yield (
         ["task", "split", "schedule", "training_data", "classifier"]
         + [f"{name}_{column}" for name in ("top1", "top5") for column in score]
-        + ["macro_f1", "delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_paper"]
+        + ["macro_f1", *of_f1, "delta_top1", "delta_ci95_low", "delta_ci95_high", "delta_paper"]
         + ["delta_p_value", "delta_p_holm", "audit"]
     )
     for row, gain in zip(table.rows, table.paper_gains, strict=True):
@@ -57,7 +61,8 @@ def _plain_accuracy(table: Table2) -> Plain:
             [delta.top1, *delta.ci95, gain, delta.p_value, delta.p_holm] if delta else [None] * 6
         )
         scores = [*_plain(row.top1), *_plain(row.top5)]
-        yield [*names, *scores, row.macro_f1, *differences, row.audit]
+        papers = [row.f1_papers.get(name) for name in data]
+        yield [*names, *scores, row.macro_f1, *papers, *differences, row.audit]
 
 
 def _plain_contrasts(table: Contrasts) -> Plain:
@@ -75,7 +80,8 @@ def _plain(score: Score) -> list[float | None]:
     return [score.mean, score.std, *score.ci95, score.n_seeds, score.paper]
 
 
-def _plain1(metric: Metric | None) -> list[float | None]:
+def _plain1(metric: Metric | None, data: Sequence[str]) -> list[float | None]:
     if metric is None:
-        return [None] * 4
-    return [metric.value, *(metric.ci95 or (None, None)), metric.paper]
+        return [None] * (4 + len(data))
+    papers = [metric.papers.get(name) for name in data]
+    return [metric.value, *(metric.ci95 or (None, None)), metric.paper, *papers]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from benchmarks.config.sections import Published
 from benchmarks.metrics.quality import WITH_TEXT
-from benchmarks.tables.paper import paper_quality
+from benchmarks.tables.paper import endora_note, endora_quality, paper_quality
 from benchmarks.tables.schema import Metric, QualityRow, Table1
 
 PAPER_NOTE = (
@@ -26,10 +27,12 @@ def build_table1(
     scale: str,
     protocol: str,
     notes: Sequence[str] = (),
+    published: Published = "ophora",
 ) -> Table1:
     """Table 1 from (model, fine-tuned on, metrics) entries, in the order given.
 
-    Args: metrics: as in the result of `GenerationQuality`: name -> value, n, encoder, ...
+    Args: metrics: as in the result of `GenerationQuality`: name -> value, n, encoder, ...;
+    published: whose numbers stand beside.
     Raises: pydantic.ValidationError: if rows were measured with different metrics.
     """
     rows = [
@@ -37,22 +40,34 @@ def build_table1(
             model=model,
             fine_tuned_on=fine_tuned_on,
             metrics={
-                name: Metric(**fields, paper=_paper_beside(model, name, metrics))
+                name: Metric(**fields, **_beside(model, name, metrics, data, published))
                 for name, fields in metrics.items()
             },
         )
         for model, fine_tuned_on, metrics in entries
     ]
     table = Table1(data=data, scale=scale, protocol=protocol, rows=tuple(rows))
-    below = (*_notes_on_quality(table), *notes, PAPER_NOTE)
+    variants = all(row.model.startswith("Endora, ") for row in rows)  # whose numbers are Endora's
+    beside = [] if variants else [PAPER_NOTE]
+    if published == "endora":
+        beside = endora_note(data, table.data_of_papers, 1)
+    below = (*_notes_on_quality(table), *notes, *beside)
     return table.model_copy(update={"notes": below})
 
 
-def _paper_beside(model: str, name: str, names: Collection[str]) -> float | None:
-    """The paper's number, beside the reference with text where there is one."""
+def _beside(
+    model: str, name: str, names: Collection[str], data: str, published: Published
+) -> dict[str, Any]:
+    """The paper's number or numbers: of distances beside the reference with text, of Inception
+    Scores beside that of frames, where there is one."""
     family = name.partition("_")[0]
     with_text = any(other.startswith(f"{family}{WITH_TEXT}") for other in names)
-    return None if with_text and WITH_TEXT not in name else paper_quality(model, name)
+    of_frames = [other for other in names if other.startswith("is_") and other.endswith("x1")]
+    if (with_text and WITH_TEXT not in name) or (family == "is" and of_frames not in ([], [name])):
+        return {"paper": None}
+    if published == "endora":
+        return {"paper": None, "papers": endora_quality(model, name, data)}
+    return {"paper": paper_quality(model, name)}
 
 
 def _notes_on_quality(table: Table1) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tabulate
@@ -134,7 +134,7 @@ def _quality_grid(table: Table1) -> tuple[list[str], Cells]:
     names = table.printed
     header = ["Model", "Fine-tuned on"]
     shown_paper = {
-        name: any(row.metrics[name].paper is not None for row in table.rows if name in row.metrics)
+        name: any(_paper_text(row.metrics.get(name)) != MISSING for row in table.rows)
         for name in names
     }
     for name in names:
@@ -146,14 +146,15 @@ def _quality_grid(table: Table1) -> tuple[list[str], Cells]:
             metric = row.metrics.get(name)
             line.append(MISSING if metric is None else quality_text(metric))
             if shown_paper[name]:
-                line.append(_number(metric.paper if metric else None))
+                line.append(_paper_text(metric))
         body.append(line)
     return header, body
 
 
 def _accuracy_grid(table: Table2) -> tuple[list[str], Cells]:
     header = ["Task", "Split", "Training data", "Classifier", "Top-1", "paper", "Top-5", "paper"]
-    header += ["F1", "Δ top-1 vs Source", "paper", "p", "p Holm"]
+    of_f1 = any(row.f1_papers for row in table.rows)
+    header += ["F1", *["paper"] * of_f1, "Δ top-1 vs Source", "paper", "p", "p Holm"]
     both = len({row.schedule for row in table.rows}) > 1
     papers = table.paper_gains
     body = [
@@ -167,6 +168,7 @@ def _accuracy_grid(table: Table2) -> tuple[list[str], Cells]:
             score_text(row.top5),
             _number(row.top5.paper),
             _number(row.macro_f1),
+            *([_numbers(row.f1_papers)] if of_f1 else []),
             delta_text(row.delta_vs_source),
             *_tests(row.delta_vs_source, gain),
         ]
@@ -219,6 +221,16 @@ def _tests(delta: Delta | None, paper: float | None) -> tuple[str, str, str]:
         return (MISSING,) * 3
     gain = MISSING if paper is None else f"{paper:+.2f}"
     return gain, f"{delta.p_value:.4f}", f"{delta.p_holm:.4f}"
+
+
+def _paper_text(metric: Metric | None) -> str:
+    if metric is None:
+        return MISSING
+    return _numbers(metric.papers) if metric.papers else _number(metric.paper)
+
+
+def _numbers(by_data: Mapping[str, float]) -> str:
+    return " / ".join(map(_number, by_data.values())) or MISSING
 
 
 def _number(value: float | None) -> str:

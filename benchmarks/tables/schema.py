@@ -60,7 +60,8 @@ class Delta(Strict):
 
 class AccuracyRow(Strict):
     """training_data: the arm's label. macro_f1: percent, averaged over classes, then over seeds.
-    audit: of the arm's synthetic clips (docs/audits.md); None for Source, which has none."""
+    f1_papers: as `Metric.papers`. audit: of the arm's synthetic clips (docs/audits.md); None for
+    Source, which has none."""
 
     task: Task
     split: Scored
@@ -71,6 +72,7 @@ class AccuracyRow(Strict):
     top1: Score
     top5: Score
     macro_f1: Finite
+    f1_papers: dict[str, Finite] = {}
     delta_vs_source: Delta | None
     audit: Audit | None
 
@@ -106,6 +108,11 @@ class Table2(Strict):
         if len(set(keys)) != len(keys):
             raise ValueError("a row appears twice")
         return self
+
+    @property
+    def data_of_papers(self) -> list[str]:
+        """The data sets that `AccuracyRow.f1_papers` are on, in their order there."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.f1_papers))
 
     @property
     def paper_gains(self) -> list[float | None]:
@@ -150,6 +157,7 @@ class Contrasts(Strict):
 class Metric(Strict):
     """One quality number. `name` of the encoder with its sha256; paper is None where none is.
 
+    papers: of a paper that has several data sets, the number of each that the run's own stands for.
     ci95: over clips. real: the same number of the real clips. real_mean, generated_mean: of what a
     Wasserstein distance compares. subset_*, split_*: of kernel distances and the Inception Score.
     """
@@ -158,6 +166,7 @@ class Metric(Strict):
     n: int = pydantic.Field(ge=2)
     encoder: str
     paper: Finite | None
+    papers: dict[str, Finite] = {}
     ci95: Interval | None = None
     encoder_sha256: str | None = None
     num_frames: int | None = None
@@ -199,8 +208,21 @@ class Table1(Strict):
 
     @property
     def printed(self) -> list[str]:
-        """Names of the metrics that the printed table shows; csv and json hold all."""
-        return [name for name in self.names if name.startswith(PRINTED)]
+        """Names of the metrics that the printed table shows: the usual ones, and those that a paper
+        has a number of; csv and json hold all."""
+        published = {
+            name
+            for row in self.rows
+            for name, metric in row.metrics.items()
+            if metric.paper is not None or metric.papers
+        }
+        return [name for name in self.names if name.startswith(PRINTED) or name in published]
+
+    @property
+    def data_of_papers(self) -> list[str]:
+        """The data sets that `Metric.papers` are on, in their order there."""
+        metrics = (metric for row in self.rows for metric in row.metrics.values())
+        return list(dict.fromkeys(name for metric in metrics for name in metric.papers))
 
     @pydantic.model_validator(mode="after")
     def _rows_share_metrics(self) -> Table1:

@@ -68,9 +68,9 @@ def test_the_default_is_the_table_of_ophnet2024() -> None:
 
 def test_the_ones_that_come_with_the_suite_can_be_asked_for() -> None:
     sizes = {name: Taxonomy.load(name).num_classes("phase") for name in taxonomy_names()}
-    assert sizes == {"cataract_101": 10, "cataract_1k": 12, "ophnet2024": 52}
+    assert sizes == {"cataract_101": 10, "cataract_1k": 12, "ophnet2024": 52, "polypdiag": 2}
     assert "ophnet2024    OphNet2024: 52 phases, 107 operations" in catalogue()
-    for name in ("cataract_101", "cataract_1k"):
+    for name in ("cataract_101", "cataract_1k", "polypdiag"):
         own = Taxonomy.load(name)
         asked = class_requests(
             PromptBook.load(own.path),
@@ -161,6 +161,7 @@ OPERATIONS = [{**each, "phase": each["name"]} for each in SIX]
         ({"phase": [*SIX, {"name": "G", "prompts": ["x"], "also": ["F"]}]}, "have the name 'F'"),
         ({"phase": [*SIX, SIX[0]]}, "two classes have the name 'A'"),
         ({"phase": SIX[:5]}, "5 classes: give 6 at least"),
+        ({"phase": SIX[:5]}, "unless the file says few_classes: true"),
         ({"phase": [*SIX, "G"]}, "phase 'G': no prompts: give one at least, or say promptless"),
         (
             {

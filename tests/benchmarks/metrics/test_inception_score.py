@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchmetrics.image.inception import InceptionScore
 
-from benchmarks.metrics.inception_score import inception_scores, split_count
+from benchmarks.metrics.inception_score import inception_scores, score_influences, split_count
+from benchmarks.metrics.intervals import mean_interval
 
 
 def test_score_equals_torchmetrics() -> None:
@@ -34,3 +35,27 @@ def test_what_is_no_probability_is_refused() -> None:
         inception_scores(np.ones((4, 3)), 1)
     with pytest.raises(ValueError, match="5 splits of 4"):
         inception_scores(np.full((4, 2), 0.5), 5)
+
+
+def draw(seed: int, count: int = 240) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, 2, (count, 9))
+    odds = np.exp(logits)
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_an_influence_is_what_a_clip_s_weight_does_to_the_score() -> None:
+    rows, more = draw(0, 40), 200
+    score = float(inception_scores(rows, 1).mean())
+    heavier = np.concatenate([np.repeat(rows, more, axis=0), rows[:1]])
+    moved = (float(inception_scores(heavier, 1).mean()) - score) * (more * len(rows) + 1)
+    assert score_influences(rows, 1)[0] == pytest.approx(moved, rel=0.01)
+    halves = score_influences(rows, 2)
+    assert halves[:20] == pytest.approx(score_influences(rows[:20], 1))
+
+
+def test_an_interval_is_as_wide_as_the_score_varies() -> None:
+    draws = [draw(seed) for seed in range(60)]
+    values = [float(inception_scores(rows, 1).mean()) for rows in draws]
+    ends = [mean_interval(score_influences(rows, 1), 0.0) for rows in draws]
+    reach = np.mean([high for _, high in ends])
+    assert reach == pytest.approx(1.96 * np.std(values), rel=0.25)

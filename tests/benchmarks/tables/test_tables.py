@@ -65,7 +65,7 @@ def test_rows_follow_the_contract(cells: list[Cell]) -> None:
     row = table["rows"][0]
     assert list(row) == [
         "task", "split", "schedule", "training_data", "arm", "classifier", "top1",
-        "top5", "macro_f1", "delta_vs_source", "audit",
+        "top5", "macro_f1", "f1_papers", "delta_vs_source", "audit",
     ]  # fmt: skip
     assert list(row["top1"]) == ["mean", "std", "ci95", "n_seeds", "paper"]
     assert [(r["split"], r["training_data"], r["classifier"]) for r in table["rows"][:3]] == [
