@@ -201,7 +201,7 @@ def run(options: argparse.Namespace) -> None:
     plan = Plan(config, Inputs(options.results, options.data_root, options.corpus_root))
     plan.check()
     audits = audit(plan)
-    folder = options.results / plan.config.name
+    folder = plan.folder
     write_json(folder / AUDITS_NAME, audits.model_dump(mode="json"))
     write_text(folder / "audits.md", markdown(audits))
     print(markdown(audits))

@@ -6,8 +6,6 @@ A configuration holds hyperparameters only. `benchmarks.plan` turns it into stag
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Collection
 from typing import Any, Literal, get_args
 
 import pydantic
@@ -16,6 +14,7 @@ from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
 from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
+from benchmarks.config.names import PART, check_arms, check_contrasts, check_sources
 from benchmarks.config.sections import (
     ClassifierSection,
     CorpusSection,
@@ -38,11 +37,7 @@ from generator.families import GENERATORS
 from generator.family import TableRow
 from generator.sections import GeneratorSection, Section
 
-BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
-# Of a path: dots alone would lead out of the results folder.
-PART = r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*"
-ONE_CASE = "upper and lower case count as one"
 # A field for the section of each generator, by its name; null where a configuration has none.
 _SECTIONS: dict[str, Any] = {
     name: (family.section | None, None) for name, family in GENERATORS.items()
@@ -148,31 +143,12 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _arms_come_from_somewhere(self) -> BenchmarkConfig:
-        known = [*GENERATORS]
-        for name, arm in self.arms.items():
-            if not _is_own(name, (*BUILT_IN_SOURCES, *known)):
-                raise ValueError(f"arm {name!r}: give it a name of its own ({ONE_CASE})")
-            if isinstance(arm, DerivedArm) and arm.of not in known:
-                hint = did_you_mean(arm.of, known)
-                raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
-            known.append(name)
+        check_arms(self.arms)
         return self
 
     @pydantic.model_validator(mode="after")
     def _sources_are_known(self) -> BenchmarkConfig:
-        known: list[str] = [*BUILT_IN_SOURCES, *self.arms]
-        names = self.names()
-        if len(set(names)) != len(names):
-            raise ValueError(f"a source is named twice: {', '.join(names)}")
-        for source, name in zip(self.sources, names, strict=True):
-            if "=" in source:
-                if not _is_own(name, known):
-                    hint = f"give it a name of its own, NAME=DIR ({ONE_CASE})"
-                    raise ValueError(f"source {source!r}: {hint}")
-                known.append(name)
-            elif name not in (*BUILT_IN_SOURCES, *self.arms):
-                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
-                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
+        check_sources(self.sources, self.arms)
         return self
 
     @pydantic.model_validator(mode="after")
@@ -194,15 +170,7 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _contrasts_are_of_sources(self) -> BenchmarkConfig:
-        known = [*self.names(), *GENERATORS, *self.arms]
-        for pair in self.contrasts or ():
-            for name in pair:
-                if name == "source":
-                    raise ValueError("contrasts: Table 2 has every difference from source")
-                if name not in known:
-                    raise ValueError(f"contrasts: no {name!r}: {did_you_mean(name, known)}")
-            if pair[0] == pair[1]:
-                raise ValueError(f"contrasts: {pair[0]!r} against itself")
+        check_contrasts(self.contrasts or (), self.names(), self.arms)
         return self
 
     @pydantic.model_validator(mode="after")
@@ -291,10 +259,3 @@ class BenchmarkConfig(GeneratorSections):
                 hint = did_you_mean(name, self.classifiers)
                 raise ValueError(f"unknown classifier {name!r}: {hint}")
         return self
-
-
-def _is_own(name: str, taken: Collection[str]) -> bool:
-    """Whether a name can be an arm's: a file's, which no other arm has and no schedule of one."""
-    free = name.lower() not in {other.lower() for other in taken}
-    of_schedule = name.lower().endswith(tuple(f"-{schedule}" for schedule in get_args(Schedule)))
-    return free and not of_schedule and re.fullmatch(PART, name) is not None
