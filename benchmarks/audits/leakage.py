@@ -168,11 +168,13 @@ def _pairs(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _chances(audits: Audits) -> Iterator[str]:
-    # The references of a task are those of all its arms.
+    # The references of a task are those of all its arms; a corpus that is the labelled set is not
+    # said twice.
     lines = {}
     for arm in audits.arms:
         for key, what in CHANCE_OF.items():
-            if key in arm.found:
+            same = key == "corpus" and arm.stages.get(key) == arm.stages["train"]
+            if key in arm.found and not same:
                 chance = arm.found[key]["chance"]
                 lines[f"{what} ({arm.task})"] = (
                     f"{chance['same']} of {chance['pairs']:,}, the largest similarity"

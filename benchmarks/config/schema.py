@@ -13,7 +13,7 @@ import pydantic
 from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
-from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
+from benchmarks.config.arms import AnyArmSection, DerivedArm, SameBudgetArm, UnlabelledArm
 from benchmarks.config.names import PART, check_arms, check_contrasts, check_sources
 from benchmarks.config.sections import (
     ClassifierSection,
@@ -163,8 +163,14 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _generators_have_their_sections(self) -> BenchmarkConfig:
+        used = self.origins()
+        used |= {
+            arm.of
+            for name, arm in self.arms.items()
+            if isinstance(arm, SameBudgetArm) and name in used
+        }
         for name in GENERATORS:
-            if name in self.origins() and getattr(self, name) is None:
+            if name in used and getattr(self, name) is None:
                 raise ValueError(f"source {name!r}: the configuration has no section `{name}`")
         return self
 
