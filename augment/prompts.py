@@ -17,10 +17,9 @@ import pydantic
 import yaml
 
 from core.errors import UserError
-from core.files import sha256_of_file
+from core.files import NEXT_DOCUMENT, sha256_of_file
 
 PROMPTS_PATH: Final = Path(__file__).parent / "taxonomies" / "ophnet2024.yaml"
-SEPARATOR: Final = "\n---\n"  # between a taxonomy's classes and prompts by class id
 _GROUP: Final = re.compile("(promptless|on_request)_(.+)s")
 
 # Which classes get synthetic clips.
@@ -84,7 +83,7 @@ class PromptBook(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Read a book.  Raises: UserError: if the file is missing or is no valid book."""
         try:
             text = Path(path).read_text(encoding="utf-8")
-            return cls.parse(text.rpartition(SEPARATOR)[2])
+            return cls.parse(text.rpartition(NEXT_DOCUMENT)[2])
         except FileNotFoundError:
             raise UserError(f"{path}: no such prompt file") from None
         except pydantic.ValidationError as error:
@@ -176,5 +175,5 @@ def _of_classes(classes: Any) -> dict[str, Any]:
 def hash_of_prompts(path: Path) -> str:
     """sha256 of what decides the prompts: of the document that holds them by class id, else of the
     whole file, whose classes they stand with."""
-    _, separator, prompts = path.read_bytes().rpartition(SEPARATOR.encode())
+    _, separator, prompts = path.read_bytes().rpartition(NEXT_DOCUMENT.encode())
     return hashlib.sha256(prompts).hexdigest() if separator else sha256_of_file(path)

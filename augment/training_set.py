@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
+from core.clip import MANIFEST_NAME, Clip
 from core.errors import UserError
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed
+from core.stage import ClipSource
 
 
 class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -90,10 +93,49 @@ class TrainingSet(Mixture):
     def _clips(self, index: int) -> list[Chosen]:
         manifest = self.sources[index].manifest()
         clips = manifest.of_split("train").clips if index == 0 else manifest.clips
-        return [
-            Chosen(source=index, clip_id=clip.clip_id, label=clip.label(self.task))
-            for clip in clips
-        ]
+        return chosen_of(clips, self.task, index)
+
+
+class PromptedTrainingClips(ClipSource):
+    """The real clips of a `TrainingSet`, each with a prompt of its class as its caption: what a
+    generator learns from that sees what the classifier sees and nothing more.
+
+    clips: labelled; those of other splits than train are not looked at. A class's prompts are taken
+    in turn; a class without any is left out.
+    """
+
+    clips: ClipSource
+    task: str
+    prompts_of_class: tuple[tuple[str, ...], ...]
+    real_per_class: int | None = None
+    seed: int = 0
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Raises: UserError: if no training clip is of a class with prompts."""
+        manifest = self.clips.manifest().of_split("train")
+        mixing = Mixing(real_per_class=self.real_per_class, seed=self.seed)
+        drawn = {item.clip_id for item in few(chosen_of(manifest.clips, self.task), mixing)}
+        given: Counter[int] = Counter()
+        prompted = []
+        for clip in manifest.clips:
+            label = clip.label(self.task)
+            prompts = self.prompts_of_class[label]
+            if prompts and clip.clip_id in drawn:
+                caption = prompts[given[label] % len(prompts)]
+                prompted.append(clip.model_copy(update={"caption": caption}))
+                given[label] += 1
+        if not prompted:
+            raise UserError(
+                f"{manifest.root}: no training clip is of a class that has prompts: add prompts to "
+                "the taxonomy"
+            )
+        manifest.keep(prompted).save(folder / MANIFEST_NAME)
+        return {"clips": len(prompted), "classes": len(given), "offered": len(manifest)}
+
+
+def chosen_of(clips: Iterable[Clip], task: str, source: int = 0) -> list[Chosen]:
+    """Labelled clips of a mixture's source as it draws them."""
+    return [Chosen(source=source, clip_id=clip.clip_id, label=clip.label(task)) for clip in clips]
 
 
 def few(real: list[Chosen], mixing: Mixing) -> list[Chosen]:

@@ -21,6 +21,7 @@ from core.progress import track
 SAVE_EVERY_BYTES = 1 << 30  # a kill during a first pass over 305 GB loses seconds, not the pass
 SETTLED_NS = 100_000_000  # longer than a tick of any usual file system's clock
 TRIED_BYTES = 1 << 16
+NEXT_DOCUMENT = "\n---\n"  # in a YAML file of several
 UNKNOWN = "0" * 64  # the sha256 of what has not been read, for a plan that computes nothing
 
 

@@ -32,6 +32,7 @@ from core.distributed import (
     world_size,
 )
 from core.errors import UserError
+from core.events import Events
 from core.files import atomic_path, write_text
 from core.progress import Progress
 from core.runtime import (
@@ -75,8 +76,9 @@ class Training:
     """Network, optimisers, average and log of one training; all of it in the checkpoint.
 
     Puts `model` on `device`, shared by the ranks if there are several, and resumes what lies in
-    `folder`: `checkpoint.pt`, and `log_name` with the rows of `log`. kept: what the follower wants
-    to find again. diverged: a loss was not finite; the weights are those from before it.
+    `folder`: `checkpoint.pt`, and `log_name` with the rows of `log` (`core.events` too). kept: what
+    the follower wants to find again. diverged: a loss was not finite; the weights are those from
+    before it.
     Raises: UserError: if the checkpoint is of another version.
     """
 
@@ -109,6 +111,7 @@ class Training:
         self.last_loss = self.mean_loss = math.nan
         self.log: list[dict[str, float]] = []
         self.log_name = log_name
+        self.events = Events(folder)
         self.kept = kept or {}
         self._load()
 
@@ -133,6 +136,7 @@ class Training:
                     follow(self.last_loss)
                     progress.advance(note=f"loss {self.mean_loss:.4f}")
         self._write_log()
+        self.events.close()
 
     def update(self, losses: Losses) -> bool:
         """One optimiser step from the sum of `losses`, scalars that are computed one at a time.
@@ -212,6 +216,7 @@ class Training:
         if rank() == 0:
             lines = (json.dumps(row) + "\n" for row in self.log)
             write_text(self.folder / self.log_name, "".join(lines))
+            self.events.write(self.log)
 
     def _load(self) -> None:
         path = self.folder / CHECKPOINT_NAME

@@ -142,6 +142,19 @@ class Family(ABC, Generic[S]):
         """What makes clips of a task's classes, for a family that trains one (`by_class`)."""
         raise NotImplementedError(f"{self.name} makes clips of a class by their prompts")
 
+    def build_on_labelled(
+        self, section: S, materials: Materials, clips: ClipSource, steps: int | None = None
+    ) -> Generator:
+        """Its base weights, trained on captioned clips of split train alone, as they are trained on
+        the corpus first of all; for `steps` where they are given.
+
+        Raises: UserError: for a family that does not say how.
+        """
+        raise UserError(
+            f"arm of kind same_budget, of {self.name!r}: its family has no build_on_labelled: "
+            "write one, or name another generator"
+        )
+
     def beside(self, model: str, section: S) -> tuple[str, ...]:
         """Models that a run has wherever it has `model`, since they are made on the way to it."""
         return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import pydantic
 
 from core.optimisation import Optimisation
@@ -24,6 +26,13 @@ class DiffusionTrainingSection(Section):
     """Steps, batch, learning rate."""
     diffusion: DiffusionSettings = DiffusionSettings()
     """Timesteps, dropped captions, frames."""
+
+    def lasting(self, steps: int | None) -> Self:
+        """The same for so many steps; None: as it is."""
+        if steps is None:
+            return self
+        optimisation = self.optimisation.model_copy(update={"steps": steps})
+        return self.model_copy(update={"optimisation": optimisation})
 
 
 class EncodingSection(Section):

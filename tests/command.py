@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest.mock import patch
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,3 +72,33 @@ def take_data(finished: Path, results: Path) -> None:
         assert folders, f"no stage {stage} among {sorted((finished / 'cache').iterdir())}"
         for folder in folders:
             shutil.copytree(folder, results / "cache" / folder.name)
+
+
+def computed(results: Path) -> dict[Path, int]:
+    """When each stage ended."""
+    return {file: file.stat().st_mtime_ns for file in results.rglob("result.json")}
+
+
+def kill_when(results: Path, stage: str, partial: str, *arguments: str) -> None:
+    """Start the command, kill -9 it when a stage has partial files but no result."""
+    process = subprocess.Popen(
+        command(results, *arguments),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cache, deadline = results / "cache", time.monotonic() + 600
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            for folder in cache.glob(f"*{stage}*/*/"):
+                if any(folder.glob(partial)) and not (folder / "result.json").exists():
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.wait()
+                    time.sleep(0.5)  # its workers die with it
+                    if not (folder / "result.json").exists():
+                        return
+                    pytest.fail(f"{stage} finished before the kill took effect")
+            time.sleep(0.01)
+    finally:
+        process.kill()
+    pytest.fail(f"{stage} was never seen half done (exit code {process.poll()})")

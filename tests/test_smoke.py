@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from benchmarks.commands.merge import read_part
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.workers import release_workers
-from tests.command import ROOT, command, run, run_here, smoke_here, take_data
+from tests.command import computed, kill_when, run, run_here, smoke_here, take_data
 
 TERMINAL = "terminal.log"
 TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
@@ -26,11 +22,6 @@ TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "j
 
 def tables(results: Path) -> dict[str, bytes]:
     return {name: (results / "smoke" / name).read_bytes() for name in TABLES}
-
-
-def computed(results: Path) -> dict[Path, int]:
-    """When each stage ended."""
-    return {file: file.stat().st_mtime_ns for file in results.rglob("result.json")}
 
 
 @pytest.fixture(scope="module")
@@ -284,31 +275,6 @@ def test_compare_puts_runs_side_by_side(finished: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and len(rows) == 12
     assert "| smoke " in rows[0] and "| other " in rows[1]
     assert rows[0].split("|")[7:] == rows[1].split("|")[7:]
-
-
-def kill_when(results: Path, stage: str, partial: str, *arguments: str) -> None:
-    """Start the command, kill -9 it when a stage has partial files but no result."""
-    process = subprocess.Popen(
-        command(results, *arguments),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    cache, deadline = results / "cache", time.monotonic() + 600
-    try:
-        while time.monotonic() < deadline and process.poll() is None:
-            for folder in cache.glob(f"*{stage}*/*/"):
-                if any(folder.glob(partial)) and not (folder / "result.json").exists():
-                    os.kill(process.pid, signal.SIGKILL)
-                    process.wait()
-                    time.sleep(0.5)  # its workers die with it
-                    if not (folder / "result.json").exists():
-                        return
-                    pytest.fail(f"{stage} finished before the kill took effect")
-            time.sleep(0.01)
-    finally:
-        process.kill()
-    pytest.fail(f"{stage} was never seen half done (exit code {process.poll()})")
 
 
 @pytest.mark.slow

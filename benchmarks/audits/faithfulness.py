@@ -167,7 +167,7 @@ def main() -> int:
 def run(options: argparse.Namespace) -> None:
     """Raises: UserError: for anything the user can mend."""
     plan = Plan(load_config(options.config, options.set), Inputs(options.results))
-    folder = options.results / plan.config.name
+    folder = plan.folder
     found = audit(plan, load_as(JudgeConfig, options.judge), folder)
     write_json(folder / "faithfulness.json", found)
     write_text(folder / "faithfulness.md", markdown(found))

@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from augment.arm import Arm
+from augment.controls import Subset
 from augment.synthesis import ClassSynthesis
 from benchmarks.audits.copies import Memorisation, NearDuplicates
 from benchmarks.audits.marks import MarkedClips, MarksTraining
@@ -60,14 +61,21 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
     """Everything that looks at an arm's clips. The frames are those that the classifiers read.
 
     A user's clips and those of weights that were named are compared with the labelled set only:
-    what else their makers have seen is not known.
+    what else their makers have seen is not known. Of a generator that learnt from the labelled
+    training clips alone, these are the corpus.
     """
     training = next(cell.stage for cell in plan.cells if cell.task == task)
     made, real = training.cache_of(clips), training.cache_of(plan.data.labelled[task])
 
-    def copies(suspects: FrameCache, references: FrameCache, *splits: Split) -> Stage:
+    def copies(
+        suspects: FrameCache, references: FrameCache, *splits: Split, of: tuple[Split, ...] = ()
+    ) -> Stage:
         return NearDuplicates(
-            suspects=suspects, references=references, reference_splits=splits, **plan.data.common
+            suspects=suspects,
+            references=references,
+            suspect_splits=of,
+            reference_splits=splits,
+            **plan.data.common,
         )
 
     stages: dict[str, Stage] = {
@@ -75,19 +83,33 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
         "train": copies(made, real, "train"),
         "text": text_in(plan, clips),
     }
-    if isinstance(clips, ClassSynthesis) and trained_here(clips.generator):
-        corpus = training.cache_of(plan.data.curated)
-        stages["corpus"] = copies(made, corpus, "train")
+    if not (isinstance(clips, ClassSynthesis) and trained_here(clips.generator)):
+        return stages
+    labelled = plan.data.labelled[task]
+    if _has_learnt_from(clips, plan.data.curated):
+        seen: ClipSource = plan.data.curated
+        unseen: ClipSource = labelled  # by any generator
+        corpus = training.cache_of(seen)
         stages["corpus_held_out"] = copies(corpus, real, *HELD_OUT)
-        stages["memorisation"] = _nearness(plan, clips)
-        stages["of_real"] = _nearness(plan, plan.data.labelled[task])  # which no generator has seen
+    else:
+        seen = labelled
+        unseen = Subset(clips=labelled, task=task, split="test", **plan.data.common)
+        corpus = real
+        stages["corpus_held_out"] = copies(real, real, *HELD_OUT, of=("train",))
+    stages["corpus"] = copies(made, corpus, "train")
+    stages["memorisation"] = _nearness(plan, clips, seen)
+    stages["of_real"] = _nearness(plan, unseen, seen)
     return stages
 
 
-def _nearness(plan: Plan, clips: ClipSource) -> Memorisation:
+def _has_learnt_from(clips: ClassSynthesis, corpus: ClipSource) -> bool:
+    return corpus.infra.uid() in {stage.infra.uid() for stage in clips.generator.tower()}
+
+
+def _nearness(plan: Plan, clips: ClipSource, corpus: ClipSource) -> Memorisation:
     return Memorisation(
         generated=_as_measured(plan, clips),
-        corpus=_as_measured(plan, plan.data.curated),
+        corpus=_as_measured(plan, corpus),
         encoder=plan.encoders.all["video_encoder"],
         **plan.data.common,
     )

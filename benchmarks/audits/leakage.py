@@ -168,11 +168,13 @@ def _pairs(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _chances(audits: Audits) -> Iterator[str]:
-    # The references of a task are those of all its arms.
+    # The references of a task are those of all its arms; a corpus that is the labelled set is not
+    # said twice.
     lines = {}
     for arm in audits.arms:
         for key, what in CHANCE_OF.items():
-            if key in arm.found:
+            same = key == "corpus" and arm.stages.get(key) == arm.stages["train"]
+            if key in arm.found and not same:
                 chance = arm.found[key]["chance"]
                 lines[f"{what} ({arm.task})"] = (
                     f"{chance['same']} of {chance['pairs']:,}, the largest similarity"
@@ -201,7 +203,7 @@ def run(options: argparse.Namespace) -> None:
     plan = Plan(config, Inputs(options.results, options.data_root, options.corpus_root))
     plan.check()
     audits = audit(plan)
-    folder = options.results / plan.config.name
+    folder = plan.folder
     write_json(folder / AUDITS_NAME, audits.model_dump(mode="json"))
     write_text(folder / "audits.md", markdown(audits))
     print(markdown(audits))

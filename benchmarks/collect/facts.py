@@ -57,7 +57,7 @@ def collect(plan: Plan, folder: Path) -> Record:
         warnings=tuple(text for data in datasets.values() for text in data["warnings"]),
         unreadable_files=tuple(_unreadable_files(plan)),
         curation=_curation(plan),
-        generators={name: stage.run() for name, stage in plan.generators.models.items()},
+        generators={name: stage.run() for name, stage in plan.generators.all.items()},
         cells=tuple(str(cell.path) for cell in cells),
         arms=_clip_sets(plan),
         sweeps={whole: tuple(parts) for whole, parts in plan.arms.sweeps.items()},

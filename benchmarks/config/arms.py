@@ -18,6 +18,7 @@ from augment.arm import Arm
 from benchmarks.datasets.taxonomy import NUM_CLASSES
 from classifiers.families import CLASSIFIERS
 from core.errors import did_you_mean
+from generator.families import GENERATORS
 
 
 class ArmSection(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -145,6 +146,42 @@ class CaptionedArm(ArmSection):
     """Only clips that the privacy filter keeps."""
 
 
+class RetrievedArm(ArmSection):
+    """Clips of the curated corpus, each filed under the class whose prompts it is nearest to in the
+    eyes of an image-text encoder; captions are not read."""
+
+    kind: Literal["retrieved"] = "retrieved"
+    encoder: str | None = None
+    """Folder of OphCLIP or of a `transformers` CLIP, or hub:ORG/NAME of one; null: CLIPScore's."""
+    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+    """The likeliest of each class; None: all."""
+    at_least: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    """Least probability of its class that a clip is kept at."""
+    without_text: bool = False
+    """Only clips that the privacy filter keeps."""
+
+
+class SameBudgetArm(ArmSection):
+    """Clips of a generator that has seen the classifier's own data and no more: its base weights,
+    trained on the labelled training clips with prompts of their classes."""
+
+    kind: Literal["same_budget"] = "same_budget"
+    of: str
+    """A generator that reads captions."""
+    steps: int | None = pydantic.Field(default=None, ge=1)
+    """Of the training; null: as many as that generator's first one on the corpus has."""
+
+    @pydantic.field_validator("of")
+    @classmethod
+    def _it_reads_captions(cls, value: str) -> str:
+        known = [name for name, family in GENERATORS.items() if family.reads_captions]
+        if value not in known:
+            raise ValueError(
+                f"no generator {value!r} that reads captions: {did_you_mean(value, known)}"
+            )
+        return value
+
+
 AnyArmSection: TypeAlias = Annotated[
     ShuffledArm
     | FrozenArm
@@ -154,6 +191,8 @@ AnyArmSection: TypeAlias = Annotated[
     | ConfidentArm
     | OversampledArm
     | ExtraRealArm
-    | CaptionedArm,
+    | CaptionedArm
+    | RetrievedArm
+    | SameBudgetArm,
     pydantic.Field(discriminator="kind"),
 ]

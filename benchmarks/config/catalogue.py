@@ -16,6 +16,7 @@ SOURCES = {
     "ophora_only": "Ophora's clips without the real ones",
     "oversampled, extra_real": "real clips once more; real clips of other cases (the ceiling)",
     "captioned, captioned_clean": "narrated real clips by their captions; those without text",
+    "retrieved, same_budget": "narrated clips by their looks; Ophora taught by Source alone",
     "NAME=DIR": "plus your own videos: DIR/<class id or name>/*.mp4, or a csv with path,label",
     "NAME=hub:ORG/NAME": "plus clips of any video pipeline of diffusers; also NAME=DIR of one",
 }

@@ -13,8 +13,8 @@ import pydantic
 from augment.arm import SOURCE, Arm
 from augment.synthesis import SynthesisSettings
 from augment.training_set import Mixing
-from benchmarks.config.arms import AnyArmSection, DerivedArm, UnlabelledArm
-from benchmarks.config.names import ONE_CASE, PART, is_own
+from benchmarks.config.arms import AnyArmSection, DerivedArm, SameBudgetArm, UnlabelledArm
+from benchmarks.config.names import PART, check_arms, check_contrasts, check_rows, check_sources
 from benchmarks.config.sections import (
     ClassifierSection,
     CorpusSection,
@@ -38,7 +38,6 @@ from generator.families import GENERATORS
 from generator.family import TableRow
 from generator.sections import GeneratorSection, Section
 
-BUILT_IN_SOURCES = ("source", *GENERATORS)
 DEFAULT_SOURCES = ("source", "bora", "ophora")  # the paper's Table 2
 # A field for the section of each generator, by its name; null where a configuration has none.
 _SECTIONS: dict[str, Any] = {
@@ -139,42 +138,18 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _rows_are_known(self) -> BenchmarkConfig:
-        known = self.table_rows()
-        for row in (*(self.quality.rows or ()), *self.quality.beside):
-            if row not in {**known, **self.quality.folders}:
-                raise ValueError(f"quality.rows: no {row!r}: {did_you_mean(row, known)}")
-        for row in self.quality.folders:
-            if row not in known and not is_own(row, known):
-                raise ValueError(f"quality.folders: {row!r}: name a row, or another ({ONE_CASE})")
+        named = (*(self.quality.rows or ()), *self.quality.beside)
+        check_rows(named, self.quality.folders, self.table_rows())
         return self
 
     @pydantic.model_validator(mode="after")
     def _arms_come_from_somewhere(self) -> BenchmarkConfig:
-        known = [*GENERATORS]
-        for name, arm in self.arms.items():
-            if not is_own(name, (*BUILT_IN_SOURCES, *known)):
-                raise ValueError(f"arm {name!r}: give it a name of its own ({ONE_CASE})")
-            if isinstance(arm, DerivedArm) and arm.of not in known:
-                hint = did_you_mean(arm.of, known)
-                raise ValueError(f"arm {name!r}: no generator or earlier arm {arm.of!r}: {hint}")
-            known.append(name)
+        check_arms(self.arms)
         return self
 
     @pydantic.model_validator(mode="after")
     def _sources_are_known(self) -> BenchmarkConfig:
-        known: list[str] = [*BUILT_IN_SOURCES, *self.arms]
-        names = self.names()
-        if len(set(names)) != len(names):
-            raise ValueError(f"a source is named twice: {', '.join(names)}")
-        for source, name in zip(self.sources, names, strict=True):
-            if "=" in source:
-                if not is_own(name, known):
-                    hint = f"give it a name of its own, NAME=DIR ({ONE_CASE})"
-                    raise ValueError(f"source {source!r}: {hint}")
-                known.append(name)
-            elif name not in (*BUILT_IN_SOURCES, *self.arms):
-                hint = did_you_mean(name, (*BUILT_IN_SOURCES, *self.arms))
-                raise ValueError(f"unknown source {name!r}: {hint} A folder is given as NAME=DIR")
+        check_sources(self.sources, self.arms)
         return self
 
     @pydantic.model_validator(mode="after")
@@ -189,22 +164,20 @@ class BenchmarkConfig(GeneratorSections):
 
     @pydantic.model_validator(mode="after")
     def _generators_have_their_sections(self) -> BenchmarkConfig:
+        used = self.origins()
+        used |= {
+            arm.of
+            for name, arm in self.arms.items()
+            if isinstance(arm, SameBudgetArm) and name in used
+        }
         for name in GENERATORS:
-            if name in self.origins() and getattr(self, name) is None:
+            if name in used and getattr(self, name) is None:
                 raise ValueError(f"source {name!r}: the configuration has no section `{name}`")
         return self
 
     @pydantic.model_validator(mode="after")
     def _contrasts_are_of_sources(self) -> BenchmarkConfig:
-        known = [*self.names(), *GENERATORS, *self.arms]
-        for pair in self.contrasts or ():
-            for name in pair:
-                if name == "source":
-                    raise ValueError("contrasts: Table 2 has every difference from source")
-                if name not in known:
-                    raise ValueError(f"contrasts: no {name!r}: {did_you_mean(name, known)}")
-            if pair[0] == pair[1]:
-                raise ValueError(f"contrasts: {pair[0]!r} against itself")
+        check_contrasts(self.contrasts or (), self.names(), self.arms)
         return self
 
     @pydantic.model_validator(mode="after")

@@ -22,12 +22,12 @@ import pydantic
 import yaml
 
 from core.errors import UserError, did_you_mean
+from core.files import NEXT_DOCUMENT
 
 Task: TypeAlias = Literal["phase", "operation"]
 TASKS: Final[tuple[Task, ...]] = ("phase", "operation")
 TAXONOMY_ROOT: Final = Path(__file__).parents[2] / "augment" / "taxonomies"
 DEFAULT: Final = "ophnet2024"
-SEPARATOR: Final = "\n---\n"  # between classes and the prompts that go by class id
 LEAST_CLASSES: Final = 6  # top-5 of five classes is always right
 
 
@@ -130,7 +130,7 @@ class Taxonomy(Strict):
                 raise UserError(f"taxonomy {name}: {did_you_mean(str(name), known)} Or give a path")
         try:
             text = path.read_text(encoding="utf-8-sig")
-            raw = yaml.load(text.partition(SEPARATOR)[0], _loader(path))
+            raw = yaml.load(text.partition(NEXT_DOCUMENT)[0], _loader(path))
             given = {"classes": _classes(raw), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             return cls(path=path.resolve(), **(raw | given))
         except OSError as error:

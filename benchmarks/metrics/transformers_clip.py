@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from benchmarks.metrics.encoders import CONFIG_NAME, WEIGHTS_NAME
+from benchmarks.metrics.encoders import CONFIG_NAME, WEIGHTS_NAME, MetricEncoder
 from core.errors import UserError
 from core.files import read_object, sha256_of_file
+from generator.base import HubWeights
 
 IMAGES_AT_ONCE = 64  # bounds memory, does not change a value
 
@@ -66,6 +67,28 @@ class TransformersClip:
         ).to(self.device)
         pooled = self.model.text_model(**tokens).pooler_output
         return np.asarray(self.model.text_projection(pooled).float().cpu().numpy())
+
+
+class HubClip(MetricEncoder):
+    """A CLIP of the hub, fetched when the stage first runs."""
+
+    given: HubWeights
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        return self.given.run()
+
+    def weights(self) -> Path:
+        return self.given.weights()
+
+    def check(self) -> HubClip:
+        """Itself, after a look at its small files.  Raises: UserError: if it is no CLIP."""
+        kind = read_object(self.given.described() / CONFIG_NAME).get("model_type")
+        if kind != "clip":
+            raise UserError(
+                f"encoder hub:{self.given.repository}: a model of type {kind!r}, no CLIP: name one "
+                "that CLIPModel of transformers reads"
+            )
+        return self
 
 
 def _load(folder: Path) -> tuple[Any, Any, Any]:

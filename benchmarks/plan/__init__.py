@@ -20,6 +20,7 @@ from augment.synthesis import CaptionSynthesis
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.clip_features import choose
+from benchmarks.metrics.transformers_clip import HubClip
 from benchmarks.plan.arms import Arms
 from benchmarks.plan.cost import check_memory
 from benchmarks.plan.data import PROJECT_ROOT, Data, Inputs
@@ -151,7 +152,7 @@ class Plan:
             )
         check_decoder(self.config.runtime.decoder)
         # Refused before a large data set's files are hashed.
-        _ = self.generators.models, self.trainings.starts, self.external.mapping
+        _ = self.generators.all, self.trainings.starts, self.external.mapping
         check_memory(stage for model in self.generators.last for stage in model.tower())
         names = [name for name, _, _ in self.waves()]
         if self.data.missing and not dry_run:
@@ -187,13 +188,14 @@ class Plan:
             data += [self.data.curated, self.data.clean]
         if self.quality.rows:
             data.append(self.data.held_out[0])
-        yield "data", data, None
         clips = [
             clips
             for draw in self._draws.values()
             for arms in draw.synthetic.values()
             for clips in arms.values()
         ]
+        data += [s.given for each in clips for s in each.tower() if isinstance(s, HubClip)]
+        yield "data", data, None
         generated = [row.stage.generated for row in self.quality.rows]
         yield "encoding", self.generators.encodings, None
         yield "generators", self.generators.last, runtime.processes

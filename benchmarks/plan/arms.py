@@ -9,7 +9,6 @@ from typing import Any
 
 from augment.arm import Arm
 from augment.controls import CaptionedAs, FrozenFrames, Oversampled, ShuffledLabels, Subset
-from augment.prompts import PromptBook
 from augment.user_videos import UserVideos
 from benchmarks.config.arms import (
     AloneArm,
@@ -19,6 +18,8 @@ from benchmarks.config.arms import (
     ExtraRealArm,
     FrozenArm,
     OversampledArm,
+    RetrievedArm,
+    SameBudgetArm,
     ShuffledArm,
     SubsetArm,
     UnlabelledArm,
@@ -28,10 +29,10 @@ from benchmarks.datasets.simulated import OphSim, unused_splits
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import Data
-from benchmarks.plan.generators import Generators, by_class
+from benchmarks.plan.generators import Generators, by_class, of_arm
 from benchmarks.plan.pipelines import clips_of_pipeline
 from benchmarks.plan.quality import Encoders
-from benchmarks.plan.selection import ConfidentClips
+from benchmarks.plan.selection import ConfidentClips, RetrievedClips
 from benchmarks.plan.trainings import Trainings
 from core.errors import UserError
 from core.stage import ClipSource
@@ -97,7 +98,7 @@ class Arms:
         if source in GENERATORS:
             generator = self.generators.models[by_class(source, task)]
             return self.generators.clips_of_classes(source, generator, task, draw=self.draw)
-        return self._derived(self.data.config.arms[source], task)
+        return self._derived(source, self.data.config.arms[source], task)
 
     def _user_folder(self, name: str, folder: str) -> Path:
         path = Path(folder).expanduser()
@@ -105,7 +106,7 @@ class Arms:
             raise UserError(f"source {name}={folder}: no such folder")
         return path
 
-    def _derived(self, arm: AnyArmSection, task: Task) -> ClipSource:
+    def _derived(self, name: str, arm: AnyArmSection, task: Task) -> ClipSource:
         labelled: dict[str, Any] = {"task": task, **self.data.common}
         match arm:
             case ShuffledArm():
@@ -132,6 +133,11 @@ class Arms:
                 return self._extra_real(arm, labelled)
             case CaptionedArm():
                 return self._captioned(arm, labelled)
+            case RetrievedArm():
+                return self._retrieved(arm, labelled)
+            case SameBudgetArm():
+                generator = self.generators.on_labelled[of_arm(name, task)]
+                return self.generators.clips_of_classes(arm.of, generator, task, draw=self.draw)
 
     def _confident(self, arm: ConfidentArm, task: Task) -> ConfidentClips:
         clips, kind = self.clips_of(arm.of, task), arm.classifier
@@ -140,18 +146,19 @@ class Arms:
             clips=clips,
             task=task,
             classifier=self.trainings.on_source(task, kind, seed) if kind else None,
-            zero_shot=self._zero_shot(clips, task) if arm.prompts else None,
+            zero_shot=self._zero_shot(clips, task, None) if arm.prompts else None,
             at_least=arm.at_least,
             clips_per_class=arm.clips_per_class,
             **self.data.common,
         )
 
-    def _zero_shot(self, clips: ClipSource, task: Task) -> ZeroShot:
+    def _zero_shot(self, clips: ClipSource, task: Task, encoder: str | None) -> ZeroShot:
+        """Args: encoder: its folder or hub:ORG/NAME; None: CLIPScore's."""
         return ZeroShot(
             clips=clips,
-            encoder=self.encoders.image_text,
+            encoder=self.encoders.image_text_of(encoder),
             protocol=self.data.config.quality.protocol,
-            prompts_of_class=self._prompts(task),
+            prompts_of_class=self.data.prompts(task),
             **self.data.common,
         )
 
@@ -172,23 +179,28 @@ class Arms:
         return Subset(clips=cases, clips_per_class=arm.clips_per_class, split="train", **labelled)
 
     def _captioned(self, arm: CaptionedArm, labelled: dict[str, Any]) -> ClipSource:
-        if self.data.without_corpus:
-            raise UserError("captioned: an arm of narrated clips needs --corpus-root DIR")
         return CaptionedAs(
-            clips=self.data.clean if arm.without_text else self.data.curated,
-            prompts_of_class=self._prompts(labelled["task"]),
+            clips=self._narrated(arm),
+            prompts_of_class=self.data.prompts(labelled["task"]),
             clips_per_class=arm.clips_per_class,
             at_least=arm.at_least,
             **labelled,
         )
 
-    def _prompts(self, task: Task) -> tuple[tuple[str, ...], ...]:
-        taxonomy, policy = self.data.config.taxonomy, self.data.config.synthesis.policy
-        book = PromptBook.load(taxonomy.path)
-        return tuple(
-            book.prompts_for(task, class_id, operations, policy)
-            for class_id, operations in enumerate(taxonomy.leaves_of(task))
+    def _retrieved(self, arm: RetrievedArm, labelled: dict[str, Any]) -> ClipSource:
+        clips = self._narrated(arm)
+        return RetrievedClips(
+            clips=clips,
+            zero_shot=self._zero_shot(clips, labelled["task"], arm.encoder),
+            clips_per_class=arm.clips_per_class,
+            at_least=arm.at_least,
+            **labelled,
         )
+
+    def _narrated(self, arm: CaptionedArm | RetrievedArm) -> ClipSource:
+        if self.data.without_corpus:
+            raise UserError(f"{arm.kind}: an arm of narrated clips needs --corpus-root DIR")
+        return self.data.clean if arm.without_text else self.data.curated
 
     @property
     def sweeps(self) -> dict[str, list[Arm]]:

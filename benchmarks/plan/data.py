@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from augment.prompts import PromptBook
 from benchmarks.config.schema import BenchmarkConfig
 from benchmarks.datasets.families import read_at
 from benchmarks.datasets.family import LabelledClips
@@ -103,6 +104,15 @@ class Data:
             raise UserError(f"--data-root {root}: no such folder")
         how = {"taxonomy": taxonomy, **self.hashing}
         return {task: read_at(root, task=task, **how) for task in self.config.tasks}
+
+    def prompts(self, task: Task) -> tuple[tuple[str, ...], ...]:
+        """By class id, what generators are asked for; nothing of a class that gets no clips."""
+        taxonomy, policy = self.config.taxonomy, self.config.synthesis.policy
+        book = PromptBook.load(taxonomy.path)
+        return tuple(
+            book.prompts_for(task, class_id, operations, policy)
+            for class_id, operations in enumerate(taxonomy.leaves_of(task))
+        )
 
     @property
     def name(self) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
+from augment.training_set import PromptedTrainingClips
+from benchmarks.config.arms import SameBudgetArm
 from benchmarks.datasets.taxonomy import Task
 from benchmarks.plan.data import Data
 from benchmarks.plan.pipelines import given_pipelines
@@ -24,6 +26,11 @@ def by_class(name: str, task: Task) -> str:
     return f"{name}_{task}" if GENERATORS[name].by_class else name
 
 
+def of_arm(name: str, task: Task) -> str:
+    """The name in the plan of the model that an arm has for itself."""
+    return f"{name}_{task}"
+
+
 @dataclass(frozen=True)
 class Generators:
     """Generator stages and the clips that they make."""
@@ -32,7 +39,8 @@ class Generators:
 
     @cached_property
     def models(self) -> dict[str, Generator]:
-        """Every model of the run by name: what its sources are made by, what Table 1 compares.
+        """Every model that reads the corpus, by name: what the run's sources are made by, what
+        Table 1 compares.
 
         Raises: UserError: if real data came without a corpus or weights to make them from.
         """
@@ -71,6 +79,37 @@ class Generators:
         """The weights of every source that is a pipeline of diffusers, by its name."""
         return given_pipelines(self.data)
 
+    @cached_property
+    def on_labelled(self) -> dict[str, Generator]:
+        """What makes the clips of arms of kind `same_budget`, by `of_arm`: trained on the real
+        training clips that the classifiers have."""
+        config = self.data.config
+        used = config.origins()
+        return {
+            of_arm(name, task): GENERATORS[arm.of].build_on_labelled(
+                config.section(arm.of), self.data, self._training_clips(task), arm.steps
+            )
+            for name, arm in config.arms.items()
+            if isinstance(arm, SameBudgetArm) and name in used
+            for task in config.tasks
+        }
+
+    def _training_clips(self, task: Task) -> PromptedTrainingClips:
+        mixing = self.data.config.mixing
+        return PromptedTrainingClips(
+            clips=self.data.labelled[task],
+            task=task,
+            prompts_of_class=self.data.prompts(task),
+            real_per_class=mixing.real_per_class,
+            seed=mixing.seed,
+            **self.data.common,
+        )
+
+    @property
+    def all(self) -> dict[str, Generator]:
+        """Those of the corpus and those of the labelled clips."""
+        return {**self.models, **self.on_labelled}
+
     def rows(self, name: str) -> dict[str, TableRow]:
         """Table 1's rows of a family; none where the configuration has no section of it."""
         section = self.data.config.section(name)
@@ -93,13 +132,13 @@ class Generators:
     @property
     def last(self) -> list[Stage]:
         """Those that no other one is made from; running them runs all."""
-        below = {s.infra.uid() for model in self.models.values() for s in model.tower()[:-1]}
-        return [model for model in self.models.values() if model.infra.uid() not in below]
+        below = {s.infra.uid() for model in self.all.values() for s in model.tower()[:-1]}
+        return [model for model in self.all.values() if model.infra.uid() not in below]
 
     @property
     def downloads(self) -> list[Stage]:
         """Weights from the hub and what is made of them alone: looked into before hours of work."""
-        towers = {s.infra.uid(): s.tower() for model in self.models.values() for s in model.tower()}
+        towers = {s.infra.uid(): s.tower() for model in self.all.values() for s in model.tower()}
         towers |= {stage.infra.uid(): stage.tower() for stage in self.pipelines.values()}
         return [
             tower[-1]

@@ -13,6 +13,7 @@ from functools import reduce
 import tabulate
 
 from augment.synthesis import CaptionSynthesis, ClassSynthesis
+from augment.training_set import PromptedTrainingClips
 from benchmarks.datasets.ophnet import OphNet
 from benchmarks.plan import Plan
 from benchmarks.plan.cost import A100_FLOPS, UTILISATION, a100_hours, size_of
@@ -110,6 +111,8 @@ class _Count:
                 return LABELLED_CLIPS[source.task][0]
             case PrivacyFilter():
                 return min(self.clips(source.clips), CLEAN_CLIPS)
+            case PromptedTrainingClips():
+                return self.for_training(source.clips)
             case Curation():
                 return min(self.clips(source.narrated), CURATED_CLIPS)
         corpus = corpus_of(source)

@@ -81,8 +81,13 @@ def clips_of_pipeline(
 def _weights(name: str, place: str, data: Data) -> Weights:
     if not place.startswith(HUB):
         return GivenWeights.at(Path(place).expanduser(), **data.common)
+    return hub_weights(place, f"source {name}={place}", data)
+
+
+def hub_weights(place: str, what: str, data: Data) -> HubWeights:
+    """Of hub:ORG/NAME[@REVISION].  Raises: UserError: that names `what`, for another form."""
     named = HUB_ID.fullmatch(place.removeprefix(HUB))
     if named is None:
-        raise UserError(f"source {name}={place}: give hub:ORG/NAME, or hub:ORG/NAME@REVISION")
+        raise UserError(f"{what}: give hub:ORG/NAME, or hub:ORG/NAME@REVISION")
     repository, revision = named.groups()
     return HubWeights(repository=repository, revision=revision or "main", **data.common)

@@ -15,8 +15,10 @@ from benchmarks.metrics.torchscript_encoders import (
     ScriptProtocol,
     TorchScriptEncoder,
 )
+from benchmarks.metrics.transformers_clip import HubClip
 from benchmarks.plan.data import Data, locate
 from benchmarks.plan.generators import Generators
+from benchmarks.plan.pipelines import HUB, hub_weights
 from core.errors import UserError
 from core.files import UNKNOWN
 from core.stage import ClipSource
@@ -46,7 +48,19 @@ class Encoders:
     @cached_property
     def image_text(self) -> MetricEncoder:
         """The encoder behind CLIPScore."""
-        return self._folder(self.data.config.quality.image_text_encoder, self.data.missing)
+        return self.image_text_of(self.data.config.quality.image_text_encoder)
+
+    def image_text_of(self, name: str | None) -> MetricEncoder:
+        """A folder's, or a hub's as hub:ORG/NAME; None: the one behind CLIPScore.
+
+        Raises: UserError: if the hub's is no CLIP, or is not named so.
+        """
+        if name is None:
+            return self.image_text
+        if name.startswith(HUB):
+            weights = hub_weights(name, f"encoder {name}", self.data)
+            return HubClip(given=weights, **self.data.common).check()
+        return self._folder(name, self.data.missing)
 
     @cached_property
     def video(self) -> MetricEncoder | None:

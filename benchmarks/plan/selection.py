@@ -1,4 +1,5 @@
-"""Arms made by choosing: of many synthetic clips, those that show what their label says.
+"""Arms made by choosing: of many synthetic clips, those that show what their label says; of many
+narrated ones, those that show a class.
 
 clips -> each chooser's probability of each class -> their product -> the likeliest -> manifest
 
@@ -74,6 +75,45 @@ class ConfidentClips(ClipSource):
             for clip_id in said[0]
             if clip_id in said[-1]
         }
+
+
+class RetrievedClips(ClipSource):
+    """Narrated clips filed by what they look like: each under the class whose prompts are nearest
+    to it in the eyes of an image-text encoder. Neither captions nor labelled clips are looked at.
+
+    What a lab gets of its narrated videos without a generator, where captions say little.
+    zero_shot: of the same `clips`. Clips whose class has a probability below `at_least` are left
+    out; of the rest, each class gets the `clips_per_class` likeliest, None: all.
+    """
+
+    clips: ClipSource
+    task: Task
+    zero_shot: ZeroShot
+    clips_per_class: int | None = pydantic.Field(default=None, ge=1)
+    at_least: float = pydantic.Field(ge=0, lt=1)
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        """Raises: UserError: if no clip is likely enough to be of a class."""
+        manifest, chances = self.clips.manifest(), self.zero_shot.probabilities()
+        found = sorted(
+            (-float(chances[clip.clip_id].max()), clip.clip_id, clip)
+            for clip in manifest.clips
+            if clip.clip_id in chances
+        )
+        filed = [
+            clip.labelled(self.task, int(chances[clip.clip_id].argmax()))
+            for chance, _, clip in found
+            if -chance >= self.at_least
+        ]
+        if not filed:
+            raise UserError(
+                f"arm: none of {len(found)} narrated clips has a probability of {self.at_least} "
+                "for a class: lower at_least"
+            )
+        groups = group_by_class(filed, self.task)
+        kept = [c for _, group in sorted(groups.items()) for c in group[: self.clips_per_class]]
+        manifest.keep(kept).save(folder / MANIFEST_NAME)
+        return {"clips": len(kept), "classes": len(groups), "offered": len(manifest)}
 
 
 def _classified(

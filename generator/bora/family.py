@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pydantic
 
+from core.stage import ClipSource
 from generator.base import Generator, Weights
 from generator.bora.given import ReleasedBora
 from generator.bora.pipeline import STDiTSettings
 from generator.bora.training import BoraTraining, GivenBora
+from generator.encoding import Encoding
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
 from generator.opening import STDIT, Wanted
 from generator.sections import DiffusionTrainingSection, GeneratorSection, sampled_plainly
@@ -69,12 +73,35 @@ class Bora(Family[BoraSection]):
             weights = materials.weights(section.weights, "bora.weights", Wanted(STDIT))
             return self._given(weights, section, materials)
         base = _base(section, materials)
-        reading = {"max_text_tokens": section.max_text_tokens, "mask_padding": True}
+        start = going_on(base, section.start, "bora.start", materials, STDIT)
+        clips = _read(materials.curated, section, materials)
+        return self._train("fine-tuned", start, clips, section.fine_tuning, section, materials)
+
+    def build_on_labelled(
+        self,
+        section: BoraSection,
+        materials: Materials,
+        clips: ClipSource,
+        steps: int | None = None,
+    ) -> Generator:
+        alone = {"encoding": _read(clips, section, materials)["encoding"]}
+        training, start = section.fine_tuning.lasting(steps), _base(section, materials)
+        return self._train("labelled", start, alone, training, section, materials)
+
+    def _train(
+        self,
+        name: Any,
+        start: Weights,
+        clips: dict[str, Encoding],
+        training: DiffusionTrainingSection,
+        section: BoraSection,
+        materials: Materials,
+    ) -> BoraTraining:
         return BoraTraining(
-            name="fine-tuned",
-            init=going_on(base, section.start, "bora.start", materials, STDIT),
-            **encoded(materials.curated, section, base, materials, **reading),
-            **dict(section.fine_tuning),
+            name=name,
+            init=start,
+            **clips,
+            **dict(training),
             preview=section.preview,
             guided_channels=section.guided_channels,
             **materials.common,
@@ -100,6 +127,11 @@ def _base(section: BoraSection, materials: Materials) -> Weights:
         transformer=section.transformer,
         **materials.common,
     ).check()
+
+
+def _read(clips: ClipSource, section: BoraSection, materials: Materials) -> dict[str, Encoding]:
+    reading = {"max_text_tokens": section.max_text_tokens, "mask_padding": True}
+    return encoded(clips, section, _base(section, materials), materials, **reading)
 
 
 FAMILY = Bora()

@@ -20,14 +20,15 @@ from generator.sampling import Sampling
 class BoraTraining(DenoiserTraining):
     """One of Bora's trainings; `weights/` is a Bora folder (`generator/bora/pipeline.py`).
 
-    name: "base" (its own pre-training) or "fine-tuned" (on Ophora-160K, the Bora of Table 2).
+    name: "base" (its own pre-training), "fine-tuned" (on Ophora-160K, the Bora of Table 2) or
+    "labelled" (on the classifiers' own clips).
     guided_channels: see `BoraSampler`.
     Source: Bora's released training: AdamW lr 1e-5, weight decay 0, EMA, caption dropout 0.1.
     """
 
     version: ClassVar[str] = "2"  # dropped captions keep their masks
 
-    name: Literal["base", "fine-tuned"]
+    name: Literal["base", "fine-tuned", "labelled"]
     diffusion: DiffusionSettings = DiffusionSettings(caption_dropout=0.1, timestep_strata=1)
     guided_channels: int | None = 3
 

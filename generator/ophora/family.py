@@ -110,6 +110,19 @@ class Ophora(Family[OphoraSection]):
         clips = _read(materials.clean, section, materials)
         return self._train("P2FT", start, clips, section.p2ft, section, materials)
 
+    def build_on_labelled(
+        self,
+        section: OphoraSection,
+        materials: Materials,
+        clips: ClipSource,
+        steps: int | None = None,
+    ) -> Generator:
+        check_installed(section.sampling.faster)
+        read = _read(clips, section, materials)
+        training, start = section.tpt.lasting(steps), _base(section, materials)
+        alone = {"encoding": read["encoding"]}
+        return self._train("labelled", start, alone, training, section, materials)
+
     def _train(
         self,
         name: Any,

@@ -31,7 +31,8 @@ from generator.sampling import Sampling
 class OphoraTraining(DenoiserTraining):
     """One of Ophora's trainings; `weights/` is a CogVideoXPipeline folder.
 
-    name: which training this is, for progress and tables ("OphVL": as TPT, on uncurated clips).
+    name: which training this is, for progress and tables ("OphVL": as TPT, on uncurated clips;
+    "labelled": as TPT, on the classifiers' own).
     lora_rank: train low-rank updates of the attention's projections instead of all weights
     (arXiv 2106.09685); they are added to the weights at the end, so that the folder stays a plain
     pipeline. The paper trains all weights.
@@ -40,7 +41,7 @@ class OphoraTraining(DenoiserTraining):
     Source: Ophora, Sec. 3.1, and its released code.
     """
 
-    name: Literal["base", "TPT", "P2FT", "OphVL"]
+    name: Literal["base", "TPT", "P2FT", "OphVL", "labelled"]
     gradient_checkpointing: bool = False
     lora_rank: int | None = pydantic.Field(default=None, ge=1)
     max_text_tokens: int | None = pydantic.Field(default=None, ge=1)

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from augment.training_set import Mixing, TrainingSet
+from augment.training_set import Mixing, PromptedTrainingClips, TrainingSet
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.mixture import Chosen
@@ -160,3 +160,28 @@ def test_synthetic_clip_without_the_tasks_label(tmp_path: Path) -> None:
     stage = TrainingSet(task="phase", sources=(real, unlabelled), infra=infra)
     with pytest.raises(UserError, match="has no phase label"):
         stage.run()
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_a_generator_may_learn_from_the_classifiers_own_clips_alone(
+    most: int | None, tmp_path: Path
+) -> None:
+    infra = {"folder": tmp_path}
+    real = Listed(clips={0: 21, 1: 5, 2: 2}, real=True, infra=infra)
+    mixing = Mixing(real_per_class=most, seed=4)
+    trained_on = TrainingSet(task="phase", sources=(real,), mixing=mixing, infra=infra).chosen()
+    prompts = (("cut", "a blade cuts"), (), ("a lens unfolds",))
+    stage = PromptedTrainingClips(
+        clips=real, task="phase", prompts_of_class=prompts, real_per_class=most, seed=4, infra=infra
+    )
+    found = stage.manifest().clips
+    own = [item.clip_id for item in trained_on if item.label != 1]  # class 1 has no prompt
+    assert [clip.clip_id for clip in found] == own and {clip.split for clip in found} == {"train"}
+    captions = [clip.caption for clip in found if clip.label("phase") == 0]
+    assert captions[:3] == ["cut", "a blade cuts", "cut"] and len(captions) == (most or 20)
+    assert stage.run() == {"clips": len(own), "classes": 2, "offered": 25}
+    silent = PromptedTrainingClips(
+        clips=real, task="phase", prompts_of_class=((), (), ()), infra=infra
+    )
+    with pytest.raises(UserError, match="no training clip is of a class that has prompts: add"):
+        silent.run()

@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from augment.user_videos import UserVideos, class_id, list_videos, unreadable_reason
-from benchmarks.datasets.taxonomy import Task
+from augment.user_videos import class_id, list_videos, unreadable_reason
 from core.errors import UserError
-from core.runtime import Runtime
-from core.video import write_video
-
-NAMES = ("Viscoelastic Injection", "Nuclear Management (for cataract surgery)", "Injection/Washing")
-
-
-def video(path: Path, brightness: int = 90) -> Path:
-    frames = np.random.default_rng(brightness).integers(0, brightness, (9, 48, 64, 3), np.uint8)
-    write_video(path, frames)
-    return path
-
-
-def source(root: Path, tmp_path: Path, task: Task = "phase", **fields: Any) -> UserVideos:
-    return UserVideos.at(
-        root,
-        task=task,
-        class_names=NAMES,
-        name="mine",
-        hash_memory=tmp_path / "hashes.json",
-        infra={"folder": tmp_path / "cache"},
-        runtime=Runtime(workers=1),
-        **fields,
-    )
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "mine"
-    video(folder / "0" / "first.mp4")
-    video(folder / "injection_washing" / "second.MP4", 80)
-    (folder / "0" / "notes.txt").write_text("not a video")
-    (folder / "0" / "._first.mp4").write_bytes(b"a file manager's leftover")
-    return folder
+from tests.augment.own_folder import NAMES, source, video
 
 
 def test_folder_a_class(root: Path, tmp_path: Path) -> None:
@@ -272,40 +238,3 @@ def test_two_csv_files(root: Path, tmp_path: Path) -> None:
         (root / name).write_text("path,label\n0/first.mp4,0\n")
     with pytest.raises(UserError, match=r"several csv files \(a\.csv, b\.csv\): keep one"):
         source(root, tmp_path)
-
-
-# --- identity -----------------------------------------------------------------------------------
-
-
-def test_two_folders_at_one_path_never_share_a_result(root: Path, tmp_path: Path) -> None:
-    first = source(root, tmp_path)
-    assert first.run()["per_class"] == {"0": 1, "2": 1}
-    other = video(tmp_path / "other" / "1" / "first.mp4").parents[1]
-    shutil.rmtree(root)
-    other.rename(root)
-    second = source(root, tmp_path)
-    assert second.infra.uid() != first.infra.uid()
-    assert second.run()["per_class"] == {"1": 1}
-
-
-def test_same_videos_under_another_label_are_another_source(root: Path, tmp_path: Path) -> None:
-    before = source(root, tmp_path).infra.uid()
-    (root / "0").rename(root / "1")
-    assert source(root, tmp_path).infra.uid() != before
-
-
-def test_csv_label_is_part_of_the_identity(root: Path, tmp_path: Path) -> None:
-    table = root / "labels.csv"
-    table.write_text("path,label\n0/first.mp4,0\n")
-    before = source(root, tmp_path).infra.uid()
-    table.write_text("path,label\n0/first.mp4,1\n")  # same size, written at once
-    assert source(root, tmp_path).infra.uid() != before
-
-
-def test_moved_folder_keeps_its_key_and_is_found(root: Path, tmp_path: Path) -> None:
-    before = source(root, tmp_path)
-    before.run()
-    moved = root.rename(tmp_path / "moved")
-    after = source(moved, tmp_path)
-    assert after.infra.uid() == before.infra.uid()
-    assert all(after.manifest().path_of(clip).is_file() for clip in after.manifest().clips)

@@ -17,7 +17,7 @@ from benchmarks.metrics.frames import FrameProtocol, read_clip
 from benchmarks.metrics.ophclip import OphClip
 from benchmarks.metrics.zero_shot import ZeroShot
 from benchmarks.plan.data import PROJECT_ROOT
-from benchmarks.plan.selection import ConfidentClips
+from benchmarks.plan.selection import ConfidentClips, RetrievedClips
 from classifiers.prediction import predict
 from classifiers.recipe import Recipe
 from classifiers.training import ClassifierTraining
@@ -25,6 +25,8 @@ from core.errors import UserError
 from core.runtime import Runtime
 from tests.classifiers.toy import CLASSES, TINY, ToyClips
 
+ENCODER = PROJECT_ROOT / "generator/weights/ophclip_nano"
+PROMPTS = ("red", "eye", "dye", "lens")
 RECIPE = Recipe(
     optimiser="adamw", lr=2e-3, weight_decay=0.05, epochs=2, batch_size=4, grad_clip=1.0
 )
@@ -80,32 +82,41 @@ def test_the_likeliest_of_each_class_are_chosen_and_none_below_the_limit(tmp_pat
         ).run()
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def by_hand(offered: ToyClips) -> dict[str, np.ndarray]:
+    """By id, a clip's zero-shot probabilities; those of the first file cannot be read."""
+    encoder, manifest = OphClip(ENCODER, torch.device("cpu")), offered.manifest()
+    texts, seen = unit(encoder.texts(PROMPTS)), {}
+    for clip in manifest.clips[CLASSES:]:
+        frames = read_clip(manifest, clip, FrameProtocol())[np.newaxis]
+        shown = unit(unit(encoder.frames(frames)[1][0]).mean(axis=0))
+        seen[clip.clip_id] = softmax(encoder.logit_scale * texts @ shown)
+    return seen
+
+
+def by_prompts(offered: ToyClips, common: dict[str, Any]) -> ZeroShot:
+    return ZeroShot(
+        clips=offered,
+        encoder=EncoderFolder(**EncoderFolder.identify(ENCODER), **common),
+        protocol=FrameProtocol(),
+        prompts_of_class=tuple((prompt,) for prompt in PROMPTS),
+        **common,
+    )
+
+
 def test_prompts_choose_alone_and_with_a_classifier(tmp_path: Path) -> None:
     """Zero-shot probabilities by hand, from the frames as the metrics see them."""
     common: dict[str, Any] = {"infra": {"folder": str(tmp_path)}, "runtime": Runtime(workers=1)}
     real, offered = ToyClips(**common), ToyClips(seed=5, corrupt=1, **common)
-    folder, prompts = PROJECT_ROOT / "generator/weights/ophclip_nano", ("red", "eye", "dye", "lens")
-    encoder = OphClip(folder, torch.device("cpu"))
-
-    def unit(vectors: np.ndarray) -> np.ndarray:
-        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-    texts, manifest = unit(encoder.texts(prompts)), offered.manifest()
-    seen, labels = {}, {clip.clip_id: clip.label("phase") for clip in manifest.clips}
-    for clip in manifest.clips[CLASSES:]:  # those of the first file cannot be read
-        frames = read_clip(manifest, clip, FrameProtocol())[np.newaxis]
-        shown = unit(unit(encoder.frames(frames)[1][0]).mean(axis=0))
-        seen[clip.clip_id] = softmax(encoder.logit_scale * texts @ shown)
+    manifest, seen = offered.manifest(), by_hand(offered)
+    labels = {clip.clip_id: clip.label("phase") for clip in manifest.clips}
     chosen: dict[str, Any] = {
         "clips": offered,
         "task": "phase",
-        "zero_shot": ZeroShot(
-            clips=offered,
-            encoder=EncoderFolder(**EncoderFolder.identify(folder), **common),
-            protocol=FrameProtocol(),
-            prompts_of_class=tuple((prompt,) for prompt in prompts),
-            **common,
-        ),
+        "zero_shot": by_prompts(offered, common),
         "at_least": 1 / CLASSES,
         **common,
     }
@@ -121,3 +132,23 @@ def test_prompts_choose_alone_and_with_a_classifier(tmp_path: Path) -> None:
     both = {name for name, p in products.items() if p[labels[name]] >= p.sum() / CLASSES}
     stage = ConfidentClips(classifier=classifier, **chosen)
     assert {clip.clip_id for clip in stage.manifest().clips} == both
+
+
+def test_clips_are_filed_by_what_they_look_like_whatever_they_are_called(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"infra": {"folder": str(tmp_path)}, "runtime": Runtime(workers=1)}
+    narrated = ToyClips(videos=9, seed=5, splits=False, corrupt=1, **common)
+    filed: dict[str, Any] = {
+        "clips": narrated, "task": "phase", "zero_shot": by_prompts(narrated, common), **common,
+    }  # fmt: skip
+    seen = by_hand(narrated)
+    limit = float(np.median([chances.max() for chances in seen.values()]))
+    stage = RetrievedClips(at_least=limit, clips_per_class=3, **filed)
+    wanted: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    for name, chances in seen.items():
+        if chances.max() >= limit:
+            wanted[int(chances.argmax())].append((-float(chances.max()), name))
+    found = {clip.clip_id: clip.label("phase") for clip in stage.manifest().clips}
+    assert found == {n: label for label, g in wanted.items() for _, n in sorted(g)[:3]}
+    assert 0 < len(found) < len(seen) and stage.run()["offered"] == len(narrated.manifest())
+    with pytest.raises(UserError, match=r"^arm: none of 32 narrated clips has a probability of"):
+        RetrievedClips(at_least=0.999999, **filed).run()
