@@ -128,7 +128,7 @@ def test_commits_are_named_in_the_log_alone(page: Path) -> None:
 
 
 def test_an_entry_of_the_log_is_idea_work_and_result() -> None:
-    head, *days = re.split(r"^## ", LOG.read_text(encoding="utf-8"), flags=re.M)
+    _, *days = re.split(r"^## ", LOG.read_text(encoding="utf-8"), flags=re.M)
     dates = [day.splitlines()[0] for day in days]
     assert dates == sorted(dates, reverse=True) and len(set(dates)) == len(dates)
     entries = [text for day in days for text in day.split("\n\n")[1:]]

@@ -38,9 +38,7 @@ def _accuracy(table: Table2) -> tuple[list[str], Cells]:
         key = (row.task, row.split, row.training_data, row.classifier)
         joined.setdefault(key, {})[row.schedule] = (row, gain)
     papers = {
-        schedule: any(
-            row.top1.paper is not None for row in table.rows if row.schedule == schedule
-        )
+        schedule: any(row.top1.paper is not None for row in table.rows if row.schedule == schedule)
         for schedule in schedules
     }
     header = ["Task", "Split", "Training data", "Classifier"]

@@ -19,8 +19,8 @@ WIDTH = 9.0  # inches
 SERIES_INCHES = 0.17  # of height, for each dot of an arm
 Series = tuple[str, str]  # classifier, schedule
 READING = (
-    "Top-1 on test in percent, with 95% intervals over cases and seeds; dashed: Source. Filled where"
-    " the difference from Source survives Holm's correction."
+    "Top-1 on test in percent, with 95% intervals; dashed: Source. Filled where the difference from"
+    " Source survives Holm's correction."
 )
 
 

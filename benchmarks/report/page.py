@@ -62,8 +62,9 @@ TEMPLATE = Path(__file__).with_name("templates") / "report.html.j2"
 class Report:
     """Everything the page shows; all of it is optional, but there is one table at least.
 
-    overview: Table 2 as a picture. charts: figures that explain it; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
-    how the generators' clips were chosen, rows of `funnel.HEADER`.
+    overview: Table 2 as a picture. charts: figures that explain it; seen: rows of
+    `evidence.SEEN_HEADER`; funnel, curation: how the generators' clips were chosen, rows of
+    `funnel.HEADER`.
     audits: rows of `audits.rows.AUDIT_HEADER`, one for each synthetic arm.
     curves: how the classifiers learned. scenes: videos by class or caption. classes: recall by
     class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
