@@ -6,6 +6,7 @@ Table 2 -> AccuracyRow of each arm -> dots, a colour a classifier, a shape a sch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from augment.arm import SOURCE
@@ -33,7 +34,7 @@ def overview(table: Table2) -> list[Chart]:
             title = f"Top-1 by training data: {task}"
             dots = len({row.arm for row in rows}) * len(_series(rows))
             size = (WIDTH, 1.2 + SERIES_INCHES * dots)
-            svg = draw(title, size, lambda axes, rows=rows: paint_accuracy(axes, rows))
+            svg = draw(title, size, partial(paint_accuracy, rows=rows))
             found.append(Chart(f"accuracy_{task}", title, svg, READING))
     return found
 
@@ -62,7 +63,8 @@ def paint_accuracy(axes: Any, rows: Sequence[AccuracyRow]) -> None:
         )  # fmt: skip
         if row.arm == SOURCE:
             axes.axvline(row.top1.mean, color=colour, linewidth=0.8, linestyle="--", alpha=0.6)
-    axes.set_yticks(range(len(arms)), [_named(row) for row in _firsts(rows)])
+    names = [arm.label.replace("Source + ", "+ ") for arm in arms]
+    axes.set_yticks(range(len(arms)), names)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel("top-1 on test (percent)")
     _legend(axes, colours, rows)
@@ -83,14 +85,6 @@ def _offset(series: Sequence[Series], one: Series) -> float:
     return (ordered.index(one) + 0.5) / len(ordered) * 0.7 - 0.35
 
 
-def _firsts(rows: Sequence[AccuracyRow]) -> list[AccuracyRow]:
-    return list({row.arm: row for row in reversed(rows)}.values())[::-1]
-
-
-def _named(row: AccuracyRow) -> str:
-    return row.training_data.replace("Source + ", "+ ")
-
-
 def _legend(axes: Any, colours: dict[str, str], rows: Sequence[AccuracyRow]) -> None:
     shapes = dict.fromkeys(row.schedule for row in rows)
     handles = [axes.plot([], [], color=colour, marker="o", label=name)[0]
@@ -101,7 +95,6 @@ def _legend(axes: Any, colours: dict[str, str], rows: Sequence[AccuracyRow]) -> 
                       label=shape.replace("_", " "))[0]
             for shape in shapes
         ]  # fmt: skip
-    axes.legend(
-        handles=handles, frameon=False, ncols=len(handles), loc="lower center",
-        bbox_to_anchor=(0.5, 1.0), fontsize=8,
-    )  # fmt: skip
+    axes.figure.legend(
+        handles=handles, frameon=False, ncols=len(handles), loc="outside lower center"
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks.report.layout import stacked
-from benchmarks.report.overview import overview
+from benchmarks.report.overview import SHAPES, overview, paint_accuracy, rows_of_test
 from benchmarks.report.summary import BEGIN, END, put_into, summary_of
 from benchmarks.tables.build import build_table2
 from benchmarks.tables.quality import build_table1
@@ -69,6 +70,13 @@ def test_the_picture_has_a_dot_for_each_row_of_test(table: Table2) -> None:
     assert chart.name == "accuracy_phase" and "+ Ophora" in chart.svg
     assert "matched steps" in chart.svg and "SlowFast" in chart.svg
     assert chart.svg == overview(table)[0].svg
+    rows = rows_of_test(table, "phase")
+    axes = Figure(layout="constrained").add_subplot()
+    paint_accuracy(axes, rows)
+    dots = [(line.get_xdata()[0], line.get_marker()) for line in axes.lines
+            if len(line.get_xdata()) == 1]  # fmt: skip
+    assert sorted(dots) == sorted((row.top1.mean, SHAPES[row.schedule]) for row in rows)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Source", "+ Bora", "+ Ophora"]
 
 
 def test_the_summary_has_a_line_a_generator_and_classifier(table: Table2) -> None:
