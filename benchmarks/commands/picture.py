@@ -62,7 +62,7 @@ def draw_picture(rows: Sequence[AccuracyRow], scenes: Sequence[Panel], folder: P
     """
     with matplotlib.rc_context(style("picture")):
         figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.25))
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.0, 1.25))[0]
         paint_accuracy(plain_axes(left.add_subplot()), rows)
         sources = [exhibit.source for exhibit in scenes[0].exhibits]
         axes = right.subplots(len(sources), len(scenes), squeeze=False)

@@ -19,6 +19,8 @@ from benchmarks.tables.schema import AccuracyRow, Metric, Table, Table1, Table2
 
 NAMES = {"clipscore": "CLIPScore"}  # of metrics whose letters are not all capitals
 SCORES = ("Top-1", "Δ vs Source", "Top-5", "F1")
+Trained = tuple[AccuracyRow | None, float | None]  # and the paper's gain
+_UNTRAINED: Trained = (None, None)  # Source, whose one training serves every schedule
 
 
 def stacked(table: Table) -> tuple[list[str], Cells]:
@@ -33,9 +35,9 @@ def stacked(table: Table) -> tuple[list[str], Cells]:
 
 def _accuracy(table: Table2) -> tuple[list[str], Cells]:
     schedules = list(dict.fromkeys(row.schedule for row in table.rows))
-    joined: dict[tuple[str, ...], dict[str, tuple[AccuracyRow, float | None]]] = {}
+    joined: dict[tuple[str, ...], dict[str, Trained]] = {}
     for row, gain in zip(table.rows, table.paper_gains, strict=True):
-        key = (row.task, row.split, row.training_data, row.classifier)
+        key: tuple[str, ...] = (row.task, row.split, row.training_data, row.classifier)
         joined.setdefault(key, {})[row.schedule] = (row, gain)
     papers = {
         schedule: any(row.top1.paper is not None for row in table.rows if row.schedule == schedule)
@@ -50,9 +52,9 @@ def _accuracy(table: Table2) -> tuple[list[str], Cells]:
     for key in sorted(joined, key=lambda key: key[1] != "test"):  # what is reported comes first
         line = list(key)
         for schedule in schedules:
-            row, gain = joined[key].get(schedule, (None, None))
-            line += _scores(row)
-            line += [_paper(row, gain)] if papers[schedule] else []
+            trained, gain = joined[key].get(schedule, _UNTRAINED)
+            line += _scores(trained)
+            line += [_paper(trained, gain)] if papers[schedule] else []
         body.append(line)
     return header, body
 
