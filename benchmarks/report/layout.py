@@ -45,7 +45,7 @@ def _accuracy(table: Table2) -> tuple[list[str], Cells]:
     }
     header = ["Task", "Split", "Training data", "Classifier"]
     for schedule in schedules:
-        below = f"\nmatched {SCHEDULES[schedule]}" if len(schedules) > 1 else ""
+        below = f"\nmatched\n{SCHEDULES[schedule]}" if len(schedules) > 1 else ""
         header += [f"{name}{below}" for name in SCORES]
         header += ["Paper"] if papers[schedule] else []
     body = []

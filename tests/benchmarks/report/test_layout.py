@@ -34,8 +34,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table2:
 
 def test_both_schedules_stand_in_one_row(table: Table2) -> None:
     header, body = stacked(table)
-    assert header[:5] == ["Task", "Split", "Training data", "Classifier", "Top-1\nmatched epochs"]
-    assert "Δ vs Source\nmatched steps" in header and header.count("Paper") == 1
+    assert header[:5] == ["Task", "Split", "Training data", "Classifier", "Top-1\nmatched\nepochs"]
+    assert "Δ vs Source\nmatched\nsteps" in header and header.count("Paper") == 1
     assert all(len(line) == len(header) for line in body)
     keys = [tuple(line[:4]) for line in body]
     assert len(keys) == len(set(keys)) == len(table.rows) - 8  # 2 splits, 2 arms, 2 classifiers
@@ -43,7 +43,7 @@ def test_both_schedules_stand_in_one_row(table: Table2) -> None:
     assert splits == sorted(splits)  # test, then val
     for row in table.rows:
         line = body[keys.index((row.task, row.split, row.training_data, row.classifier))]
-        suffix = row.schedule.replace("_", " ")
+        suffix = row.schedule.replace("_", "\n")
         top1 = line[header.index(f"Top-1\n{suffix}")].splitlines()
         assert top1[0] == f"{row.top1.mean:.2f}"
         assert top1[1] == "[{:.2f}, {:.2f}]".format(*row.top1.ci95)
