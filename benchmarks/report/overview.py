@@ -96,5 +96,6 @@ def _legend(axes: Any, colours: dict[str, str], rows: Sequence[AccuracyRow]) -> 
             for shape in shapes
         ]  # fmt: skip
     axes.figure.legend(
-        handles=handles, frameon=False, ncols=len(handles), loc="outside lower center"
-    )
+        handles=handles, frameon=False, ncols=len(handles), loc="outside lower center",
+        fontsize=8, columnspacing=1.2, handletextpad=0.5,
+    )  # fmt: skip
