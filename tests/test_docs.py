@@ -104,3 +104,37 @@ def test_every_page_is_found_from_the_readme() -> None:
     linked = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
     assert pages <= set(linked)
+
+
+LINE, README_LINES, ENTRY_LINES = 160, 80, 6
+LOG = ROOT / "docs" / "log.md"
+HASH = re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b")
+
+
+@pytest.mark.parametrize("page", [*PAGES, LOG], ids=lambda page: page.name)
+def test_no_line_of_a_page_is_long(page: Path) -> None:
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+    assert not [number for number, line in lines if len(line) > LINE]
+
+
+def test_the_readme_is_one_screen_or_two() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commits_are_named_in_the_log_alone(page: Path) -> None:
+    assert not HASH.findall(page.read_text(encoding="utf-8"))
+
+
+def test_an_entry_of_the_log_is_idea_work_and_result() -> None:
+    _, *days = re.split(r"^## ", LOG.read_text(encoding="utf-8"), flags=re.M)
+    dates = [day.splitlines()[0] for day in days]
+    assert dates == sorted(dates, reverse=True) and len(set(dates)) == len(dates)
+    entries = [text for day in days for text in day.split("\n\n")[1:]]
+    assert len(entries) > 100
+    for text in entries:
+        idea, *lines = text.strip().splitlines()
+        assert re.fullmatch(r"\*\*[^*]+\*\*", idea), idea
+        assert lines[0].startswith("- Done: ") and len(lines) < ENTRY_LINES, idea
+        assert sum(line.startswith("- Result: ") for line in lines) == 1, idea

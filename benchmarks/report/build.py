@@ -21,6 +21,7 @@ from benchmarks.report.curves import Curve, curve_chart
 from benchmarks.report.evidence import seen_rows
 from benchmarks.report.figures import Chart, charts, write_charts
 from benchmarks.report.funnel import funnel_chart, funnel_rows
+from benchmarks.report.overview import overview
 from benchmarks.report.page import Report, write_report
 from benchmarks.report.shown import ROOM_BYTES, Shown, embedded, read_shown
 from benchmarks.scoring.evaluation import Cell
@@ -43,7 +44,8 @@ def draw(record: AnyRecord, folder: Path) -> Tables:
     report = build_report(record, cells, tables, read_shown(folder), folder)
     write_tables(tables, folder)
     funnel = [report.funnel] if report.funnel is not None else []
-    write_charts(folder / "figures", [*report.charts, *report.mistakes, *report.curves, *funnel])
+    drawn = [*report.overview, *report.charts, *report.mistakes, *report.curves, *funnel]
+    write_charts(folder / "figures", drawn)
     write_report(folder / REPORT_NAME, report)
     return tables
 
@@ -56,6 +58,7 @@ def build_report(
     mistakes = _mistakes(cells, shown, record.config.taxonomy)
     return Report(
         tables=tables,
+        overview=overview(table2) if table2 is not None else [],
         charts=charts(table2, sets, record.sweeps) if table2 is not None else [],
         seen=seen_rows(sets),
         audits=_audits(record),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from augment.arm import SOURCE, Arm
 from benchmarks.datasets.taxonomy import Task
-from benchmarks.report.drawing import draw
+from benchmarks.report.drawing import SHADES, draw
 from benchmarks.report.figures import Chart, file_name
 from benchmarks.scoring.evaluation import Cell
 
@@ -74,12 +74,12 @@ def confusion_chart(task: Task, classifier: str, shares: NDArray[np.float64]) ->
 
     def paint(axes: Any) -> None:
         axes.grid(visible=False)
-        image = axes.imshow(shares, cmap="cividis", vmin=0.0, vmax=1.0, interpolation="nearest")
+        image = axes.imshow(shares, cmap=SHADES, vmin=0.0, vmax=1.0, interpolation="nearest")
         axes.set(xlabel="named as (class id)", ylabel="true class id")
         axes.figure.colorbar(image, ax=axes, label="share of the class", shrink=0.8)
 
     reading = (
-        "Each row is a class: where its clips go. A bright diagonal is right; a bright spot beside "
+        "Each row is a class: where its clips go. A dark diagonal is right; a dark spot beside "
         "it is a pair that is mistaken for one another."
     )
     return Chart(

@@ -18,6 +18,7 @@ from benchmarks.report.drawing import inline, page
 from benchmarks.report.evidence import SEEN_HEADER
 from benchmarks.report.figures import Chart
 from benchmarks.report.funnel import HEADER
+from benchmarks.report.layout import stacked
 from benchmarks.report.provenance import (
     ORIGIN_HEADER,
     STAGES_HEADER,
@@ -26,11 +27,11 @@ from benchmarks.report.provenance import (
     stages_of,
     times_of,
 )
-from benchmarks.report.sentences import sentence_of
+from benchmarks.report.sentences import headline_of, sentence_of
 from benchmarks.report.shown import Panel
 from benchmarks.scoring.record import Material
 from benchmarks.tables.plain import csv_text
-from benchmarks.tables.render import TEXT_COLUMNS, grid, latex, markdown, title
+from benchmarks.tables.render import TEXT_COLUMNS, latex, markdown, title
 from benchmarks.tables.schema import Contrasts, Table, Table1, Table2, Tables
 from core.files import write_text
 
@@ -61,8 +62,9 @@ TEMPLATE = Path(__file__).with_name("templates") / "report.html.j2"
 class Report:
     """Everything the page shows; all of it is optional, but there is one table at least.
 
-    charts: figures that explain Table 2; seen: rows of `evidence.SEEN_HEADER`; funnel, curation:
-    how the generators' clips were chosen, rows of `funnel.HEADER`.
+    overview: Table 2 as a picture. charts: figures that explain it; seen: rows of
+    `evidence.SEEN_HEADER`; funnel, curation: how the generators' clips were chosen, rows of
+    `funnel.HEADER`.
     audits: rows of `audits.rows.AUDIT_HEADER`, one for each synthetic arm.
     curves: how the classifiers learned. scenes: videos by class or caption. classes: recall by
     class. mistakes: confusion figures; mistaken, mistaken_header: the commonest, as a table.
@@ -70,6 +72,7 @@ class Report:
     """
 
     tables: Tables
+    overview: Sequence[Chart] = ()
     charts: Sequence[Chart] = ()
     seen: Sequence[Sequence[str]] = ()
     audits: Sequence[Sequence[str]] = ()
@@ -99,7 +102,9 @@ def render(report: Report) -> str:
         TEMPLATE,
         data=main.data,
         scale=main.scale,
-        verdict=sentence_of(main),
+        verdict=headline_of(main),
+        numbers=sentence_of(main),
+        overview=[(chart, inline(chart.svg)) for chart in report.overview],
         tables=[_shown(table) for table in tables],
         charts=[(chart, inline(chart.svg)) for chart in report.charts],
         seen=_plain(SEEN, SEEN_HEADER, report.seen, 3),
@@ -123,7 +128,7 @@ def render(report: Report) -> str:
 
 
 def _shown(table: Table) -> dict[str, Any]:
-    header, body = grid(table)
+    header, body = stacked(table)
     texts = sum(name in TEXT_COLUMNS for name in header)
     return {
         **_plain(title(table), header, body, texts),

@@ -5,7 +5,7 @@ Table 2 -> whether each source helped; Table 1 -> whose clips lie nearest to rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from augment.arm import Arm
 from benchmarks.tables.schema import AccuracyRow, Table1, Table2
@@ -17,6 +17,19 @@ FEW_ARMS = 3  # whose numbers find room in a sentence
 def sentence_of(table: Table1 | Table2) -> str:
     """A table in one sentence."""
     return accuracy_sentence(table) if isinstance(table, Table2) else quality_sentence(table)
+
+
+def headline_of(table: Table1 | Table2) -> str:
+    """What a table found, in words alone where its picture has the numbers."""
+    if isinstance(table, Table1):
+        return quality_sentence(table)
+    found = [
+        f"At {schedule}: {'; '.join(_grouped(by_arm))}."
+        for schedule, by_arm in _compared(table)
+        if by_arm
+    ]
+    where = f"{table.data}, {table.scale}, {_basis(table)}"
+    return f"{where}. {' '.join(found) or 'No augmented arm was compared with Source.'}"
 
 
 def quality_sentence(table: Table1) -> str:
@@ -37,21 +50,30 @@ def accuracy_sentence(table: Table2) -> str:
     With intervals and p values, the corrected ones, as are the marks in the table; where there are
     many sources, those that fared alike are named together and the numbers left to the table.
     """
-    runs = max(row.top1.n_seeds for row in table.rows)
-    basis = "a single run" if runs == 1 else f"{runs} seeds"
-    where = f"On {table.data} ({table.scale}, {basis}), test split"
+    where = f"On {table.data} ({table.scale}, {_basis(table)}), test split"
     found = []
-    for schedule in dict.fromkeys(row.schedule for row in table.rows):
-        rows = [row for row in table.rows if (row.split, row.schedule) == ("test", schedule)]
-        compared = [row for row in rows if row.delta_vs_source is not None]
-        arms = dict.fromkeys(row.arm for row in compared)
-        by_arm = {arm: [row for row in compared if row.arm == arm] for arm in arms}
-        clauses = _clauses(by_arm) if len(arms) <= FEW_ARMS else _grouped(by_arm)
+    for schedule, by_arm in _compared(table):
+        clauses = _clauses(by_arm) if len(by_arm) <= FEW_ARMS else _grouped(by_arm)
         if clauses:
-            found.append(f"{schedule.replace('_', ' ')}: {'; '.join(clauses)}.")
+            found.append(f"{schedule}: {'; '.join(clauses)}.")
     if not found:
         return f"{where}: no augmented arm was compared with Source."
     return f"{where}, " + " Test split, ".join(found)
+
+
+def _basis(table: Table2) -> str:
+    runs = max(row.top1.n_seeds for row in table.rows)
+    return "a single run" if runs == 1 else f"{runs} seeds"
+
+
+def _compared(table: Table2) -> Iterator[tuple[str, dict[Arm, list[AccuracyRow]]]]:
+    """Of each schedule, the rows of test that have a difference from Source, by arm."""
+    for schedule in dict.fromkeys(row.schedule for row in table.rows):
+        by_arm: dict[Arm, list[AccuracyRow]] = {}
+        for row in table.rows:
+            if (row.split, row.schedule) == ("test", schedule) and row.delta_vs_source is not None:
+                by_arm.setdefault(row.arm, []).append(row)
+        yield schedule.replace("_", " "), by_arm
 
 
 def _clauses(by_arm: Mapping[Arm, Sequence[AccuracyRow]]) -> list[str]:

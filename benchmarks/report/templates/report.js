@@ -14,8 +14,8 @@ function makeSortable(table) {
   headers.forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = header.textContent;
-    header.replaceChildren(button);
+    button.append(...header.childNodes);
+    header.append(button);
     button.addEventListener("click", () => {
       const order = { none: "descending", descending: "ascending", ascending: "none" };
       const next = order[header.getAttribute("aria-sort") || "none"];
@@ -93,7 +93,13 @@ document.querySelectorAll(".watch").forEach((section) => {
   const show = () => {
     scenes.forEach((scene, number) => { scene.hidden = number !== select.selectedIndex; });
     section.querySelectorAll("video").forEach((video) => video.pause());
-    videos().forEach((video) => { video.preload = "auto"; }); // shows its first frame
+    videos().forEach((video) => {
+      video.preload = "auto";
+      // At rest its middle, where more is to be seen than before an instrument has come in.
+      video.addEventListener("loadedmetadata", () => {
+        if (video.paused) video.currentTime = video.duration / 2;
+      }, { once: true });
+    });
   };
   select.addEventListener("change", () => {
     show();

@@ -86,7 +86,7 @@ def test_the_page_holds_all_that_the_record_does(tmp_path: Path, record: Record)
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2 and "asked" in page
     assert {path.stem for path in (tmp_path / "run" / "figures").iterdir()} == {
-        "gain_phase_slowfast_matched_epochs", "fvd_phase_slowfast_matched_epochs",
+        "accuracy_phase", "gain_phase_slowfast_matched_epochs", "fvd_phase_slowfast_matched_epochs",
         "confusion_phase_slowfast", "curves_phase_slowfast_matched_epochs", "curation_funnel",
     }  # fmt: skip
     for heading in ("Which classes gain?", "The commonest mistakes", "Curation, step by step"):
