@@ -101,8 +101,8 @@ class TextEncoderTraining(Weights):
         if settings.contrast:
             numbers, one, other = zip(*map(lessons.pair, batch.rngs("pairs")), strict=True)
             groups = torch.tensor(numbers, device=device)
-            pairs = (read(wordings).mean(1) for wordings in (one, other))
-            found = found + settings.contrast * contrast(*pairs, groups, settings.temperature)
+            near = contrast(read(one).mean(1), read(other).mean(1), groups, settings.temperature)
+            found = found + settings.contrast * near
         return found
 
     def _begin(self, texts: Sequence[str]) -> tuple[Any, T5ForConditionalGeneration]:
