@@ -59,6 +59,11 @@ def chosen(method: Literal["auto", "field", "gsplat"], device: torch.device) -> 
     return "field" if method == "field" or reason else "gsplat"
 
 
+def distance(cameras: Cameras) -> float:
+    """How far the points are from the cameras, the median."""
+    return float(np.median(cameras.before(cameras.points)[..., 2]))
+
+
 def gaussians(cameras: Cameras, seed: int) -> dict[str, Tensor]:
     """Where to start: on the points, and on copies of them nearby where they are few.
 
@@ -67,7 +72,7 @@ def gaussians(cameras: Cameras, seed: int) -> dict[str, Tensor]:
     """
     rng = np.random.default_rng(derive_seed("gaussians", seed))
     points = cameras.points
-    away = float(np.median(cameras.before(points)[..., 2])) / cameras.focal_px  # of a pixel
+    away = distance(cameras) / cameras.focal_px  # of a pixel
     copies = max(0, FEWEST - len(points))
     near = points[rng.integers(len(points), size=copies)] + rng.normal(0, 4 * away, (copies, 3))
     means = torch.as_tensor(np.concatenate([points, near]), dtype=torch.float32)
@@ -116,8 +121,8 @@ def reconstruct(
 
     start = gaussians(cameras, settings.seed)
     parts = nn.ParameterDict({name: nn.Parameter(p.to(device)) for name, p in start.items()})
-    extent = float(np.linalg.norm(cameras.centres() - cameras.centres().mean(axis=0), axis=1).max())
-    rates = RATES | {"means": RATES["means"] * max(extent, 1e-6)}
+    extent = distance(cameras)  # a short clip's cameras stand too close together to tell
+    rates = RATES | {"means": RATES["means"] * extent}
     optimisers = {
         name: torch.optim.Adam([parts[name]], lr=rates[name], eps=1e-15) for name in RATES
     }
