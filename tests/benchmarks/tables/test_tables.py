@@ -19,19 +19,8 @@ from benchmarks.tables.render import latex, markdown, write_table
 from benchmarks.tables.schema import AccuracyRow, Delta, Table2
 from core.errors import UserError
 from tests.benchmarks.scores import arm_of, make_cell
+from tests.benchmarks.tables.conftest import ARMS
 from tests.benchmarks.tables.test_table1 import metric, table1
-
-ARMS = {"Source": 0.40, "Source + Bora": 0.42, "Source + Ophora": 0.60, "Source + mine": 0.41}
-
-
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
-    folder = tmp_path_factory.mktemp("predictions")
-    return [
-        make_cell(folder, arm, accuracy=accuracy, classifier=classifier)
-        for arm, accuracy in ARMS.items()
-        for classifier in ("SlowFast", "MViTv2")
-    ]
 
 
 def table2(cells: list[Cell], **fields: Any) -> Table2:
