@@ -108,7 +108,7 @@ def test_every_page_is_found_from_the_readme() -> None:
 
 LINE, README_LINES, ENTRY_LINES = 160, 80, 6
 LOG = ROOT / "docs" / "log.md"
-HASH = re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b")
+HASH = re.compile(r"(?<![\w-])(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b")
 
 
 @pytest.mark.parametrize("page", [*PAGES, LOG], ids=lambda page: page.name)
@@ -131,7 +131,7 @@ def test_an_entry_of_the_log_is_idea_work_and_result() -> None:
     _, *days = re.split(r"^## ", LOG.read_text(encoding="utf-8"), flags=re.M)
     dates = [day.splitlines()[0] for day in days]
     assert dates == sorted(dates, reverse=True) and len(set(dates)) == len(dates)
-    entries = [text for day in days for text in day.split("\n\n")[1:]]
+    entries = [text for day in days for text in day.split("\n\n")[1:] if text.strip()]
     assert len(entries) > 100
     for text in entries:
         idea, *lines = text.strip().splitlines()
