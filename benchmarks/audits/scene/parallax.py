@@ -46,7 +46,7 @@ class Motion:
 
 def motion_of(frames: Frames) -> Motion:
     """(T, H, W, 3) uint8 -> how its picture moves."""
-    sift = cv2.SIFT_create(nfeatures=1000)
+    sift = cv2.SIFT.create(nfeatures=1000)
     seen = [sift.detectAndCompute(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), None) for f in frames]
     last = len(frames) - 1
     for gap in dict.fromkeys(max(1, round(share * last)) for share in GAPS):
