@@ -17,6 +17,7 @@ from unittest.mock import patch
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
 
 
 def command(results: Path, *arguments: str) -> list[str]:
@@ -72,6 +73,10 @@ def take_data(finished: Path, results: Path) -> None:
         assert folders, f"no stage {stage} among {sorted((finished / 'cache').iterdir())}"
         for folder in folders:
             shutil.copytree(folder, results / "cache" / folder.name)
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    return {name: (results / "smoke" / name).read_bytes() for name in TABLES}
 
 
 def computed(results: Path) -> dict[Path, int]:

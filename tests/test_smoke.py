@@ -14,14 +14,9 @@ from benchmarks.commands.merge import read_part
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.workers import release_workers
-from tests.command import computed, kill_when, run, run_here, smoke_here, take_data
+from tests.command import computed, kill_when, run, run_here, smoke_here, tables, take_data
 
 TERMINAL = "terminal.log"
-TABLES = [f"table{n}.{kind}" for n in (1, 2) for kind in ("md", "tex", "csv", "json")]
-
-
-def tables(results: Path) -> dict[str, bytes]:
-    return {name: (results / "smoke" / name).read_bytes() for name in TABLES}
 
 
 @pytest.fixture(scope="module")
