@@ -20,17 +20,17 @@ from core.errors import UnreadableVideo, UserError
 from core.left_out import note_left_out
 from core.progress import track
 from core.runtime import derive_seed
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import read_frames, timeline_of, write_video
 
 
-class ShuffledLabels(ClipSource):
+class ShuffledLabels(ClipStage):
     """The clips of `clips` with one another's labels: as many of each class, none for a reason.
 
     A gain that these clips give too is not due to what they show.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     seed: int = pydantic.Field(default=0, ge=0)
 
@@ -48,13 +48,13 @@ class ShuffledLabels(ClipSource):
         return {"clips": len(clips), "labels_kept_by_chance": kept}
 
 
-class FrozenFrames(ClipSource):
+class FrozenFrames(ClipStage):
     """The clips of `clips`, standing still: the middle frame for as long as each lasted.
 
     What these clips give, images would have given. Clips that cannot be read are left out.
     """
 
-    clips: ClipSource
+    clips: ClipStage
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()
@@ -86,14 +86,14 @@ class FrozenFrames(ClipSource):
         return {"clips": len(frozen), "unreadable": lost, "left_out": left_out}
 
 
-class Subset(ClipSource):
+class Subset(ClipStage):
     """At most `clips_per_class` clips of each class, of one split or of all.
 
     clips_per_class: None keeps all. A set that holds fewer keeps what it has; a smaller subset's
     clips are in every larger one, so that a sweep over volumes adds clips and exchanges none.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
     split: Split | None = None
@@ -108,14 +108,14 @@ class Subset(ClipSource):
         return {"clips": len(subset)}
 
 
-class Oversampled(ClipSource):
+class Oversampled(ClipStage):
     """Real training clips once more: `clips_per_class` of each class, drawn with replacement.
 
     The same number of clips and steps as a generator's arm gets, without a new clip. A class
     without a training clip gets none.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     clips_per_class: int = pydantic.Field(ge=1)
     seed: int = pydantic.Field(default=0, ge=0)
@@ -134,7 +134,7 @@ class Oversampled(ClipSource):
         return {"clips": len(again)}
 
 
-class CaptionedAs(ClipSource):
+class CaptionedAs(ClipStage):
     """Real narrated clips, labelled by their captions: the class whose prompts each is nearest to.
 
     What a lab gets from its narrated videos without a generator. Nearness is the cosine of tf-idf
@@ -143,7 +143,7 @@ class CaptionedAs(ClipSource):
     prompts_of_class: prompts by class id; classes without prompts get no clip.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     prompts_of_class: tuple[tuple[str, ...], ...]
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)

@@ -14,11 +14,11 @@ from augment.synthesis import ClassSynthesis, Request, SynthesisSettings, class_
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UnreadableVideo, UserError
 from core.left_out import note_left_out
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.hub.pipeline import first_frame
 
 
-class FirstFrames(ClipSource):
+class FirstFrames(ClipStage):
     """For each clip that a `ClassSynthesis` with the same fields asks for, a training clip of its
     class, drawn by its seed.
 
@@ -28,7 +28,7 @@ class FirstFrames(ClipSource):
 
     _exclude_from_cls_uid = ClassSynthesis._exclude_from_cls_uid
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     operations_of_class: tuple[tuple[int, ...], ...]
     settings: SynthesisSettings = SynthesisSettings()
@@ -38,7 +38,7 @@ class FirstFrames(ClipSource):
     )
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; data that moved are found at their present root."""
+        """As `ClipStage.manifest`; data that moved are found at their present root."""
         return super().manifest().model_copy(update={"root": self.clips.manifest().root})
 
     def execute(self, folder: Path) -> dict[str, Any]:

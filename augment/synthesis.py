@@ -20,7 +20,7 @@ from core.errors import UserError
 from core.left_out import counted
 from core.progress import Progress
 from core.runtime import derive_seed, seed_everything
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import FPS, Frames, write_video
 from core.workers import free_gpus, map_unordered
 from generator.base import ClipShape, Generator, Sampler
@@ -77,7 +77,7 @@ def class_requests(
     return requests
 
 
-class ClassSynthesis(ClipSource):
+class ClassSynthesis(ClipStage):
     """Class-conditioned clips for augmentation: `clips_per_class` for every class of `task`.
 
     source: the generator's name in manifests and tables. operations_of_class: operation ids by
@@ -127,14 +127,14 @@ class ClassSynthesis(ClipSource):
         return f"{len(self.requests()):,} clips x {self.sampling.steps} steps"
 
 
-class CaptionSynthesis(ClipSource):
+class CaptionSynthesis(ClipStage):
     """One clip for each caption of a split of `clips`: what generation quality is measured on."""
 
     version: ClassVar[str] = "2"  # CogVideoX is sampled by its DPM scheduler
 
     source: str = pydantic.Field(min_length=1)
     generator: Generator
-    clips: ClipSource
+    clips: ClipStage
     split: Split | None = None
     num_clips: int = pydantic.Field(ge=1)
     seed: int = pydantic.Field(default=0, ge=0)

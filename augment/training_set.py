@@ -13,7 +13,7 @@ from core.clip import MANIFEST_NAME, Clip
 from core.errors import UserError
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 
 class Mixing(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -96,7 +96,7 @@ class TrainingSet(Mixture):
         return chosen_of(clips, self.task, index)
 
 
-class PromptedTrainingClips(ClipSource):
+class PromptedTrainingClips(ClipStage):
     """The real clips of a `TrainingSet`, each with a prompt of its class as its caption: what a
     generator learns from that sees what the classifier sees and nothing more.
 
@@ -104,7 +104,7 @@ class PromptedTrainingClips(ClipSource):
     in turn; a class without any is left out.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     prompts_of_class: tuple[tuple[str, ...], ...]
     real_per_class: int | None = None

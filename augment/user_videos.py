@@ -30,7 +30,7 @@ from core.folders import files_below, is_video, visible
 from core.left_out import check_left_out, note_left_out
 from core.progress import track
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.table import read_table
 from core.video import probe
 from core.workers import map_unordered
@@ -169,7 +169,7 @@ def unreadable_reason(path: Path) -> str | None:
     return None
 
 
-class UserVideos(ClipSource):
+class UserVideos(ClipStage):
     """A user's labelled videos; each file is one clip (no split: it is for training only).
 
     class_names: names by class id of `task`. name: as given in `--sources name=DIR`. root: where
@@ -219,7 +219,7 @@ class UserVideos(ClipSource):
         )
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; data moved since the stage ran is found at its present root."""
+        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
         return super().manifest().model_copy(update={"root": self.root.resolve()})
 
     def execute(self, folder: Path) -> dict[str, Any]:

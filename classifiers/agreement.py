@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from classifiers.prediction import predict
 from classifiers.trained import TrainedClassifier
 from core.errors import UserError
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 
 class Agreement(Stage):
@@ -21,7 +21,7 @@ class Agreement(Stage):
     """
 
     judge: TrainedClassifier
-    clips: ClipSource
+    clips: ClipStage
 
     def execute(self, folder: Any) -> dict[str, Any]:
         """Percent over classes with clips.  Raises: UserError: if no clip can be read."""

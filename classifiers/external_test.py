@@ -10,7 +10,7 @@ from classifiers.data import labelled_split
 from classifiers.prediction import predict
 from classifiers.trained import TrainedClassifier
 from classifiers.training import save_predictions
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 NAME = "external"  # of its files, as of a split's
 
@@ -23,7 +23,7 @@ class ExternalTest(Stage):
     """
 
     classifier: TrainedClassifier
-    clips: ClipSource
+    clips: ClipStage
 
     def upstream(self) -> Iterator[Stage]:
         """The fields' stages and what the classifier reads of the clips."""

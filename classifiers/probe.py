@@ -19,7 +19,7 @@ from classifiers.recipe import Recipe
 from classifiers.starts import Start
 from classifiers.training import ClassifierTraining
 from core.runtime import derive_seed
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 Head = Literal["linear", "attentive"]
 # A feature is computed once, so no clip can look otherwise in another pass.
@@ -42,7 +42,7 @@ class ProbeTraining(ClassifierTraining):
     def _nothing_is_augmented(cls, value: Recipe) -> Recipe:
         return value.model_copy(update=UNAUGMENTED)
 
-    def inputs_of(self, clips: ClipSource) -> FrozenFeatures:
+    def inputs_of(self, clips: ClipStage) -> FrozenFeatures:
         """The frozen network's features of a source, shared with every arm, seed and recipe."""
         return FrozenFeatures(
             frames=self.cache_of(clips),

@@ -14,7 +14,7 @@ from classifiers.features import FrozenFeatures
 from classifiers.networks import Classifier, Network
 from core.errors import UserError
 from core.frame_cache import FrameCache
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 MODEL_NAME = "model.safetensors"
 
@@ -39,7 +39,7 @@ class TrainedClassifier(Stage):
     def weights_file(self) -> Path:
         """Its weights (safetensors); runs the stage if need be."""
 
-    def cache_of(self, clips: ClipSource) -> FrameCache:
+    def cache_of(self, clips: ClipStage) -> FrameCache:
         """The decoded frames of a source, shared with every run of the same frames and size."""
         return FrameCache(
             clips=clips,
@@ -50,7 +50,7 @@ class TrainedClassifier(Stage):
             runtime=self.runtime,
         )
 
-    def inputs_of(self, clips: ClipSource) -> FrameCache | FrozenFeatures:
+    def inputs_of(self, clips: ClipStage) -> FrameCache | FrozenFeatures:
         """What the network reads of a source, as a stage with a table: the decoded frames."""
         return self.cache_of(clips)
 

@@ -26,7 +26,7 @@ from core.frame_cache import FrameTable
 from core.launching import launch
 from core.mixture import Mixture
 from core.runtime import derive_seed
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from core.training import CHECKPOINT_NAME
 
 __all__ = ["LOG_NAME", "ClassifierTraining"]
@@ -48,7 +48,7 @@ class ClassifierTraining(TrainedClassifier):
     version: ClassVar[str] = "2"
     recipe: Recipe
     mixture: Mixture
-    evaluation: ClipSource
+    evaluation: ClipStage
     start: Start | None = None
     seed: int = pydantic.Field(default=0, ge=0)
 

@@ -30,7 +30,7 @@ from core.errors import UnreadableVideo, UserError
 from core.files import atomic_path, read_json, write_json
 from core.left_out import note_left_out
 from core.progress import Progress
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from core.timeline import OutsideVideo
 from core.video import Frames, read_span, read_spans
 from core.workers import map_unordered
@@ -78,7 +78,7 @@ class FrameCache(Stage):
 
     version: ClassVar[str] = "4"  # frames are found by their presentation timestamps
 
-    clips: ClipSource
+    clips: ClipStage
     num_frames: int = pydantic.Field(default=8, ge=1)
     width: int = pydantic.Field(default=64, ge=8)
     height: int = pydantic.Field(default=64, ge=8)

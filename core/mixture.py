@@ -12,7 +12,7 @@ from pathlib import Path
 import pydantic
 
 from core.files import write_text
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 MIXTURE_NAME = "mixture.jsonl"
 
@@ -37,7 +37,7 @@ class Mixture(Stage):
     `execute` must leave `mixture.jsonl` (one `Chosen` a line) in its folder.
     """
 
-    sources: tuple[ClipSource, ...]
+    sources: tuple[ClipStage, ...]
 
     def chosen(self) -> list[Chosen]:
         """Run the stage if need be and read its choice, in order."""

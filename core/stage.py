@@ -150,7 +150,7 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         return ""
 
 
-class ClipSource(Stage):
+class ClipStage(Stage):
     """A stage that yields a manifest of clips: a dataset, a curated set, a generator's output."""
 
     def manifest(self) -> Manifest:

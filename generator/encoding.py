@@ -25,7 +25,7 @@ from core.frame_cache import CURE
 from core.left_out import note_left_out
 from core.progress import Progress
 from core.runtime import Precision, derive_seed, dtype_of
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from core.video import Frames, read_frames, read_span, timeline_of
 from core.workers import free_gpus, map_unordered
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
@@ -54,7 +54,7 @@ class Encoding(Stage):
 
     version: ClassVar[str] = "4"  # frames are found by their presentation timestamps
 
-    clips: ClipSource
+    clips: ClipStage
     parts: Weights
     shape: ClipShape
     max_text_tokens: int = pydantic.Field(ge=0)

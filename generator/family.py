@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from core.errors import UserError
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from generator.base import BeforehandTraining, ClipShape, Generator, GivenGenerator, Weights
 from generator.encoding import Encoding
 from generator.opening import Wanted
@@ -81,15 +81,15 @@ class Materials(Protocol):
         """Machinery that every stage gets."""
 
     @property
-    def curated(self) -> ClipSource:
+    def curated(self) -> ClipStage:
         """Ophora-160K: narrated clips after curation."""
 
     @property
-    def clean(self) -> ClipSource:
+    def clean(self) -> ClipStage:
         """Ophora-28K: those of them without burned-in text."""
 
     @property
-    def uncurated(self) -> ClipSource:
+    def uncurated(self) -> ClipStage:
         """OphVL: the same clips and captions before curation."""
 
     def weights(self, name: str, field: str, wanted: Wanted | None = None) -> Weights:
@@ -136,14 +136,14 @@ class Family(ABC, Generic[S]):
         materials: Materials,
         *,
         task: str,
-        labelled: ClipSource,
+        labelled: ClipStage,
         names: Sequence[str],
     ) -> Generator:
         """What makes clips of a task's classes, for a family that trains one (`by_class`)."""
         raise NotImplementedError(f"{self.name} makes clips of a class by their prompts")
 
     def build_on_labelled(
-        self, section: S, materials: Materials, clips: ClipSource, steps: int | None = None
+        self, section: S, materials: Materials, clips: ClipStage, steps: int | None = None
     ) -> Generator:
         """Its base weights, trained on captioned clips of split train alone, as they are trained on
         the corpus first of all; for `steps` where they are given.
@@ -173,7 +173,7 @@ class Unconditional(Family[S]):
         materials: Materials,
         *,
         task: str,
-        labelled: ClipSource,
+        labelled: ClipStage,
         names: Sequence[str],
     ) -> Generator:
         """Raises: UserError: always; its clips of a class would be labelled at random."""
@@ -205,7 +205,7 @@ def going_on(
 
 
 def encoded(
-    clips: ClipSource,
+    clips: ClipStage,
     section: GeneratorSection,
     parts: Weights,
     materials: Materials,

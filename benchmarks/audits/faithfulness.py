@@ -36,7 +36,7 @@ from core.clip import Manifest
 from core.errors import UnreadableVideo, UserError, exit_code
 from core.files import write_json, write_text
 from core.sheet import write_sheet
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, read_span
 from generator.base import GivenWeights
 from generator.family import trained_here
@@ -48,10 +48,10 @@ SHEET_CLASSES = 8
 SHEET_FRAMES = 4
 
 
-def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipSource]:
+def shown_clips(plan: Plan, task: Task, judge: Judge) -> dict[str, ClipStage]:
     """What the judge is shown, by name."""
     real = Subset(clips=judge.cases, task=task, split="test", **plan.data.common)
-    shown: dict[str, ClipSource] = {REAL: real}
+    shown: dict[str, ClipStage] = {REAL: real}
     ophora = plan.generators.models.get("ophora")
     if ophora is not None:
         section, shape = plan.config.section("ophora"), plan.config.clip

@@ -24,7 +24,7 @@ from core.clip import Split
 from core.errors import UserError
 from core.files import read_json
 from core.frame_cache import FrameCache
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from generator.curation.privacy import OcrPrivacy
 from generator.family import trained_here
 
@@ -48,7 +48,7 @@ class Audits(pydantic.BaseModel, frozen=True, extra="forbid"):
     detector: dict[str, Any] = {}
 
 
-def synthetic_arms(plan: Plan) -> list[tuple[Task, Arm, ClipSource]]:
+def synthetic_arms(plan: Plan) -> list[tuple[Task, Arm, ClipStage]]:
     """Task, arm and clips of every arm that has any."""
     return [
         (task, arm, clips)
@@ -57,7 +57,7 @@ def synthetic_arms(plan: Plan) -> list[tuple[Task, Arm, ClipSource]]:
     ]
 
 
-def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
+def stages_of(plan: Plan, task: Task, clips: ClipStage) -> dict[str, Stage]:
     """Everything that looks at an arm's clips. The frames are those that the classifiers read.
 
     A user's clips and those of weights that were named are compared with the labelled set only:
@@ -87,8 +87,8 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
         return stages
     labelled = plan.data.labelled[task]
     if _has_learnt_from(clips, plan.data.curated):
-        seen: ClipSource = plan.data.curated
-        unseen: ClipSource = labelled  # by any generator
+        seen: ClipStage = plan.data.curated
+        unseen: ClipStage = labelled  # by any generator
         corpus = training.cache_of(seen)
         stages["corpus_held_out"] = copies(corpus, real, *HELD_OUT)
     else:
@@ -102,11 +102,11 @@ def stages_of(plan: Plan, task: Task, clips: ClipSource) -> dict[str, Stage]:
     return stages
 
 
-def _has_learnt_from(clips: ClassSynthesis, corpus: ClipSource) -> bool:
+def _has_learnt_from(clips: ClassSynthesis, corpus: ClipStage) -> bool:
     return corpus.infra.uid() in {stage.infra.uid() for stage in clips.generator.tower()}
 
 
-def _nearness(plan: Plan, clips: ClipSource, corpus: ClipSource) -> Memorisation:
+def _nearness(plan: Plan, clips: ClipStage, corpus: ClipStage) -> Memorisation:
     return Memorisation(
         generated=_as_measured(plan, clips),
         corpus=_as_measured(plan, corpus),
@@ -115,12 +115,12 @@ def _nearness(plan: Plan, clips: ClipSource, corpus: ClipSource) -> Memorisation
     )
 
 
-def _as_measured(plan: Plan, clips: ClipSource) -> FrameCache:
+def _as_measured(plan: Plan, clips: ClipStage) -> FrameCache:
     """The frames that the metrics' encoders see."""
     return FrameCache(clips=clips, **plan.config.quality.protocol.model_dump(), **plan.data.common)
 
 
-def text_in(plan: Plan, clips: ClipSource) -> Residue:
+def text_in(plan: Plan, clips: ClipStage) -> Residue:
     """Text recognition with the settings of the privacy filter, where that recognises text."""
     chosen = plan.config.curation.privacy
     ocr = chosen if isinstance(chosen, OcrPrivacy) else OcrPrivacy()
@@ -134,7 +134,7 @@ def has_text_to_learn(plan: Plan) -> bool:
     return plan.generators.any_trained and len(data.clean.manifest()) < len(data.curated.manifest())
 
 
-def marks_in(plan: Plan, clips: ClipSource) -> MarkedClips:
+def marks_in(plan: Plan, clips: ClipStage) -> MarkedClips:
     """Marks of text, as a detector sees them that learnt from the generators' corpus."""
     source, split = plan.data.held_out
     detector = MarksTraining(

@@ -32,7 +32,7 @@ from classifiers.training import ClassifierTraining
 from core.errors import exit_code
 from core.files import write_text
 from core.runtime import commit_of
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import CARD_NAME
 from generator.sections import Section
 
@@ -54,7 +54,7 @@ class Judge:
     """classifier: what judges; cases: real ones, whose test split it has never seen."""
 
     classifier: TrainedClassifier
-    cases: ClipSource
+    cases: ClipStage
 
 
 def judge_of(plan: Plan, task: Task, config: JudgeConfig) -> Judge:

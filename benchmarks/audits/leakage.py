@@ -39,7 +39,7 @@ from benchmarks.scoring.record import ArmAudit
 from benchmarks.tables.render import plain_table
 from core.errors import UserError, exit_code
 from core.files import write_json, write_text
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 NAMED_PAIRS = 20
 COPY_AUDITS = {
@@ -93,7 +93,7 @@ def audit(plan: Plan) -> Audits:
     )
 
 
-def _must_be_made(plan: Plan, name: str, clips: ClipSource) -> None:
+def _must_be_made(plan: Plan, name: str, clips: ClipStage) -> None:
     # An audit that starts hours of training by mistake would help nobody.
     if not clips.is_done():
         raise UserError(

@@ -31,7 +31,7 @@ from core.frame_cache import FrameCache, FrameTable
 from core.optimisation import Optimisation
 from core.progress import track
 from core.runtime import seed_everything
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from core.video import Frames
 
 WEIGHTS_NAME = "model.safetensors"
@@ -105,7 +105,7 @@ class MarksTraining(Stage):
     """
 
     frames: FrameCache
-    clean: ClipSource
+    clean: ClipStage
     held_out: FrameCache
     held_out_split: Split | None = None
     optimisation: Optimisation = OPTIMISATION

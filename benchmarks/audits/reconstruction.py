@@ -15,7 +15,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.errors import UnreadableVideo, UserError
 from core.progress import Progress
 from core.runtime import Precision, dtype_of
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, write_video
 from generator.backbone.autoencoder import (
     decode,
@@ -30,13 +30,13 @@ from generator.encoding import training_frames
 BATCH = 8  # a CPU takes four times as long for a clip alone
 
 
-class Reconstruction(ClipSource):
+class Reconstruction(ClipStage):
     """The clips of `split`, encoded (posterior mean) and decoded by `autoencoder`.
 
     autoencoder: its own folder, so that generators that share one share the clips.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     split: Split
     autoencoder: Weights
     shape: ClipShape

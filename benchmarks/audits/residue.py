@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from core.errors import UserError
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from generator.curation.privacy import PrivacySettings
 from generator.curation.stages import judge_privacy
 
@@ -15,7 +15,7 @@ class Residue(Stage):
     """The clips in which a back end of the privacy filter sees text."""
 
     version: ClassVar[str] = "2"  # text in any script
-    clips: ClipSource
+    clips: ClipStage
     # As in the privacy filter: exca names settings of a union another way than those of one class.
     privacy: PrivacySettings
 

@@ -27,7 +27,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import exit_code
 from core.frame_cache import FrameCache
 from core.progress import track
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.table import read_table
 from core.video import Frames, read_span, resize, write_video
 from generator.base import ClipShape
@@ -55,10 +55,10 @@ ALTERATIONS: dict[Alteration, Callable[[Frames], Frames]] = {
 }
 
 
-class Altered(ClipSource):
+class Altered(ClipStage):
     """The test clips, every one altered and encoded again (h264, crf 28)."""
 
-    clips: ClipSource
+    clips: ClipStage
     alteration: Alteration
 
     def execute(self, folder: Path) -> dict[str, Any]:
@@ -77,10 +77,10 @@ class Altered(ClipSource):
         return {"clips": len(clips)}
 
 
-class Small(ClipSource):
+class Small(ClipStage):
     """Clips as a generator of `shape` is trained on them, encoded as it would write them."""
 
-    clips: ClipSource
+    clips: ClipStage
     shape: ClipShape
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _of(stage: Stage) -> Material | None:
         case LabelledClips():
             return material(stage.name, "labelled data", folder=getattr(stage, "root", None))
         case UserVideos():
-            return Material(name=stage.name, kind="clips", licence="your own", source="you")
+            return Material(name=stage.name, kind="clips", licence="your own", said_by="you")
         case NarratedFolder():
             return material(stage.root.name, "narrated clips", folder=stage.root)
         case Footage():

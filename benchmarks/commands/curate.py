@@ -25,7 +25,7 @@ from benchmarks.plan.data import Data, Inputs
 from benchmarks.report.funnel import HEADER, SETS, funnel_rows
 from core.errors import UserError, exit_code
 from core.files import path_inside, share_file, try_folder, write_json, write_text
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.curation.decisions import DECISIONS_NAME
 from generator.curation.narrated import CLIPS_CSV
 from generator.curation.stages import Curation, PrivacyFilter
@@ -56,7 +56,7 @@ def filters_of(data: Data) -> tuple[Curation, PrivacyFilter]:
     return data.filters
 
 
-def export(stage: ClipSource, folder: Path) -> None:
+def export(stage: ClipStage, folder: Path) -> None:
     """Write what a curation stage keeps in the published form."""
     manifest = stage.manifest()
     for clip in manifest.clips:

@@ -22,7 +22,7 @@ from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.labels import Task, Taxonomy
 from core.clip import MANIFEST_NAME
 from core.errors import UserError, did_you_mean
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 MAPPING_NAME = "mapping.yaml"
 NAMED = 3  # of the labels that a mapping leaves out, in its message
@@ -104,7 +104,7 @@ def _id_of(taxonomy: Taxonomy, task: Task, label: Label, where: str) -> int:
     return class_id
 
 
-class Relabelled(ClipSource):
+class Relabelled(ClipStage):
     """All clips of another data set, whatever their split there, as test clips with the run's
     classes.
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets.taxonomy import Task
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 
-class LabelledClips(ClipSource):
+class LabelledClips(ClipStage):
     """Labelled clips of one task, with a split for every clip; the result holds `warnings`.
 
     name: the data set's, in tables.

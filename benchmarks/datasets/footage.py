@@ -28,7 +28,7 @@ from core.files import remembered_sha256_of_files
 from core.left_out import counted, note_left_out
 from core.progress import track
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, iterate_frames, probe, resize, timeline_of, write_video
 from core.workers import map_unordered
 from generator.base import ClipShape
@@ -59,7 +59,7 @@ class Cut(pydantic.BaseModel, frozen=True, extra="forbid"):
         return range(0, num_frames - self.span + 1, self.stride)
 
 
-class Footage(ClipSource):
+class Footage(ClipStage):
     """The clips of a folder.
 
     name: in manifests and tables; cut: None takes each recording whole, as one clip without a
@@ -109,7 +109,7 @@ class Footage(ClipSource):
         return list_recordings(self.root.resolve())
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; videos moved since the stage ran are found at their present
+        """As `ClipStage.manifest`; videos moved since the stage ran are found at their present
         root."""
         found = super().manifest()
         of_videos = all(clip.path == clip.video_id for clip in found.clips)

@@ -252,7 +252,7 @@ class OphNet(LabelledClips):
         return self.root.resolve()
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; data moved since the stage ran is found at its present root."""
+        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
         return super().manifest().model_copy(update={"root": self.data_root})
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class PolypDiag(LabelledClips):
         )
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; data moved since the stage ran is found at its present root."""
+        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
         return super().manifest().model_copy(update={"root": self.root.resolve()})
 
     def execute(self, folder: Path) -> dict[str, Any]:

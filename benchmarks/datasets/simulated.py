@@ -16,11 +16,11 @@ from benchmarks.datasets.ophsim.dataset import write_ophsim
 from benchmarks.datasets.ophvl_sim.writer import CorpusMix, write_ophvl_sim
 from benchmarks.datasets.taxonomy import NUM_CLASSES, PHASES
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from generator.curation.narrated import read_captions
 
 
-class SimulatedCorpus(ClipSource):
+class SimulatedCorpus(ClipStage):
     """Captioned clips drawn by a simulator into `corpus/` (`clips.csv` + `clips/*.mp4`)."""
 
     seed: int = pydantic.Field(ge=0)

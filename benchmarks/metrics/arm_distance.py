@@ -23,7 +23,7 @@ from benchmarks.metrics.quality import video_distances
 from core.errors import UserError
 from core.files import atomic_path
 from core.runtime import derive_seed
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 FEATURES_NAME = "features.npy"
 
@@ -36,7 +36,7 @@ class VideoFeatures(Stage):
     Raises: UserError: if no clip can be read, or the encoder was trained for other frames.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     encoder: MetricEncoder
     protocol: FrameProtocol = FrameProtocol()
 

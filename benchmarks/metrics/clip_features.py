@@ -28,7 +28,7 @@ from core.errors import UserError
 from core.files import atomic_path, read_object
 from core.progress import track
 from core.runtime import derive_seed
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 FEATURES_NAME = "features.npz"
 Arrays = dict[str, NDArray[Any]]
@@ -143,7 +143,7 @@ class ClipFeatures(Stage):
 
     version: ClassVar[str] = "3"  # every frame's features, for intervals
 
-    clips: ClipSource
+    clips: ClipStage
     split: Split | None = None
     video_encoder: MetricEncoder
     image_text_encoder: MetricEncoder

@@ -33,7 +33,7 @@ from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
@@ -68,7 +68,7 @@ class EncoderTraining(MetricEncoder):
 
     version: ClassVar[str] = "2"
 
-    clips: ClipSource
+    clips: ClipStage
     protocol: FrameProtocol = FrameProtocol()
     optimisation: Optimisation
 

@@ -25,7 +25,7 @@ from benchmarks.metrics.manifold import NEIGHBOURS, manifold_scores
 from benchmarks.metrics.torchscript_encoders import TorchScriptEncoder
 from core.clip import Split
 from core.errors import UserError
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 CLIP_SCORE = "clipscore"
 WITH_TEXT = "_with_text"  # in the name of a metric, after its family's
@@ -47,10 +47,10 @@ class GenerationQuality(Stage):
 
     version: ClassVar[str] = "5"  # Inception Scores have intervals
 
-    real: ClipSource
+    real: ClipStage
     real_split: Split | None = None
-    with_text: ClipSource | None = None
-    generated: ClipSource
+    with_text: ClipStage | None = None
+    generated: ClipStage
     video_encoder: MetricEncoder
     image_text_encoder: MetricEncoder
     image_encoder: TorchScriptEncoder | None = None
@@ -71,7 +71,7 @@ class GenerationQuality(Stage):
             metrics = {k: entry for k, entry in metrics.items() if not k.startswith(CLIP_SCORE)}
         return {"metrics": metrics}
 
-    def _features(self, clips: ClipSource, split: Split | None = None) -> ClipFeatures:
+    def _features(self, clips: ClipStage, split: Split | None = None) -> ClipFeatures:
         return ClipFeatures(
             clips=clips,
             split=split,

@@ -17,7 +17,7 @@ from benchmarks.metrics.encoders import MetricEncoder
 from benchmarks.metrics.frames import FrameProtocol, readable
 from core.errors import UserError
 from core.files import atomic_path
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 PROBABILITIES_NAME = "probabilities.npz"
 
@@ -31,7 +31,7 @@ class ZeroShot(Stage):
     Raises: UserError: if no clip can be read, or the encoder was trained for other frames.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     encoder: MetricEncoder
     protocol: FrameProtocol
     prompts_of_class: tuple[tuple[str, ...], ...]

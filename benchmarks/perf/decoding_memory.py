@@ -26,7 +26,7 @@ from benchmarks.collect.players import write_small
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.frame_cache import FrameCache
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import probe, resize
 from generator.curation.dynamics import DynamicsSettings
 from generator.curation.privacy import OcrPrivacy
@@ -38,7 +38,7 @@ TARGET_MIB = 2048
 UHD, FULL_HD, TINY = "uhd.mp4", "full_hd.mp4", "tiny.mp4"
 
 
-class Labels(ClipSource):
+class Labels(ClipStage):
     """`LABELS` labels of a second each, of one video of `root`."""
 
     root: Path

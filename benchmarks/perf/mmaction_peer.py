@@ -34,7 +34,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.files import write_text
 from core.progress import track
 from core.runtime import limit_threads
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import read_span, write_video
 
 with warnings.catch_warnings():
@@ -51,14 +51,14 @@ LIST_NAME = "videos.txt"
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class TrimmedClips(ClipSource):
+class TrimmedClips(ClipStage):
     """The first `num_clips` training clips of a source, each cut into an mp4 of its own.
 
     mmaction2 reads whole files, the suite spans of files; here both are the same. Beside the
     manifest lies `videos.txt`, a file's name and its class id a line, which `VideoDataset` reads.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: Task = "phase"
     num_clips: int
 

@@ -35,7 +35,7 @@ from benchmarks.plan.quality import Encoders
 from benchmarks.plan.selection import ConfidentClips, RetrievedClips
 from benchmarks.plan.trainings import Trainings
 from core.errors import UserError
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.families import GENERATORS
 
 
@@ -54,7 +54,7 @@ class Arms:
     draw: int = 0
 
     @cached_property
-    def clips(self) -> dict[Task, dict[Arm, ClipSource | None]]:
+    def clips(self) -> dict[Task, dict[Arm, ClipStage | None]]:
         """Of each task, the clips that each arm adds, in the order of the sources; None = none."""
         config = self.data.config
         return {
@@ -66,7 +66,7 @@ class Arms:
         }
 
     @cached_property
-    def synthetic(self) -> dict[Task, dict[Arm, ClipSource]]:
+    def synthetic(self) -> dict[Task, dict[Arm, ClipStage]]:
         """Those arms that add any."""
         return {
             task: {arm: clips for arm, clips in arms.items() if clips is not None}
@@ -81,7 +81,7 @@ class Arms:
     def _registry(self) -> dict[str, Arm]:
         return self.data.config.registry()
 
-    def clips_of(self, source: str, task: Task) -> ClipSource:
+    def clips_of(self, source: str, task: Task) -> ClipStage:
         """The clips that a source or an arm adds, by its name in the configuration."""
         name, _, folder = source.partition("=")
         if name in self.generators.pipelines:
@@ -106,7 +106,7 @@ class Arms:
             raise UserError(f"source {name}={folder}: no such folder")
         return path
 
-    def _derived(self, name: str, arm: AnyArmSection, task: Task) -> ClipSource:
+    def _derived(self, name: str, arm: AnyArmSection, task: Task) -> ClipStage:
         labelled: dict[str, Any] = {"task": task, **self.data.common}
         match arm:
             case ShuffledArm():
@@ -152,7 +152,7 @@ class Arms:
             **self.data.common,
         )
 
-    def _zero_shot(self, clips: ClipSource, task: Task, encoder: str | None) -> ZeroShot:
+    def _zero_shot(self, clips: ClipStage, task: Task, encoder: str | None) -> ZeroShot:
         """Args: encoder: its folder or hub:ORG/NAME; None: CLIPScore's."""
         return ZeroShot(
             clips=clips,
@@ -162,7 +162,7 @@ class Arms:
             **self.data.common,
         )
 
-    def _extra_real(self, arm: ExtraRealArm, labelled: dict[str, Any]) -> ClipSource:
+    def _extra_real(self, arm: ExtraRealArm, labelled: dict[str, Any]) -> ClipStage:
         if self.data.inputs.data_root is not None:
             raise UserError(
                 "arm 'extra_real' draws more cases with the simulator: leave it out with "
@@ -178,7 +178,7 @@ class Arms:
         cases = OphNet(task=labelled["task"], name="OphSim", written_by=simulator, **common)
         return Subset(clips=cases, clips_per_class=arm.clips_per_class, split="train", **labelled)
 
-    def _captioned(self, arm: CaptionedArm, labelled: dict[str, Any]) -> ClipSource:
+    def _captioned(self, arm: CaptionedArm, labelled: dict[str, Any]) -> ClipStage:
         return CaptionedAs(
             clips=self._narrated(arm),
             prompts_of_class=self.data.prompts(labelled["task"]),
@@ -187,7 +187,7 @@ class Arms:
             **labelled,
         )
 
-    def _retrieved(self, arm: RetrievedArm, labelled: dict[str, Any]) -> ClipSource:
+    def _retrieved(self, arm: RetrievedArm, labelled: dict[str, Any]) -> ClipStage:
         clips = self._narrated(arm)
         return RetrievedClips(
             clips=clips,
@@ -197,7 +197,7 @@ class Arms:
             **labelled,
         )
 
-    def _narrated(self, arm: CaptionedArm | RetrievedArm) -> ClipSource:
+    def _narrated(self, arm: CaptionedArm | RetrievedArm) -> ClipStage:
         if self.data.without_corpus:
             raise UserError(f"{arm.kind}: an arm of narrated clips needs --corpus-root DIR")
         return self.data.clean if arm.without_text else self.data.curated

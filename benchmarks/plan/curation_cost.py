@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.datasets.simulated import SimulatedCorpus
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import probe
 from generator.curation.chat import ANSWERS_NAME
 from generator.curation.endpoint import Endpoint
@@ -77,7 +77,7 @@ def model_calls(stage: Curation | PrivacyFilter, clips: int) -> int:
     return _frame_calls(stage, Corpus(clips, corpus.sample if corpus else []))[0]
 
 
-def corpus_of(source: ClipSource) -> Corpus | None:
+def corpus_of(source: ClipStage) -> Corpus | None:
     """What is known of a corpus before it is curated; None: nothing."""
     if source.is_done():
         return _listed(source.manifest())

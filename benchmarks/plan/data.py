@@ -18,7 +18,7 @@ from benchmarks.datasets.simulated import OphSim, OphVLSim
 from benchmarks.datasets.taxonomy import Task
 from core.clip import Split
 from core.errors import UserError
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import ClipShape, Weights, weights_named
 from generator.curation.narrated import CLIPS_CSV, NarratedFolder, Uncurated
 from generator.curation.stages import Curation, PrivacyFilter
@@ -134,7 +134,7 @@ class Data:
         return Footage.at(root, name=root.resolve().name, cut=cut, **self.hashing)
 
     @cached_property
-    def narrated(self) -> ClipSource:
+    def narrated(self) -> ClipStage:
         """The generators' raw training data."""
         root = self.inputs.corpus_root
         if self.footage is not None:
@@ -145,7 +145,7 @@ class Data:
             raise UserError(f"--corpus-root {root}: no such folder")
         return NarratedFolder.at(root, source=root.resolve().name, **self.hashing)
 
-    def _curate(self, narrated: ClipSource) -> Curation:
+    def _curate(self, narrated: ClipStage) -> Curation:
         section = self.config.curation
         return Curation(
             narrated=narrated,
@@ -155,7 +155,7 @@ class Data:
             **self.common,
         )
 
-    def _clean(self, curated: ClipSource) -> PrivacyFilter:
+    def _clean(self, curated: ClipStage) -> PrivacyFilter:
         privacy = self.config.curation.privacy
         return PrivacyFilter(clips=curated, privacy=privacy, **self.common)
 
@@ -168,17 +168,17 @@ class Data:
         return curated, self._clean(curated)
 
     @property
-    def curated(self) -> ClipSource:
+    def curated(self) -> ClipStage:
         """Ophora-160K."""
         return self.narrated if self.filters is None else self.filters[0]
 
     @property
-    def clean(self) -> ClipSource:
+    def clean(self) -> ClipStage:
         """Ophora-28K."""
         return self.narrated if self.filters is None else self.filters[1]
 
     @cached_property
-    def uncurated(self) -> ClipSource:
+    def uncurated(self) -> ClipStage:
         """OphVL: the clips and captions of Ophora-160K's videos before curation."""
         if self.footage is not None:
             return self.footage
@@ -190,7 +190,7 @@ class Data:
         return self.inputs.data_root is not None and self.inputs.corpus_root is None
 
     @property
-    def held_out_with_text(self) -> ClipSource | None:
+    def held_out_with_text(self) -> ClipStage | None:
         """The held-out clips before those with text were taken out, which is what the paper
         compares with; None where none can bear text."""
         held_out = self.held_out[0]
@@ -201,7 +201,7 @@ class Data:
         return held_out.clips if bears_text else None
 
     @cached_property
-    def held_out(self) -> tuple[ClipSource, Split | None]:
+    def held_out(self) -> tuple[ClipStage, Split | None]:
         """Clean captioned clips that no generator saw, and the split that holds them."""
         if self.inputs.corpus_root is not None:
             return self.clean, "val"

@@ -16,7 +16,7 @@ from benchmarks.plan.quality import Encoders
 from benchmarks.plan.trainings import Trainings
 from classifiers.agreement import Agreement
 from classifiers.training import ClassifierTraining
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Evidence:
             if self.encoders.video is not None
         }
 
-    def _distance(self, task: Task, clips: ClipSource) -> ArmDistance:
+    def _distance(self, task: Task, clips: ClipStage) -> ArmDistance:
         common = self.data.common
         real = Subset(clips=self.data.labelled[task], task=task, split="train", **common)
         return ArmDistance(real=self._features(real), arm=self._features(clips), **common)
 
-    def _features(self, clips: ClipSource) -> VideoFeatures:
+    def _features(self, clips: ClipStage) -> VideoFeatures:
         encoder = self.encoders.video
         assert encoder is not None
         protocol = self.data.config.quality.protocol

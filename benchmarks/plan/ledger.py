@@ -24,7 +24,7 @@ from classifiers.networks import Network
 from classifiers.probe import ProbeTraining
 from classifiers.training import ClassifierTraining
 from core.frame_cache import FrameCache
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from generator.base import ClipShape
 from generator.curation.stages import Curation, PrivacyFilter
 from generator.diffusion import DenoiserTraining
@@ -98,7 +98,7 @@ class _Count:
         self.readers = _readers(plan.tower())
         self.narrated = plan.data.narrated.infra.uid()
 
-    def clips(self, source: ClipSource) -> int:
+    def clips(self, source: ClipStage) -> int:
         """All of a source."""
         if source.is_done():
             return len(source.manifest())
@@ -120,7 +120,7 @@ class _Count:
             return corpus.clips
         return OPHVL_CLIPS
 
-    def for_training(self, source: ClipSource) -> int:
+    def for_training(self, source: ClipStage) -> int:
         """Those that a classifier is trained on."""
         if isinstance(source, OphNet):
             if source.is_done():
@@ -200,7 +200,7 @@ def _part(stage: Stage) -> str:
             return ""
 
 
-def _source_of(stage: Curation | PrivacyFilter) -> ClipSource:
+def _source_of(stage: Curation | PrivacyFilter) -> ClipStage:
     return stage.narrated if isinstance(stage, Curation) else stage.clips
 
 

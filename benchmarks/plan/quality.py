@@ -21,7 +21,7 @@ from benchmarks.plan.generators import Generators
 from benchmarks.plan.pipelines import HUB, hub_weights
 from core.errors import UserError
 from core.files import UNKNOWN
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.families import GENERATORS
 from generator.family import TableRow
 
@@ -162,7 +162,7 @@ class Quality:
         folder = path.resolve().name
         return PlannedRow(label, None, self._compared(clips, prompted=False), folder)
 
-    def _compared(self, generated: ClipSource, *, prompted: bool) -> GenerationQuality:
+    def _compared(self, generated: ClipStage, *, prompted: bool) -> GenerationQuality:
         section, (real, split) = self.data.config.quality, self.data.held_out
         return GenerationQuality(
             real=real,

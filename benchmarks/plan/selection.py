@@ -25,12 +25,12 @@ from classifiers.prediction import predict
 from classifiers.training import ClassifierTraining
 from core.clip import MANIFEST_NAME
 from core.errors import UserError
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 SMALLEST = 1e-12  # a probability of 0 must not decide against all others
 
 
-class ConfidentClips(ClipSource):
+class ConfidentClips(ClipStage):
     """Those of `clips` whose label is likely; clips that cannot be read are left out.
 
     classifier, zero_shot: who says so; where there are both, the product of their probabilities,
@@ -38,7 +38,7 @@ class ConfidentClips(ClipSource):
     clips_per_class: how many of each class, the likeliest; None keeps all.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: Task
     classifier: ClassifierTraining | None = None
     zero_shot: ZeroShot | None = None
@@ -77,7 +77,7 @@ class ConfidentClips(ClipSource):
         }
 
 
-class RetrievedClips(ClipSource):
+class RetrievedClips(ClipStage):
     """Narrated clips filed by what they look like: each under the class whose prompts are nearest
     to it in the eyes of an image-text encoder. Neither captions nor labelled clips are looked at.
 
@@ -86,7 +86,7 @@ class RetrievedClips(ClipSource):
     out; of the rest, each class gets the `clips_per_class` likeliest, None: all.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     task: Task
     zero_shot: ZeroShot
     clips_per_class: int | None = pydantic.Field(default=None, ge=1)
@@ -117,7 +117,7 @@ class RetrievedClips(ClipSource):
 
 
 def _classified(
-    classifier: ClassifierTraining, clips: ClipSource
+    classifier: ClassifierTraining, clips: ClipStage
 ) -> dict[str, NDArray[np.floating]]:
     """By id of a clip that can be read, the classifier's probability of each class, (C,)."""
     table = classifier.inputs_of(clips).table()

@@ -16,7 +16,7 @@ from classifiers.recipe import Schedule
 from classifiers.starts import Start
 from classifiers.training import ClassifierTraining
 from core.errors import UserError
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Trainings:
     def on(
         self,
         arm: Arm,
-        clips: ClipSource | None,
+        clips: ClipStage | None,
         *,
         task: Task,
         kind: str,

@@ -31,7 +31,7 @@ from benchmarks.pretraining.config import (
 from benchmarks.pretraining.corpora import Corpora
 from core.clip import Split
 from core.frame_cache import FrameCache
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.backbone.autoencoder import AutoencoderTraining
 from generator.backbone.text import TextEncoderTraining
 from generator.base import BeforehandTraining, Weights, weights_named
@@ -56,7 +56,7 @@ class Pretraining:
         self.common: dict[str, Any] = {"infra": {"folder": str(cache)}, "runtime": config.runtime}
         self.corpora = Corpora(config, self.common)
 
-    def _autoencoder(self, section: AutoencoderSection, others: ClipSource) -> AutoencoderTraining:
+    def _autoencoder(self, section: AutoencoderSection, others: ClipStage) -> AutoencoderTraining:
         # Surgical clips count twice: it is their instruments that the latents must keep.
         return AutoencoderTraining(
             clips=(others, self.corpora.surgical, self.corpora.surgical),
@@ -214,7 +214,7 @@ class Pretraining:
             **self._prior(section, self.corpora.curated(self.config.transfer)),
         )
 
-    def _prior(self, section: EndoraTrainingSection, clips: ClipSource) -> dict[str, Any]:
+    def _prior(self, section: EndoraTrainingSection, clips: ClipStage) -> dict[str, Any]:
         if section.prior is None:
             return {}
         size = self.config.clip.model_dump()
@@ -239,7 +239,7 @@ class Pretraining:
         return self._both_splits(self.corpora.curated(self.config.transfer), base, parts)
 
     def _both_splits(
-        self, clips: ClipSource, base: OphoraBaseSection | BoraBaseSection, parts: Weights
+        self, clips: ClipStage, base: OphoraBaseSection | BoraBaseSection, parts: Weights
     ) -> dict[str, Encoding]:
         return {
             "encoding": self._encoding(clips, base, parts, "train"),
@@ -248,7 +248,7 @@ class Pretraining:
 
     def _encoding(
         self,
-        clips: ClipSource,
+        clips: ClipStage,
         base: OphoraBaseSection | BoraBaseSection,
         parts: Weights,
         split: Split | None = None,

@@ -34,14 +34,14 @@ def material(name: str, kind: str, *, folder: Path | None = None, ours: bool = F
     ours: made by this project.
     """
     if ours:
-        return Material(name=name, kind=kind, licence=OURS, source="this project")
+        return Material(name=name, kind=kind, licence=OURS, said_by="this project")
     for card in CARDS if folder is not None else ():
         if folder is not None and (licence := _licence_of_card(folder / card)):
-            return Material(name=name, kind=kind, licence=licence, source=card)
+            return Material(name=name, kind=kind, licence=licence, said_by=card)
     known = {key.casefold(): entry for key, entry in _table()["names"].items()}
     entry = known.get(name.casefold(), {})
     return Material(
-        name=name, kind=kind, licence=entry.get("licence"), source=entry.get("source", "nobody")
+        name=name, kind=kind, licence=entry.get("licence"), said_by=entry.get("said_by", "nobody")
     )
 
 
@@ -76,7 +76,7 @@ def licence_rows(materials: Sequence[Material]) -> list[tuple[str, ...]]:
             each.licence or "unknown",
             SAID[allowed(each.licence, "commercial")],
             SAID[allowed(each.licence, "clinical")],
-            each.source,
+            each.said_by,
         )
         for each in materials
     ]

@@ -65,12 +65,12 @@ class ArmAudit(Strict):
 
 
 class Material(Strict):
-    """Weights or data that a run used. licence: None where nobody says; source: who says it."""
+    """Weights or data that a run used. licence: None where nobody says; said_by: who does."""
 
     name: str
     kind: str
     licence: str | None
-    source: str
+    said_by: str
 
 
 class ExternalFacts(Strict):

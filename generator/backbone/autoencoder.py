@@ -23,7 +23,7 @@ from core.fitting import fit
 from core.frame_cache import FrameCache
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.backbone.autoencoder_init import inflate, initialise_as_resampler
 from generator.base import ClipShape, Weights
 
@@ -95,7 +95,7 @@ class AutoencoderTraining(Weights):
     `weights/` is a diffusers model folder.
     """
 
-    clips: tuple[ClipSource, ...]
+    clips: tuple[ClipStage, ...]
     shape: ClipShape
     settings: AutoencoderSettings
     optimisation: Optimisation
@@ -147,7 +147,7 @@ class AutoencoderTraining(Weights):
         model.save_pretrained(folder / "weights")
         return {**result, "scaling_factor": scaling}
 
-    def _frames(self, source: ClipSource) -> np.ndarray:
+    def _frames(self, source: ClipStage) -> np.ndarray:
         cache = FrameCache(
             clips=source,
             num_frames=self.shape.num_frames,

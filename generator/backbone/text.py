@@ -21,7 +21,7 @@ from core.batch import Batch
 from core.fitting import fit
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.backbone.lessons import SENTINELS, Lessons, TextEncoderSettings
 from generator.base import Weights
 
@@ -39,7 +39,7 @@ class TextEncoderTraining(Weights):
 
     version: ClassVar[str] = "3"  # pairs of paraphrases are drawn otherwise
 
-    clips: tuple[ClipSource, ...]
+    clips: tuple[ClipStage, ...]
     paraphrases: tuple[tuple[str, ...], ...] = ()
     extra_words: tuple[str, ...] = ()
     init: Weights | None = None
@@ -164,7 +164,7 @@ def contrast(one: Tensor, other: Tensor, groups: Tensor, temperature: float) -> 
     return (cross_entropy(similar, own) + cross_entropy(similar.T, own)) / 2
 
 
-def captions_of(sources: Iterable[ClipSource]) -> list[str]:
+def captions_of(sources: Iterable[ClipStage]) -> list[str]:
     """All different captions, sorted."""
     manifests = (source.manifest() for source in sources)
     return sorted({clip.caption for found in manifests for clip in found.clips if clip.caption})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic
 
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import Generator, Weights
 from generator.bora.given import ReleasedBora
 from generator.bora.pipeline import STDiTSettings
@@ -81,7 +81,7 @@ class Bora(Family[BoraSection]):
         self,
         section: BoraSection,
         materials: Materials,
-        clips: ClipSource,
+        clips: ClipStage,
         steps: int | None = None,
     ) -> Generator:
         alone = {"encoding": _read(clips, section, materials)["encoding"]}
@@ -129,7 +129,7 @@ def _base(section: BoraSection, materials: Materials) -> Weights:
     ).check()
 
 
-def _read(clips: ClipSource, section: BoraSection, materials: Materials) -> dict[str, Encoding]:
+def _read(clips: ClipStage, section: BoraSection, materials: Materials) -> dict[str, Encoding]:
     reading = {"max_text_tokens": section.max_text_tokens, "mask_padding": True}
     return encoded(clips, section, _base(section, materials), materials, **reading)
 

@@ -15,7 +15,7 @@ from core.files import path_inside, remembered_sha256_of_files, write_text
 from core.folders import Videos
 from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.table import read_table
 from generator.curation.decisions import assign_splits
 
@@ -77,7 +77,7 @@ def list_narrated(root: Path) -> Narrated:
     return listing
 
 
-class NarratedFolder(ClipSource):
+class NarratedFolder(ClipStage):
     """`<root>/clips.csv` (columns `clip id,caption` or `clip id,instruction`) and
     `<root>/clips/<clip id>.<ending>`, where a clip id is `<source video>_<n>`, which may have
     folders, and the ending any of a video.
@@ -148,11 +148,11 @@ class NarratedFolder(ClipSource):
         return f"{len(read_captions(self.root))} listed clips"
 
 
-class Uncurated(ClipSource):
+class Uncurated(ClipStage):
     """Narrated clips as they were found, each on the side that curation puts its video on: what a
     generator is trained on where curation is what is being asked about."""
 
-    narrated: ClipSource
+    narrated: ClipStage
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.narrated.manifest()

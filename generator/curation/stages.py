@@ -13,7 +13,7 @@ import pydantic
 from core.clip import Clip, Manifest
 from core.errors import UnreadableVideo
 from core.progress import Progress, track
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import probe
 from core.workers import map_unordered
 from generator.curation.chat import ANSWERS_NAME, Chat
@@ -79,7 +79,7 @@ def look_at(span: Span, dynamics: DynamicsSettings, resolution: ResolutionSettin
         return Look(unreadable=error.reason)
 
 
-class Curation(ClipSource):
+class Curation(ClipStage):
     """Readable, resolution, dynamics, then captions refined into instructions.
 
     The paper refines first; the filters do not read captions, so the same clips are kept and the
@@ -101,7 +101,7 @@ class Curation(ClipSource):
         "instruction",
     )
 
-    narrated: ClipSource
+    narrated: ClipStage
     refine: RefineSettings = RulesRefine()
     dynamics: DynamicsSettings = DynamicsSettings()
     resolution: ResolutionSettings = ResolutionSettings()
@@ -167,7 +167,7 @@ class Curation(ClipSource):
         return {clip.clip_id: results[index] for index, clip in enumerate(clips)}
 
 
-class PrivacyFilter(ClipSource):
+class PrivacyFilter(ClipStage):
     """The clips on which no sampled frame shows subtitles, a watermark or identifying text.
 
     Leaves the same files as `Curation`.
@@ -177,7 +177,7 @@ class PrivacyFilter(ClipSource):
     version: ClassVar[str] = "2"  # text in any script; frames by their timestamps
     STEPS: ClassVar[tuple[str, ...]] = (READABLE, "privacy")
 
-    clips: ClipSource
+    clips: ClipStage
     privacy: PrivacySettings = OcrPrivacy()
 
     def execute(self, folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from core.fitting import fit
 from core.frame_cache import FrameCache, FrameTable
 from core.optimisation import Optimisation
 from core.runtime import seed_everything
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import ClipShape, Weights
 from generator.endora.prior import normalised, save_vit
 
@@ -60,7 +60,7 @@ class DinoTraining(Weights):
     In one process and without micro-batches: the teacher moves once a loss.
     """
 
-    clips: tuple[ClipSource, ...]
+    clips: tuple[ClipStage, ...]
     shape: ClipShape
     settings: VitSettings = VitSettings()
     optimisation: Optimisation
@@ -97,7 +97,7 @@ class DinoTraining(Weights):
         save_vit(folder / "weights", model.teacher[0], arguments)
         return {**result, "frames": len(places) * self.shape.num_frames, "spread": model.spread()}
 
-    def _frames(self, clips: ClipSource) -> FrameTable:
+    def _frames(self, clips: ClipStage) -> FrameTable:
         return FrameCache(
             clips=clips,
             num_frames=self.shape.num_frames,

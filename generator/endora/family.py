@@ -12,7 +12,7 @@ import pydantic
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.frame_cache import FrameCache
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import Generator, Weights
 from generator.endora.given import (
     CHECKPOINT_SUFFIX,
@@ -135,7 +135,7 @@ class Endora(Family[EndoraSection]):
         materials: Materials,
         *,
         task: str,
-        labelled: ClipSource,
+        labelled: ClipStage,
         names: Sequence[str],
     ) -> Generator:
         """The one of Table 1, trained on the labelled clips."""
@@ -188,7 +188,7 @@ class Endora(Family[EndoraSection]):
         return GivenEndora(given=given, shape=shape_of(section, materials), **materials.common)
 
 
-def _looking(clips: ClipSource, section: EndoraSection, materials: Materials) -> dict[str, Any]:
+def _looking(clips: ClipStage, section: EndoraSection, materials: Materials) -> dict[str, Any]:
     """The fields of a training with the prior; none without it."""
     if section.prior is None or section.dino is None:
         return {}

@@ -13,7 +13,7 @@ from torch import nn
 from core.clip import MANIFEST_NAME, Manifest, Split
 from core.errors import UserError
 from core.files import sha256_of_file, write_json
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import ClipShape, Weights, load_denoiser, share_folder
 from generator.endora.pipeline import CLASSES_NAME, EndoraAssembly, EndoraSettings
 from generator.endora.transformer import EndoraTransformer
@@ -103,10 +103,10 @@ class EndoraWithClasses(Weights):
         return self.base.run()
 
 
-class ClassCaptions(ClipSource):
+class ClassCaptions(ClipStage):
     """Labelled clips of a split whose captions are the names of their classes."""
 
-    clips: ClipSource
+    clips: ClipStage
     task: str
     names: tuple[str, ...]
     split: Split = "train"

@@ -15,7 +15,7 @@ from PIL import Image
 from core.clip import Clip
 from core.errors import UserError
 from core.runtime import dtype_of, seed_everything
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, read_frames, resize, timeline_of
 from generator.base import ClipShape, GivenGenerator
 from generator.hub.call import Call, described, size_asked
@@ -32,7 +32,7 @@ class PipelineGenerator(GivenGenerator):
     a generated one goes on from.
     """
 
-    first_frames: ClipSource | None = None
+    first_frames: ClipStage | None = None
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Raises: UserError: if the class needs first frames and there are none."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from core.stage import ClipSource
+from core.stage import ClipStage
 from generator.base import Generator, Weights
 from generator.encoding import Encoding
 from generator.family import Family, Materials, Size, TableRow, encoded, going_on, shape_of
@@ -114,7 +114,7 @@ class Ophora(Family[OphoraSection]):
         self,
         section: OphoraSection,
         materials: Materials,
-        clips: ClipSource,
+        clips: ClipStage,
         steps: int | None = None,
     ) -> Generator:
         check_installed(section.sampling.faster)
@@ -167,7 +167,7 @@ def _base(section: OphoraSection, materials: Materials) -> Weights:
 
 
 def _read(
-    clips: ClipSource, section: OphoraSection, materials: Materials, tokens: int | None = None
+    clips: ClipStage, section: OphoraSection, materials: Materials, tokens: int | None = None
 ) -> dict[str, Encoding]:
     tokens = tokens or section.max_text_tokens
     return encoded(clips, section, _base(section, materials), materials, max_text_tokens=tokens)

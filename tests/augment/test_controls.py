@@ -21,7 +21,7 @@ from augment.training_set import TrainingSet
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import read_span
 from tests.classifiers.toy import CLASSES, ToyClips
 
@@ -37,7 +37,7 @@ def common(folder: Path) -> dict[str, Any]:
     return {"infra": {"folder": str(folder)}, "runtime": Runtime(workers=1)}
 
 
-class Narrated(ClipSource):
+class Narrated(ClipStage):
     """Clips with captions; no file is read."""
 
     captions: tuple[str, ...]

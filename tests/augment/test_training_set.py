@@ -13,10 +13,10 @@ from augment.training_set import Mixing, PromptedTrainingClips, TrainingSet
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.mixture import Chosen
-from core.stage import ClipSource
+from core.stage import ClipStage
 
 
-class Listed(ClipSource):
+class Listed(ClipStage):
     """A source with `clips[label]` clips a class; one clip a class is in val when `real`."""
 
     clips: dict[int, int]

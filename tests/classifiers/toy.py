@@ -11,7 +11,7 @@ from classifiers.mvit_v2 import MViTv2
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
 from core.mixture import Chosen, Mixture
 from core.runtime import derive_seed
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, write_video
 
 # A network that trains in a second, for tests of what is around it.
@@ -44,7 +44,7 @@ def draw(label: int, seed: int, num_frames: int = 8, size: int = 32) -> Frames:
     return frames
 
 
-class ToyClips(ClipSource):
+class ToyClips(ClipStage):
     """One mp4 a video, each holding one clip of every class, one after the other.
 
     splits: whether videos go to train, val and test in turn, else all to train. corrupt: how many

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.files import write_text
 from core.launching import launch
 from core.runtime import Runtime
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 
 
 class Count(Stage):
@@ -62,7 +62,7 @@ class FailOnce(Stage):
         return {"ok": True}
 
 
-class RedClips(ClipSource):
+class RedClips(ClipStage):
     """`count` clips of one kind."""
 
     count: int = 2
@@ -71,7 +71,7 @@ class RedClips(ClipSource):
         return save_clips(folder, "red", self.count)
 
 
-class BlueClips(ClipSource):
+class BlueClips(ClipStage):
     """`count` clips of another kind; the same fields as `RedClips`."""
 
     count: int = 2
@@ -83,8 +83,8 @@ class BlueClips(ClipSource):
 class Reader(Stage):
     """Reads any source of clips."""
 
-    source: ClipSource
-    more: tuple[ClipSource, ...] = ()
+    source: ClipStage
+    more: tuple[ClipStage, ...] = ()
 
     def execute(self, folder: Path) -> dict[str, Any]:
         return {"ids": [clip.clip_id for clip in self.source.manifest().clips]}

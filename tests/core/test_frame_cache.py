@@ -17,12 +17,12 @@ from core.errors import UserError
 from core.frame_cache import FrameCache, open_frames
 from core.isolated import Isolated
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import read_span, write_video
 from tests.classifiers.toy import CLASSES, ToyClips, draw
 
 
-class OneClipFiles(ClipSource):
+class OneClipFiles(ClipStage):
     """`files` mp4 files of one clip each; the first `broken` of them in different ways."""
 
     files: int = 3
@@ -47,7 +47,7 @@ class OneClipFiles(ClipSource):
         return {"clips": self.files}
 
 
-def _cache(source: ClipSource, tmp_path: Path, workers: int = 1) -> FrameCache:
+def _cache(source: ClipStage, tmp_path: Path, workers: int = 1) -> FrameCache:
     infra = {"folder": str(tmp_path)}
     return FrameCache(
         clips=source,

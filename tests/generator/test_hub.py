@@ -12,7 +12,7 @@ import pytest
 
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import write_video
 from generator.base import ClipShape, GivenWeights
 from generator.hub.call import Call, size_asked
@@ -25,7 +25,7 @@ CAUSAL = {"vae_scale_factor_temporal": 4}
 LTX = {"vae_temporal_compression_ratio": 8, "vae_spatial_compression_ratio": 32}
 
 
-class Starts(ClipSource):
+class Starts(ClipStage):
     """Two files, red and blue squares, for seeds 3 and 4."""
 
     def execute(self, folder: Path) -> dict[str, Any]:

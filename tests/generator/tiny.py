@@ -13,7 +13,7 @@ from transformers import T5Config, T5EncoderModel
 from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.optimisation import Optimisation
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, write_video
 from generator.backbone.autoencoder import AutoencoderSettings
 from generator.backbone.text import word_tokenizer
@@ -64,7 +64,7 @@ def moving_square(colour: int, num_frames: int = 12, size: int = 32) -> Frames:
     return frames
 
 
-class CaptionedClips(ClipSource):
+class CaptionedClips(ClipStage):
     """`num_clips` captioned clips; the last is shorter than SHAPE where `last_is_short`."""
 
     num_clips: int = 6

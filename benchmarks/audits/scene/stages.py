@@ -22,7 +22,7 @@ from core.files import read_json, remembered_sha256_of_files, write_json
 from core.folders import files_below, is_video
 from core.left_out import note_left_out
 from core.progress import track
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from core.video import Frames, probe, read_span
 
 Outcome = Literal["placed", "no parallax", "not registered", "unreadable"]
@@ -36,7 +36,7 @@ REASONS = {
 }
 
 
-class Filmed(ClipSource):
+class Filmed(ClipStage):
     """The first `limit` videos below a folder, by path, of which nothing more is known.
 
     root: not part of the key; content_sha256 is (make both with `at`).
@@ -56,7 +56,7 @@ class Filmed(ClipSource):
         return cls(root=root.resolve(), content_sha256=sha256, limit=limit, **common)
 
     def manifest(self) -> Manifest:
-        """As `ClipSource.manifest`; a folder that was moved is found where it is now."""
+        """As `ClipStage.manifest`; a folder that was moved is found where it is now."""
         return super().manifest().model_copy(update={"root": self.root})
 
     def execute(self, folder: Path) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class SceneCameras(Stage):
     Frames: `num_frames` from the first `seconds`, at most `side_px` wide or high.
     """
 
-    clips: ClipSource
+    clips: ClipStage
     num_frames: int = pydantic.Field(default=16, ge=FEWEST)  # Source: Endora's clips
     seconds: float = pydantic.Field(default=2.0, gt=0)
     side_px: int = pydantic.Field(default=192, ge=32)

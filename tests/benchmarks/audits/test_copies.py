@@ -17,7 +17,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, read_span, write_video
 
 PLANTED = 20
@@ -31,12 +31,12 @@ def cropped(frames: Frames, share: float) -> Frames:
     return np.stack([cv2.warpAffine(frame, keep, (width, height), flags=flags) for frame in frames])
 
 
-class Planted(ClipSource):
+class Planted(ClipStage):
     """`others`, and among them copies of test clips of `real`: the first half mirrored, every
     second one cropped by 5%, all encoded again."""
 
-    real: ClipSource
-    others: ClipSource
+    real: ClipStage
+    others: ClipStage
 
     def execute(self, folder: Path) -> dict[str, Any]:
         source = self.real.manifest().of_split("test")

@@ -29,14 +29,14 @@ from classifiers.training import ClassifierTraining
 from core.clip import MANIFEST_NAME, Manifest
 from core.errors import UserError
 from core.runtime import Runtime
-from core.stage import ClipSource, Stage
+from core.stage import ClipStage, Stage
 from tests.classifiers.toy import CLASSES, ToyClips, ToyMixture
 
 
-class Mislabelled(ClipSource):
+class Mislabelled(ClipStage):
     """The clips of `clips`, each said to show the next class."""
 
-    clips: ClipSource
+    clips: ClipStage
 
     def execute(self, folder: Path) -> dict[str, Any]:
         manifest = self.clips.manifest()

@@ -17,7 +17,7 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.optimisation import Optimisation
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import write_video
 from generator.curation.privacy import OcrPrivacy
 from tests.generator.curation.scenes import moving, with_text
@@ -26,7 +26,7 @@ WORDS = ("Subscribe now", "Dr. M. Weber", "Eye channel", "www.eyes.org", "Case 1
 SETTINGS = Optimisation(steps=100, batch_size=16, lr=4e-3, warmup_steps=10, weight_decay=0.05)
 
 
-class Scenes(ClipSource):
+class Scenes(ClipStage):
     """`clean` clips, then `texts` with words on a dark box, all blurred by `blur`; every fourth is
     of split val. Scenes are drawn from `seed` on."""
 
@@ -58,7 +58,7 @@ class Scenes(ClipSource):
         return {}
 
 
-class Clean(ClipSource):
+class Clean(ClipStage):
     """The first `count` clips: what a privacy filter would keep."""
 
     clips: Scenes
@@ -81,7 +81,7 @@ def detector(cache: dict[str, Any], clean: int, texts: int) -> MarksTraining:
     )
 
 
-def frames_of(clips: ClipSource, cache: dict[str, Any]) -> FrameCache:
+def frames_of(clips: ClipStage, cache: dict[str, Any]) -> FrameCache:
     return FrameCache(clips=clips, num_frames=4, width=96, height=64, **cache)
 
 

@@ -17,14 +17,14 @@ from core.clip import MANIFEST_NAME, Clip, Manifest
 from core.errors import UserError
 from core.optimisation import Optimisation
 from core.runtime import Runtime
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import write_video
 from tests.benchmarks.metrics.toy import DiscClips
 
 PROTOCOL = FrameProtocol(num_frames=9, width=64, height=32)
 
 
-class NoiseClips(ClipSource):
+class NoiseClips(ClipStage):
     """`count` clips without captions; one more is cut short."""
 
     count: int = 12
@@ -43,7 +43,7 @@ class NoiseClips(ClipSource):
         return {}
 
 
-def features(folder: Path, clips: ClipSource, protocol: FrameProtocol = PROTOCOL) -> VideoFeatures:
+def features(folder: Path, clips: ClipStage, protocol: FrameProtocol = PROTOCOL) -> VideoFeatures:
     common: dict[str, Any] = {"infra": {"folder": folder}, "runtime": Runtime(workers=1)}
     encoder = VideoEncoderTraining(
         clips=DiscClips(count=12, seed=1, infra={"folder": folder}),
@@ -57,7 +57,7 @@ def features(folder: Path, clips: ClipSource, protocol: FrameProtocol = PROTOCOL
     return VideoFeatures(clips=clips, encoder=encoder, protocol=protocol, **common)
 
 
-def distance(folder: Path, arm: ClipSource, real: int = 24) -> dict[str, Any]:
+def distance(folder: Path, arm: ClipStage, real: int = 24) -> dict[str, Any]:
     clips = DiscClips(count=real, seed=7, captions=False, infra={"folder": folder})
     stage = ArmDistance(
         real=features(folder, clips), arm=features(folder, arm), infra={"folder": folder}

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from core.clip import MANIFEST_NAME, Clip, Manifest, Split
-from core.stage import ClipSource
+from core.stage import ClipStage
 from core.video import Frames, write_video
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 80, 230)}
@@ -29,7 +29,7 @@ def draw(label: int, seed: int, num_frames: int = 9, width: int = 64, height: in
     return frames
 
 
-class DiscClips(ClipSource):
+class DiscClips(ClipStage):
     """`count` clips, classes in turn. swap: captions of another colour; frozen: only the first
     frame, repeated; every `held_out_every`-th clip is of split test.
     """

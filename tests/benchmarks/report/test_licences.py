@@ -37,15 +37,15 @@ def test_a_card_counts_before_the_table(tmp_path: Path) -> None:
     assert material("ophnet2024", "data").licence == "cc-by-nc-sa-4.0"
     (tmp_path / "CARD.md").write_text("---\nlicense: mit\n---\n")
     found = material("OphNet2024", "data", folder=tmp_path)
-    assert (found.licence, found.source) == ("mit", "CARD.md")
+    assert (found.licence, found.said_by) == ("mit", "CARD.md")
 
 
 def test_what_is_forbidden_is_said() -> None:
     used = [
-        Material(name="a", kind="weights", licence="openrail", source="card"),
-        Material(name="b", kind="data", licence="cc-by-nc-4.0", source="table"),
-        Material(name="c", kind="weights", licence=None, source="nobody"),
-        Material(name="d", kind="weights", licence="apache-2.0", source="this project"),
+        Material(name="a", kind="weights", licence="openrail", said_by="card"),
+        Material(name="b", kind="data", licence="cc-by-nc-4.0", said_by="table"),
+        Material(name="c", kind="weights", licence=None, said_by="nobody"),
+        Material(name="d", kind="weights", licence="apache-2.0", said_by="this project"),
     ]
     assert licence_warnings(used) == [
         "No commercial use of what this run made: b (cc-by-nc-4.0).",
@@ -77,7 +77,7 @@ def test_all_that_a_run_uses_is_listed(tmp_path: Path) -> None:
 
 def test_the_page_lists_and_warns(tmp_path: Path) -> None:
     table = build_table2([make_cell(tmp_path)], data="x", scale="nano", recipe="r")
-    used = (Material(name="b&b", kind="data", licence="cc-by-nc-4.0", source="table"),)
+    used = (Material(name="b&b", kind="data", licence="cc-by-nc-4.0", said_by="table"),)
     page = render(Report(Tables(table2=table), materials=used))
     assert "b&amp;b" in page and "Licences of the weights and data" in page
     assert "No commercial use of what this run made: b&amp;b (cc-by-nc-4.0)." in page
