@@ -1,1 +1,1 @@
-"""Labelled and captioned data sets as clip sources."""
+"""Labelled and captioned data sets as stages of clips."""

@@ -1,4 +1,4 @@
-"""A folder of captioned clips in the published form, as a clip source."""
+"""A folder of captioned clips in the published form, as a stage of clips."""
 
 from __future__ import annotations
 
