@@ -1,4 +1,4 @@
-"""The simulators as stages of clips: each writes its corpus in the published form, then lists it."""
+"""The simulators as stages: each writes its corpus in the published form, then lists its clips."""
 
 from __future__ import annotations
 
