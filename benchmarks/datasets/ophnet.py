@@ -1,4 +1,4 @@
-"""OphNet2024's folder layout as a stage of clips; OphSim is written in that layout and read here too.
+"""OphNet2024's folder layout as a stage of clips; OphSim is written in it and read here too.
 
     <root>/*_loca_challenge_phase.csv, *_loca_challenge.csv       (or in <root>/annotation/)
     <root>/videos/<video_id>.mp4                                  untrimmed, cut by time (preferred)

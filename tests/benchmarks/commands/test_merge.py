@@ -76,7 +76,8 @@ def test_the_table_is_that_of_one_run_with_all_seeds(tmp_path: Path) -> None:
     assert "Source + Ophora, phase: the parts made clips anew, FVD 8.50 and 9.00." in found["notes"]
     assert len(cells_in(output)) == 6 and (output / "audits.json").is_file()
     assert {file.stem for file in (output / "figures").iterdir()} == {
-        "gain_phase_slowfast_matched_epochs", "fvd_phase_slowfast_matched_epochs",
+        "accuracy_phase", "gain_phase_slowfast_matched_epochs",
+        "fvd_phase_slowfast_matched_epochs",
     }  # fmt: skip
     lost = "Left out, by stage and cause: OphNet: missing 1; FrameCache: unreadable 4."
     assert lost in found["notes"]  # the data set is that of both
