@@ -64,7 +64,9 @@ class Progress:
         """Record `count` finished units."""
         self.done += count
         self._note = note or self._note
-        if time.monotonic() - self._shown >= self._interval:
+        due = time.monotonic() - self._shown >= self._interval
+        # In a log the last unit has one line, at the end.
+        if due and (self._live or self.done < self.total):
             self._show()
 
     def line(self) -> str:
