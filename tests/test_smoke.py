@@ -193,7 +193,7 @@ def test_every_control_and_part_is_an_arm_of_table_2(finished: Path, tmp_path: P
     assert fvd["Source + oversampled"] < fvd["Source + Ophora"] == fvd["Source + shuffled"]
     figures = {path.stem for path in (finished / "controls" / "figures").iterdir()}
     drawn = {f"{kind}_phase_slowfast_matched_epochs" for kind in ("gain", "fvd", "curves")}
-    drawn |= {"confusion_phase_slowfast", "volume_phase_ophora"}
+    drawn |= {"accuracy_phase", "confusion_phase_slowfast", "volume_phase_ophora"}
     assert figures == drawn | {"curation_funnel"}
     page = (finished / "controls" / "report.html").read_text()
     assert "Spearman&#39;s rank correlation of FVD and gain" in page and "n = 11 arms" in page
