@@ -16,7 +16,8 @@ from core.errors import UserError
 from core.runtime import Precision, Runtime
 from core.video import read_frames, write_video
 from generator.backbone.autoencoder import load_autoencoder, posterior_of, to_network
-from generator.backbone.lessons import corrupt_spans, word_tokenizer
+from generator.backbone.lessons import corrupt_spans
+from generator.backbone.text import word_tokenizer
 from generator.base import ClipShape
 from generator.encoding import SHARD_CLIPS, Encoding, training_frames
 from tests.generator.tiny import SHAPE, TEXT_TOKENS, CaptionedClips, common, ophora_base
