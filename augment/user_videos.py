@@ -30,7 +30,7 @@ from core.folders import files_below, is_video, visible
 from core.left_out import check_left_out, note_left_out
 from core.progress import track
 from core.runtime import Runtime
-from core.stage import ClipStage
+from core.stage import FolderStage
 from core.table import read_table
 from core.video import probe
 from core.workers import map_unordered
@@ -169,22 +169,18 @@ def unreadable_reason(path: Path) -> str | None:
     return None
 
 
-class UserVideos(ClipStage):
+class UserVideos(FolderStage):
     """A user's labelled videos; each file is one clip (no split: it is for training only).
 
-    class_names: names by class id of `task`. name: as given in `--sources name=DIR`. root: where
-    the folder lies; not part of the key. content_sha256: what it holds (make both with
-    `UserVideos.at`), so two folders that lay at one path never share a result.
+    class_names: names by class id of `task`. name: as given in `--sources name=DIR`. Two folders
+    that lay at one path never share a result.
     """
 
     version: ClassVar[str] = "2"  # more than one unreadable video in a hundred is an error
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
 
     task: str
     class_names: tuple[str, ...] = pydantic.Field(min_length=1)
     name: str = pydantic.Field(min_length=1)
-    root: Path
-    content_sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
 
     @classmethod
     def at(
@@ -217,10 +213,6 @@ class UserVideos(ClipStage):
             infra=infra,
             runtime=runtime,
         )
-
-    def manifest(self) -> Manifest:
-        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
-        return super().manifest().model_copy(update={"root": self.root.resolve()})
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write the manifest of readable videos; return counts, skipped files and warnings.

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import exca
 import filelock
+import pydantic
 import yaml
 from exca.helpers import DiscriminatedModel
 
@@ -161,6 +162,23 @@ class ClipStage(Stage):
     @abstractmethod
     def execute(self, folder: Path) -> dict[str, Any]:
         """As `Stage.execute`; must leave `manifest.jsonl` in `folder`."""
+
+
+class FolderStage(ClipStage):
+    """A stage that lists clips of a folder which a user gave.
+
+    root: where it lies; not part of the key. content_sha256: what it holds (`at` of each makes
+    both).
+    """
+
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
+
+    root: Path
+    content_sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
+
+    def manifest(self) -> Manifest:
+        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
+        return super().manifest().model_copy(update={"root": self.root.resolve()})
 
 
 @contextmanager

@@ -15,10 +15,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import exca
-import pydantic
 
 from benchmarks.datasets.family import LabelledClips
 from benchmarks.datasets.labels import Taxonomy, default_taxonomy
@@ -29,6 +28,7 @@ from core.errors import UserError
 from core.files import path_inside, remembered_sha256_of_files
 from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
+from core.stage import FolderStage
 
 NAME: Final = "PolypDiag"
 LABELS: Final = 2
@@ -86,16 +86,8 @@ def _split(root: Path, name: str, file: str) -> Split:
     return "train" if rank % HELD_OUT else "val"
 
 
-class PolypDiag(LabelledClips):
-    """The clips of a folder, each a whole video.
-
-    root: where it lies; not part of the key. content_sha256: what it holds (make both with `at`).
-    """
-
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
-
-    root: Path
-    content_sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
+class PolypDiag(FolderStage, LabelledClips):
+    """The clips of a folder, each a whole video."""
 
     @classmethod
     def at(
@@ -134,10 +126,6 @@ class PolypDiag(LabelledClips):
             infra=infra,
             runtime=runtime,
         )
-
-    def manifest(self) -> Manifest:
-        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
-        return super().manifest().model_copy(update={"root": self.root.resolve()})
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write the manifest; return clips, videos and classes per split, and warnings."""

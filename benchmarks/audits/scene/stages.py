@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -22,7 +22,7 @@ from core.files import read_json, remembered_sha256_of_files, write_json
 from core.folders import files_below, is_video
 from core.left_out import note_left_out
 from core.progress import track
-from core.stage import ClipStage, Stage
+from core.stage import ClipStage, FolderStage, Stage
 from core.video import Frames, probe, read_span
 
 Outcome = Literal["placed", "no parallax", "not registered", "unreadable"]
@@ -36,16 +36,9 @@ REASONS = {
 }
 
 
-class Filmed(ClipStage):
-    """The first `limit` videos below a folder, by path, of which nothing more is known.
+class Filmed(FolderStage):
+    """The first `limit` videos below a folder, by path, of which nothing more is known."""
 
-    root: not part of the key; content_sha256 is (make both with `at`).
-    """
-
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
-
-    root: Path
-    content_sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
     limit: int = pydantic.Field(ge=1)
 
     @classmethod
@@ -54,10 +47,6 @@ class Filmed(ClipStage):
         files = videos_of(root, limit)
         sha256 = remembered_sha256_of_files(root, files, memory, "hashing videos")
         return cls(root=root.resolve(), content_sha256=sha256, limit=limit, **common)
-
-    def manifest(self) -> Manifest:
-        """As `ClipStage.manifest`; a folder that was moved is found where it is now."""
-        return super().manifest().model_copy(update={"root": self.root})
 
     def execute(self, folder: Path) -> dict[str, Any]:
         paths = [path.relative_to(self.root) for path in videos_of(self.root, self.limit)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import exca
 import pydantic
@@ -28,23 +28,19 @@ from core.files import remembered_sha256_of_files
 from core.folders import Videos
 from core.left_out import check_left_out, note_left_out
 from core.runtime import Runtime
+from core.stage import FolderStage
 
 FOLDERS = ("videos", "video", "")  # where videos lie, below the root
 
 
-class CataractPhases(LabelledClips):
+class CataractPhases(FolderStage, LabelledClips):
     """Phases of a folder in one of the published forms (`published.FORMS`).
 
-    root: where it lies; not part of the key. content_sha256: what it holds (make both with `at`).
     classes: the names that each class has in annotations, by id.
     """
 
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("runtime", "root")
-
     form: FormName
     classes: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
-    root: Path
-    content_sha256: str
 
     @classmethod
     def at(
@@ -90,10 +86,6 @@ class CataractPhases(LabelledClips):
             infra=infra,
             runtime=runtime,
         )
-
-    def manifest(self) -> Manifest:
-        """As `ClipStage.manifest`; data moved since the stage ran is found at its present root."""
-        return super().manifest().model_copy(update={"root": self.root.resolve()})
 
     def execute(self, folder: Path) -> dict[str, Any]:
         """Write the manifest; return clips, videos and classes per split, and warnings."""
