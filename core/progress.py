@@ -58,7 +58,9 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._show(final=True)
+        # In a log one unit is no progress: who asked for it says that it is done.
+        if self._live or self.total != 1:
+            self._show(final=True)
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Record `count` finished units."""

@@ -87,3 +87,11 @@ def test_a_quiet_one_shows_nothing(clock: Clock) -> None:
         clock.now += 60
         progress.advance()
     assert stream.getvalue() == "" and progress.done == 1
+
+
+def test_one_unit_has_no_line_in_a_log(clock: Clock) -> None:
+    log = io.StringIO()
+    with Progress("encode clips", 1, "shards", stream=log) as progress:
+        clock.now += 100
+        progress.advance()
+    assert log.getvalue() == ""
