@@ -68,12 +68,13 @@ def test_file_written_a_moment_ago_is_not_remembered(tmp_path: Path) -> None:
 def test_progress_shows_only_when_something_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, memory = tmp_path / "a", tmp_path / "memory.json"
-    file.write_bytes(b"x")
+    files, memory = [tmp_path / name for name in ("a", "b")], tmp_path / "memory.json"
+    for file in files:
+        file.write_bytes(b"x")
     settle()
-    remembered_sha256_of_files(tmp_path, [file], memory, "hashing mine")
-    assert "hashing mine: 1/1 files" in capsys.readouterr().err
-    remembered_sha256_of_files(tmp_path, [file], memory, "hashing mine")
+    remembered_sha256_of_files(tmp_path, files, memory, "hashing mine")
+    assert "hashing mine: 2/2 files" in capsys.readouterr().err
+    remembered_sha256_of_files(tmp_path, files, memory, "hashing mine")
     assert capsys.readouterr().err == ""
 
 
