@@ -31,9 +31,10 @@ from core.runtime import Runtime, commit_of
 # exca logs the traceback of every failure, a user's typo included; the command decides instead.
 logging.getLogger("exca").setLevel(logging.CRITICAL)
 
-# exca compares each stage with its stored configuration: with PyYAML's own parser, a seventh of a
-# command that finds everything in the cache. libyaml's reads the same ten times faster.
+# exca writes each stage's configuration and compares it with the stored one: with PyYAML's own
+# parser, a seventh of a command that finds everything in the cache. libyaml's is ten times faster.
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
+yaml.SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # type: ignore[misc]
 
 RESULT_NAME = "result.json"
 RECORD_NAME = "record.json"
