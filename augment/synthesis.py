@@ -123,6 +123,9 @@ class ClassSynthesis(ClipStage):
             book, self.task, self.operations_of_class, self.settings, self.class_names
         )
 
+    def is_one_piece(self) -> bool:
+        return len(self.requests()) <= self.sampling.batch_size
+
     def cost(self) -> str:
         return f"{len(self.requests()):,} clips x {self.sampling.steps} steps"
 
@@ -159,6 +162,9 @@ class CaptionSynthesis(ClipStage):
             Request(clip.clip_id, clip.caption or "", derive_seed(self.seed, clip.clip_id))
             for clip in clips[: self.num_clips]
         ]
+
+    def is_one_piece(self) -> bool:
+        return self.num_clips <= self.sampling.batch_size
 
     def cost(self) -> str:
         return f"{self.num_clips:,} clips x {self.sampling.steps} steps"

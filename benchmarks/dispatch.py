@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import pydantic
@@ -120,8 +121,9 @@ def run_wave(
     ranks: int | None = None,
     describe: Callable[[Stage], str] = stage_name,
 ) -> None:
-    """Run the stages that are not done: in turn or, given the cores or GPUs that each takes, as
-    many side by side as the machine has room for.
+    """Run the stages that are not done: given the cores or GPUs that each takes, as many side by
+    side as the machine has room for; else in turn, each spread over all of them, but those of one
+    piece, which leave the others idle, side by side.
 
     Args: describe: what is said of a stage when it is done.
     """
@@ -130,13 +132,32 @@ def run_wave(
         return
     say(f"== {name}: {len(todo)} of {len(stages)} to do")
     start = time.monotonic()
-    lanes = 1 if ranks is None else runtime.lanes(ranks)
-    running = map_unordered(run_stage, todo, workers=lanes, ranks=ranks or 1)
+    lanes = runtime.lanes(ranks or 1)
+    groups = [todo] if ranks is not None else _groups(todo)
+    running = chain.from_iterable(
+        map_unordered(run_stage, group, workers=lanes, ranks=ranks or 1) for group in groups
+    )
     for count, (stage, _) in enumerate(running, start=1):
         seconds = time.monotonic() - start
         left = clock(seconds / count * (len(todo) - count))
         done = f"{count:>{len(str(len(todo)))}}/{len(todo)}"
         say(f"  {clock(seconds):>7}  {done}, {left:>7} left  {name}: {describe(stage)}")
+
+
+def _groups(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
+    """The stages in turn, but together all of one piece that can begin when the first of them is
+    reached. To be iterated while they run."""
+    left = list(stages)
+    while left:
+        first, *others = left
+        ready = [stage for stage in others if _is_ready(stage)] if _is_ready(first) else []
+        yield [first, *ready]
+        left = [stage for stage in others if stage not in ready]
+
+
+def _is_ready(stage: Stage) -> bool:
+    """Whether it is of one piece, and all that it reads is done."""
+    return all(below.is_done() for below in stage.upstream()) and stage.is_one_piece()
 
 
 def run_stage(stage: Stage) -> dict[str, Any]:

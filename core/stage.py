@@ -130,6 +130,11 @@ class Stage(DiscriminatedModel, discriminator_key="kind", extra="forbid"):
         """How many processes work on it together, one a GPU; more than one train."""
         return 1
 
+    def is_one_piece(self) -> bool:
+        """Whether there is too little of it to spread over processes, so that it is better run
+        beside others. Asked when all it reads is done."""
+        return False
+
     def upstream(self) -> Iterator[Stage]:
         """The stages that this one reads directly, in the order of its fields."""
         for name in type(self).model_fields:

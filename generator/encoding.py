@@ -105,6 +105,9 @@ class Encoding(Stage):
             "scaling_factor": scaling_factor,
         }
 
+    def is_one_piece(self) -> bool:
+        return len(self._manifest()) <= SHARD_CLIPS
+
     def _write_empty_prompt(self, folder: Path) -> float:
         """Also returns the autoencoder's scaling factor."""
         encoder = _encoder_of(self)  # not kept: T5 and the autoencoder would stay on the GPU

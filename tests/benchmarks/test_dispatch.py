@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.config.files import load_config
-from benchmarks.dispatch import Cluster, levels, run_as_jobs
+from benchmarks.dispatch import Cluster, levels, run_as_jobs, run_wave
 from core.errors import UserError
 from core.frame_cache import FrameCache
 from core.runtime import Runtime
+from core.stage import Stage
+from core.workers import release_workers
 from tests.benchmarks.metrics.toy import DiscClips
 
 LOCAL = Cluster(kind="local", timeout_min=5, cpus_per_task=2)
@@ -19,6 +24,47 @@ LOCAL = Cluster(kind="local", timeout_min=5, cpus_per_task=2)
 def cache(root: Path, **clips: int) -> FrameCache:
     common = {"infra": {"folder": root}, "runtime": Runtime(workers=1)}
     return FrameCache(clips=DiscClips(**clips, **common), num_frames=9, **common)
+
+
+class Piece(Stage):
+    """Work of one piece, or more, that ends when a number of its like have begun in `place`."""
+
+    number: int
+    place: Path
+    begun: int = 1
+    pieces: int = 1
+    reads: tuple[Stage, ...] = ()
+
+    def is_one_piece(self) -> bool:
+        return self.pieces == 1
+
+    def execute(self, folder: Path) -> dict[str, Any]:
+        (self.place / str(self.number)).touch()
+        deadline = time.monotonic() + 60
+        while len(list(self.place.iterdir())) < self.begun:
+            assert time.monotonic() < deadline, "the others have not begun"
+            time.sleep(0.05)
+        return {"process": os.getpid(), "begun": len(list(self.place.iterdir()))}
+
+
+def test_stages_of_one_piece_run_side_by_side_and_others_in_turn(tmp_path: Path) -> None:
+    (place := tmp_path / "begun").mkdir()
+    common: dict[str, Any] = {"infra": {"folder": tmp_path}, "runtime": Runtime(workers=2)}
+    common["place"] = place
+    below = Piece(number=0, **common)
+    wide = Piece(number=1, pieces=2, **common)
+    small = [Piece(number=n, reads=(below,), begun=4, **common) for n in (2, 3)]
+    last = Piece(number=4, reads=(small[0],), **common)
+    try:
+        run_wave("pieces", [below, wide, *small, last], runtime=Runtime(workers=2))
+    finally:
+        release_workers()
+    results = [stage.run() for stage in (below, wide, *small, last)]
+    here, begun = os.getpid(), [result["begun"] for result in results]
+    assert begun == [1, 2, 4, 4, 5]
+    processes = [result["process"] for result in results]
+    assert [process == here for process in processes] == [True, True, False, False, True]
+    assert processes[2] != processes[3]
 
 
 def test_levels_come_after_what_they_read(tmp_path: Path) -> None:
