@@ -14,7 +14,6 @@ from core.errors import UserError
 from core.video import read_span
 from tests.benchmarks.audits.scene.world import clip, film, moving
 
-HAS_PYCOLMAP = importlib.util.find_spec("pycolmap") is not None
 
 
 def similarity(found: Floats, known: Floats) -> tuple[Floats, float]:
@@ -36,7 +35,6 @@ def test_the_alignment_undoes_a_similarity() -> None:
     assert scale == pytest.approx(3)
 
 
-@pytest.mark.skipif(not HAS_PYCOLMAP, reason="pycolmap is not installed")
 def test_recovered_cameras_are_the_known_ones_up_to_similarity(tmp_path: Path) -> None:
     known = moving(9, (96, 64), 0.15)
     found = registration.register(read_span(clip(tmp_path / "clip.mp4", film(known)[0])))
@@ -53,7 +51,6 @@ def test_recovered_cameras_are_the_known_ones_up_to_similarity(tmp_path: Path) -
     assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).max() < 2
 
 
-@pytest.mark.skipif(not HAS_PYCOLMAP, reason="pycolmap is not installed")
 def test_frames_without_features_are_not_placed() -> None:
     assert registration.register(np.full((5, 64, 96, 3), 128, np.uint8)) is None
 
