@@ -15,7 +15,6 @@ from core.video import read_span
 from tests.benchmarks.audits.scene.world import clip, film, moving
 
 
-
 def similarity(found: Floats, known: Floats) -> tuple[Floats, float]:
     """The rotation and the scale that bring (N, 3) places best to others, middles aside.
 
