@@ -13,6 +13,7 @@ from augment.arm import SOURCE
 from benchmarks.collect.players import class_scenes
 from benchmarks.report.classes import ClassTable
 from benchmarks.report.curves import Curve, curve_chart
+from benchmarks.report.overview import overview
 from benchmarks.report.page import Report, write_report
 from benchmarks.report.shown import embedded
 from benchmarks.tables.build import build_table2
@@ -66,6 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, table: Table2) -> Path:
         folder / "report.html",
         Report(
             Tables(table2=table, table1=table1),
+            overview=overview(table),
             classes=[ClassTable("By class", ("Class", "Group", "Source", "Δ Ophora"), rows)],
             scenes=embedded(
                 class_scenes(manifests, "phase", ["Gel", NASTY, "Pause"], folder), folder
