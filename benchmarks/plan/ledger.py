@@ -6,7 +6,7 @@ stages -> Amount of each (from sizes, samples and clips) -> table by part, and o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -29,6 +29,7 @@ from generator.base import ClipShape
 from generator.curation.stages import Curation, PrivacyFilter
 from generator.diffusion import DenoiserTraining
 from generator.encoding import Encoding
+from generator.endora.given import ClassCaptions
 from generator.family import Size
 
 # What is assumed where no folder says it. Source: Ophora, Sec. 2.2; OphNet2024's challenge files,
@@ -77,9 +78,11 @@ def ledger(plan: Plan) -> str:
     stages = plan.tower()
     count = _Count(plan)
     amounts = {stage.infra.uid(): _amount(stage, count) for stage in stages}
+    trainings = [stage for stage in stages if isinstance(stage, DenoiserTraining)]
+    read = {below.infra.uid() for training in trainings for below in training.upstream()}
     rows = []
     for part in PARTS:
-        of_part = [amounts[s.infra.uid()] for s in stages if _part(s) == part]
+        of_part = [amounts[s.infra.uid()] for s in stages if _part(s, read) == part]
         rows.append([part, *_total(of_part).cells])
     rows.append(["all", *_total(amounts.values()).cells])
     head = ["part", "A100-hours", "disk (GB)", "calls of a language model"]
@@ -111,10 +114,14 @@ class _Count:
                 return LABELLED_CLIPS[source.task][0]
             case PrivacyFilter():
                 return min(self.clips(source.clips), CLEAN_CLIPS)
-            case PromptedTrainingClips():
+            case PromptedTrainingClips() | ClassCaptions():
                 return self.for_training(source.clips)
             case Curation():
                 return min(self.clips(source.narrated), CURATED_CLIPS)
+        # A choice from other clips, or the same ones under other labels.
+        below = [self.clips(each) for each in source.upstream() if isinstance(each, ClipStage)]
+        if below:
+            return max(below)
         corpus = corpus_of(source)
         if corpus is not None and (corpus.sample or source.infra.uid() != self.narrated):
             return corpus.clips
@@ -182,7 +189,7 @@ def _network_hours(network: Network, num_frames: int, size: int, passes: int) ->
     return passes * (gflops or 0) * scale * 1e9 / (A100_FLOPS * UTILISATION) / 3600
 
 
-def _part(stage: Stage) -> str:
+def _part(stage: Stage, read_by_generators: Container[str]) -> str:
     match stage:
         case Curation() | PrivacyFilter():
             return "curation"
@@ -194,6 +201,8 @@ def _part(stage: Stage) -> str:
             return "synthesis for Table 2"
         case CaptionSynthesis():
             return "synthesis for Table 1"
+        case FrameCache() if stage.infra.uid() in read_by_generators:
+            return "generators"
         case FrameCache() | FrozenFeatures() | ClassifierTraining():
             return "classifiers"
         case _:

@@ -8,7 +8,13 @@ import pytest
 
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
-from benchmarks.plan.ledger import CLEAN_CLIPS, CURATED_CLIPS, OPHVL_CLIPS, ledger
+from benchmarks.plan.ledger import (
+    CLEAN_CLIPS,
+    CURATED_CLIPS,
+    LABELLED_CLIPS,
+    OPHVL_CLIPS,
+    ledger,
+)
 
 
 def numbers(text: str, row: str) -> list[float]:
@@ -24,6 +30,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "two": load_config("paper/ophnet_phase", []),
         "one": load_config(
             "paper/ophnet_phase", ["sources=[source, ophora]", "quality.rows=[ophora]"]
+        ),
+        "classes": load_config(
+            "paper/ophnet_phase", ["sources=[source, endora]", "quality.rows=[endora]"]
         ),
     }
     return {name: ledger(Plan(config, Inputs(root))) for name, config in configs.items()}
@@ -58,3 +67,12 @@ def test_the_parts_add_up(made: dict[str, str]) -> None:
     parts = ("generators", "synthesis for Table 2", "synthesis for Table 1", "classifiers")
     hours = sum(numbers(made["two"], part)[-2] for part in parts)
     assert hours == pytest.approx(numbers(made["two"], "all")[0], abs=2)
+
+
+def test_clips_that_a_stage_chooses_are_no_more_than_it_reads(made: dict[str, str]) -> None:
+    labelled, trained_on = LABELLED_CLIPS["phase"]
+    frames = 3 * 8 * 224**2 / 1e9  # of Source's clips and of 100 a phase: no arm is a corpus
+    assert numbers(made["classes"], "classifiers")[-1] == round(frames * (labelled + 5200))
+    # Endora reads frames as well: of the curated clips and, by class, of the labelled ones.
+    read = 3 * 16 * 128**2 / 1e9 * (CURATED_CLIPS + trained_on)
+    assert read < numbers(made["classes"], "generators")[-1] < 1.5 * read
