@@ -127,7 +127,8 @@ class QualitySection(Section):
     """Table 1: held-out captioned clips, their number, and the encoders."""
 
     rows: tuple[str, ...] | None = None
-    """The generators that are compared; null: those that the sources need."""
+    """The generators that are compared; null: those that the sources need; none: no Table 1 but for
+    `folders`."""
     beside: tuple[str, ...] = ()
     """Generators beside those that the sources need, where `rows` is null and all sources of the
     paper's Table 2 are in the run."""

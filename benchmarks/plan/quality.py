@@ -128,7 +128,7 @@ class Quality:
             return []
         config = self.data.config
         folders, known = config.quality.folders, config.table_rows()
-        chosen = config.quality.rows or tuple(known)
+        chosen = tuple(known) if config.quality.rows is None else config.quality.rows
         found = []
         for name in GENERATORS:
             for model, row in self.generators.rows(name).items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augment.synthesis import CaptionSynthesis
 from benchmarks.config.files import load_config
 from benchmarks.plan import Inputs, Plan
 from core.video import write_video
@@ -27,3 +28,15 @@ def test_clips_with_text_are_a_second_reference_where_there_are_any(tmp_path: Pa
     (root / "clips.csv").write_text("clip id,caption\na_0,a lens\n")
     clean, before, split = references(corpus=root)
     assert isinstance(clean, PrivacyFilter) and before == clean.clips and split == "val"
+
+
+def test_rows_that_are_none_leave_table_1_out(tmp_path: Path) -> None:
+    def models(rows: str) -> list[str]:
+        plan = Plan(load_config("smoke", [f"quality.rows={rows}"]), Inputs(tmp_path))
+        made = [stage for stage in plan.tower() if isinstance(stage, CaptionSynthesis)]
+        assert len(made) == len(plan.quality.rows)
+        return [row.model for row in plan.quality.rows]
+
+    assert len(models("null")) == 6
+    assert models("[ophora]") == ["Ophora"]
+    assert models("[]") == []
