@@ -28,12 +28,19 @@ class TransformersClip:
     protocol = None  # takes frames of any number and size
 
     def __init__(self, folder: Path, device: torch.device) -> None:
+        """Raises: UserError: if the folder holds no whole CLIP, its weights as safetensors."""
+        weights = folder / WEIGHTS_NAME
+        if not weights.is_file():
+            raise UserError(
+                f"encoder {folder}: no {WEIGHTS_NAME} in it: other files can run code; save it with "
+                "CLIPModel.save_pretrained, or name a revision that has it"
+            )
         self.model, self.processor, self.tokenizer = _load(folder)
         self.model.to(device).eval()
         vision = self.model.config.vision_config
         size = f"clip_{vision.hidden_size}_patch{vision.patch_size}_{vision.image_size}"
         self.name: str = read_object(folder / CONFIG_NAME).get("name", size)
-        self.sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+        self.sha256 = sha256_of_file(weights)
         self.device = device
 
     @property
@@ -94,7 +101,7 @@ class HubClip(MetricEncoder):
 def _load(folder: Path) -> tuple[Any, Any, Any]:
     try:
         model, found = CLIPModel.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
         processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)

@@ -148,6 +148,15 @@ def test_clip_of_a_folder_equals_the_library(tmp_path: Path) -> None:
     assert clip.name == "clip_16_patch8_16"
 
 
+def test_a_clip_whose_weights_are_pickled_is_refused(tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path)
+    model = CLIPModel.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / WEIGHTS_NAME).unlink()
+    with pytest.raises(UserError, match=r"no model\.safetensors in it: other files can run code"):
+        TransformersClip(folder, CPU)
+
+
 def test_stages_of_published_encoders_load_by_kind(tmp_path: Path) -> None:
     infra = {"folder": tmp_path / "cache"}
 
