@@ -32,8 +32,8 @@ class TransformersClip:
         weights = folder / WEIGHTS_NAME
         if not weights.is_file():
             raise UserError(
-                f"encoder {folder}: no {WEIGHTS_NAME} in it: other files can run code; save it with "
-                "CLIPModel.save_pretrained, or name a revision that has it"
+                f"encoder {folder}: no {WEIGHTS_NAME} in it: other files can run code; save it "
+                "with CLIPModel.save_pretrained, or name a revision that has it"
             )
         self.model, self.processor, self.tokenizer = _load(folder)
         self.model.to(device).eval()
