@@ -20,7 +20,7 @@ from core.stage import ClipStage, Stage
 MODEL_NAME = "model.safetensors"
 
 # The last frame caches that were asked for. A plan asks for each of them dozens of times, and every
-# new one works out its key from all that its clips are made of: two thirds of a dry run.
+# new one works out its key from all that its clips are made of: most of a dry run.
 _CACHES: deque[FrameCache] = deque(maxlen=256)
 
 
