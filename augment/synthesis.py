@@ -60,21 +60,33 @@ def class_requests(
 
     Args: operations_of_class, class_names: as in `ClassSynthesis`.
     """
-    requests: list[Request] = []
-    for class_id, operations in enumerate(operations_of_class):
-        prompts = book.prompts_for(task, class_id, operations, settings.policy)
-        if prompts and class_names:
-            prompts = (class_names[class_id],)
-        requests += [
-            Request(
-                clip_id=f"{task}{class_id:03d}_{index:04d}",
-                prompt=prompts[index % len(prompts)],
-                seed=derive_seed(settings.seed, task, class_id, index),
-                labels={task: class_id},
-            )
-            for index in range(settings.clips_per_class if prompts else 0)
-        ]
-    return requests
+    asked = _prompts_by_class(book, task, operations_of_class, settings)
+    if class_names:
+        asked = {class_id: (class_names[class_id],) for class_id in asked}
+    return [
+        Request(
+            clip_id=f"{task}{class_id:03d}_{index:04d}",
+            prompt=prompts[index % len(prompts)],
+            seed=derive_seed(settings.seed, task, class_id, index),
+            labels={task: class_id},
+        )
+        for class_id, prompts in asked.items()
+        for index in range(settings.clips_per_class)
+    ]
+
+
+def _prompts_by_class(
+    book: PromptBook,
+    task: str,
+    operations_of_class: Sequence[Sequence[int]],
+    settings: SynthesisSettings,
+) -> dict[int, tuple[str, ...]]:
+    """Those of the classes that get clips."""
+    prompts = {
+        class_id: book.prompts_for(task, class_id, operations, settings.policy)
+        for class_id, operations in enumerate(operations_of_class)
+    }
+    return {class_id: found for class_id, found in prompts.items() if found}
 
 
 class ClassSynthesis(ClipStage):
@@ -123,11 +135,18 @@ class ClassSynthesis(ClipStage):
             book, self.task, self.operations_of_class, self.settings, self.class_names
         )
 
+    @property
+    def num_clips(self) -> int:
+        """How many requests there are, without their seeds."""
+        book = PromptBook.load(self.prompts)
+        asked = _prompts_by_class(book, self.task, self.operations_of_class, self.settings)
+        return self.settings.clips_per_class * len(asked)
+
     def is_one_piece(self) -> bool:
-        return len(self.requests()) <= self.sampling.batch_size
+        return self.num_clips <= self.sampling.batch_size
 
     def cost(self) -> str:
-        return f"{len(self.requests()):,} clips x {self.sampling.steps} steps"
+        return f"{self.num_clips:,} clips x {self.sampling.steps} steps"
 
 
 class CaptionSynthesis(ClipStage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from core.frame_cache import FrameCache
 from core.stage import ClipStage, Stage
 
 MODEL_NAME = "model.safetensors"
+
+# The last frame caches that were asked for. A plan asks for each of them dozens of times, and every
+# new one works out its key from all that its clips are made of: most of a dry run.
+_CACHES: deque[FrameCache] = deque(maxlen=256)
 
 
 class TrainedClassifier(Stage):
@@ -41,7 +46,12 @@ class TrainedClassifier(Stage):
 
     def cache_of(self, clips: ClipStage) -> FrameCache:
         """The decoded frames of a source, shared with every run of the same frames and size."""
-        return FrameCache(
+        wanted = (self.num_frames, self.size, self.infra.folder, self.runtime)
+        for known in _CACHES:
+            found = (known.num_frames, known.width, known.infra.folder, known.runtime)
+            if known.clips is clips and found == wanted:
+                return known
+        cache = FrameCache(
             clips=clips,
             num_frames=self.num_frames,
             width=self.size,
@@ -49,6 +59,8 @@ class TrainedClassifier(Stage):
             infra={"folder": self.infra.folder},
             runtime=self.runtime,
         )
+        _CACHES.append(cache)
+        return cache
 
     def inputs_of(self, clips: ClipStage) -> FrameCache | FrozenFeatures:
         """What the network reads of a source, as a stage with a table: the decoded frames."""

@@ -66,9 +66,13 @@ def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def take_data(finished: Path, results: Path) -> None:
-    """Give `results` the drawn, curated and encoded clips of a finished run; nothing trained."""
-    for stage in ("OphSim", "OphNet", "OphVLSim", "Curation", "PrivacyFilter", "Encoding"):
+DATA = ("OphSim", "OphNet", "OphVLSim", "Curation", "PrivacyFilter", "Encoding")
+
+
+def take_data(finished: Path, results: Path, *more: str) -> None:
+    """Give `results` the drawn, curated and encoded clips of a finished run, and the stages of
+    `more`; nothing trained."""
+    for stage in (*DATA, *more):
         folders = list((finished / "cache").glob(f"{stage},*"))
         assert folders, f"no stage {stage} among {sorted((finished / 'cache').iterdir())}"
         for folder in folders:

@@ -27,19 +27,21 @@ from generator.endora.training import EndoraTraining, GivenEndora
 VIT = {"img_size": [64, 96], "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """A tiny Endora behind the shipped image autoencoder, and a tiny ViT."""
-    machinery = {"infra": {"folder": str(tmp_path / "cache")}, "runtime": Runtime(workers=1)}
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Endora behind the shipped image autoencoder, and a tiny ViT; the plans' results beside
+    them, so that each corpus is drawn and curated once."""
+    root = tmp_path_factory.mktemp("weights")
+    machinery = {"infra": {"folder": str(root / "cache")}, "runtime": Runtime(workers=1)}
     vae = PROJECT_ROOT / "generator" / "weights" / "bora_base" / "vae"
     EndoraAssembly(
         autoencoder=GivenWeights.at(vae, **machinery),
         shape=ClipShape(num_frames=9, width=96, height=64),
         transformer=EndoraSettings(depth=4, hidden_size=24, num_heads=2),
         **machinery,
-    ).weights().rename(tmp_path / "endora")
-    save_vit(tmp_path / "dino", VisionTransformer(**VIT, num_classes=0), {**VIT, "num_classes": 0})
-    return tmp_path
+    ).weights().rename(root / "endora")
+    save_vit(root / "dino", VisionTransformer(**VIT, num_classes=0), {**VIT, "num_classes": 0})
+    return root
 
 
 def plan_of(weights: Path, **fields: object) -> Plan:

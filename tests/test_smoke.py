@@ -252,7 +252,7 @@ def test_the_leakage_audit_shows_in_table_2_until_the_clips_are_others(finished:
 @pytest.mark.slow
 def test_jobs_of_a_cluster_give_the_same_cells(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "--classifiers", "slowfast")
-    take_data(finished, tmp_path)
+    take_data(finished, tmp_path, "FrameCache")  # decoded by a job in benchmarks/test_dispatch.py
     smoke_here(tmp_path, *arms, "--set", "cluster.kind=local", "cluster.cpus_per_task=2")
     cell = Path("smoke", "cells", "phase", "slowfast", "source", "seed0.json")
     one, other = (json.loads((root / cell).read_text()) for root in (finished, tmp_path))
@@ -276,8 +276,10 @@ def test_compare_puts_runs_side_by_side(finished: Path, tmp_path: Path) -> None:
 def test_killed_three_times_gives_the_numbers_of_one_run(finished: Path, tmp_path: Path) -> None:
     arms = ("--sources", "source", "ophora", "--classifiers", "slowfast")
     take_data(finished, tmp_path)
-    kill_when(tmp_path, "OphoraTraining", "checkpoint.pt", *arms)
-    kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4", *arms)
+    # Workers take longer to start than these stages take: the last run alone has some.
+    one = (*arms, "--set", "runtime.workers=1")
+    kill_when(tmp_path, "OphoraTraining", "checkpoint.pt", *one)
+    kill_when(tmp_path, "ClassSynthesis", "videos/*.mp4", *one)
     kill_when(tmp_path, "ClassifierTraining", "checkpoint.pt", *arms)
     smoke_here(tmp_path, *arms)
     for pattern in (

@@ -48,8 +48,9 @@ def a100_hours(stage: Stage) -> float | None:
         size = size_of(stage.generator)
         if size is None:
             return None
-        clips = stage.num_clips if isinstance(stage, CaptionSynthesis) else len(stage.requests())
-        return clips * stage.sampling.steps * _sampling_step_s(stage.generator, size) / 3600
+        return (
+            stage.num_clips * stage.sampling.steps * _sampling_step_s(stage.generator, size) / 3600
+        )
     return None
 
 

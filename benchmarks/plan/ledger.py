@@ -106,9 +106,7 @@ class _Count:
         if source.is_done():
             return len(source.manifest())
         match source:
-            case ClassSynthesis():
-                return len(source.requests())
-            case CaptionSynthesis():
+            case ClassSynthesis() | CaptionSynthesis():
                 return source.num_clips
             case OphNet():
                 return LABELLED_CLIPS[source.task][0]

@@ -111,8 +111,10 @@ def test_jobs_leave_the_same_results_as_a_direct_run(tmp_path: Path) -> None:
 
 
 def test_a_wrong_input_in_a_job_is_one_line(tmp_path: Path) -> None:
+    stage = cache(tmp_path, count=0)
+    stage.clips.run()  # here: a job of its own would take as long as the one that is looked at
     with pytest.raises(UserError, match=r"^DiscClips: it yields no clip to decode$"):
-        run_as_jobs([cache(tmp_path, count=0)], LOCAL)
+        run_as_jobs([stage], LOCAL)
 
 
 def test_slurm_without_slurm_is_one_line(tmp_path: Path) -> None:

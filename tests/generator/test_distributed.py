@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,25 @@ def losses(stage: DenoiserTraining) -> torch.Tensor:
     return torch.tensor([row["last"] for row in rows])
 
 
+Trained = Callable[[type[DenoiserTraining], str], tuple[Path, DenoiserTraining]]
+
+
+@pytest.fixture(scope="module")
+def in_one(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The training that ended in one process, and its folder; each is done once."""
+    done: dict[tuple[type[DenoiserTraining], str], tuple[Path, DenoiserTraining]] = {}
+
+    def trained(kind: type[DenoiserTraining], optimiser: str) -> tuple[Path, DenoiserTraining]:
+        if (kind, optimiser) not in done:
+            root = tmp_path_factory.mktemp("one")
+            stage = training(root, kind, optimiser)
+            stage.run()
+            done[kind, optimiser] = root, stage
+        return done[kind, optimiser]
+
+    return trained
+
+
 @pytest.mark.parametrize(
     ("kind", "runtime"),
     [
@@ -59,10 +80,12 @@ def losses(stage: DenoiserTraining) -> torch.Tensor:
     ids=["replicate-muon", "shard", "bora", "micro-batch"],
 )
 def test_ranks_train_as_one_process_does(
-    kind: type[DenoiserTraining], runtime: dict[str, Any], tmp_path: Path
+    kind: type[DenoiserTraining], runtime: dict[str, Any], in_one: Trained, tmp_path: Path
 ) -> None:
-    alone = training(tmp_path / "one", kind, runtime.get("optimiser", "adamw"))
-    together = training(tmp_path / "two", kind, **runtime)
+    root, alone = in_one(kind, runtime.get("optimiser", "adamw"))
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)  # clips and encodings
+    together = training(tmp_path, kind, **runtime)
+    shutil.rmtree(together.folder)
     one, two = alone.run(), together.run()
     assert (losses(alone) - losses(together)).abs().max() < 1e-5
     assert two["held_out_loss"]["before"] == one["held_out_loss"]["before"]
