@@ -118,6 +118,8 @@ class EndoraTrainingSection(TrainingSection):
 class EndoraBaseSection(EndoraTrainingSection):
     """Endora before ophthalmic video."""
 
+    given: str | None = None
+    """As in `BaseSection`."""
     transformer: EndoraSettings
     """Widths and depths of its denoiser."""
 

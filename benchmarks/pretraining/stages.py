@@ -189,17 +189,15 @@ class Pretraining:
         )
 
     @cached_property
-    def endora_base(self) -> EndoraTraining:
+    def endora_base(self) -> Weights:
         """Trained on the clips of Bora's base model, encoded once for both."""
-        section = self.config.endora_base
-        encoding = self._encoding(self.corpora.biomed, self.config.bora_base, self.bora_assembly)
-        return EndoraTraining(
-            name="base",
-            init=self._begun(self.endora_assembly, "endora_base"),
-            encoding=encoding,
-            **self._settings(section),
-            **self._prior(section, self.corpora.biomed),
-        )
+        section, corpus = self.config.endora_base, self.corpora.biomed
+        if section.given is not None:
+            return self._given("endora_base.given")
+        init = self._begun(self.endora_assembly, "endora_base")
+        encoding = self._encoding(corpus, self.config.bora_base, self.bora_assembly)
+        parts = {"name": "base", "init": init, "encoding": encoding, **self._settings(section)}
+        return EndoraTraining(**parts, **self._prior(section, corpus))
 
     @cached_property
     def endora_tuned(self) -> EndoraTraining:
