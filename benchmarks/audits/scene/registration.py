@@ -45,8 +45,9 @@ def register(frames: Frames, seed: int = 0) -> Cameras | None:
         folder = Path(place)
         (folder / "frames").mkdir()
         for number, frame in enumerate(frames):
-            path = folder / "frames" / f"{number:05d}.png"
-            cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            # Not PNG: COLMAP cannot inflate it once decord, with a zlib of its own, is loaded.
+            path = folder / "frames" / f"{number:05d}.bmp"
+            path.write_bytes(cv2.imencode(".bmp", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1])
         models = _models(pycolmap, folder, seed)
     if not models:
         return None
