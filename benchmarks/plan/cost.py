@@ -48,9 +48,8 @@ def a100_hours(stage: Stage) -> float | None:
         size = size_of(stage.generator)
         if size is None:
             return None
-        return (
-            stage.num_clips * stage.sampling.steps * _sampling_step_s(stage.generator, size) / 3600
-        )
+        seconds = _sampling_step_s(stage.generator, size)
+        return stage.num_clips * stage.sampling.steps * seconds / 3600
     return None
 
 
