@@ -47,7 +47,9 @@ def register(frames: Frames, seed: int = 0) -> Cameras | None:
         for number, frame in enumerate(frames):
             # Not PNG: COLMAP cannot inflate it once decord, with a zlib of its own, is loaded.
             path = folder / "frames" / f"{number:05d}.bmp"
-            path.write_bytes(cv2.imencode(".bmp", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1])
+            path.write_bytes(
+                cv2.imencode(".bmp", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes()
+            )
         models = _models(pycolmap, folder, seed)
     if not models:
         return None
